@@ -1,0 +1,42 @@
+# make demo: fit the embedded data set.   make test: run the tests.   Both install what they need, once, into .venv.
+
+PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,\
+	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
+BIN := .venv/bin
+
+.PHONY: demo test test-lowest lint clean
+.DELETE_ON_ERROR:
+
+demo: .venv/installed
+	$(BIN)/scproto demo --out demo_run --overwrite
+
+# One thread each: the matrices are small, and threads that wait for a busy core are slow.
+test: export OMP_NUM_THREADS = 1
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The oldest versions that pyproject.toml allows (Python 3.11). Old libraries warn about newer ones: no errors.
+test-lowest: export OMP_NUM_THREADS = 1
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -W default
+
+.venv/installed: constraints/tested.txt
+.venv-lowest/installed: constraints/lowest.txt
+
+# The stamp is written last, so a failed installation is repeated.
+%/installed: pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'No Python 3.11 to 3.13 found: set it with make PYTHON=/path/to/python.' >&2; exit 1; }
+	@echo 'Installing into $* with $(PYTHON): this takes a few minutes, once.'
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(filter constraints/%,$^) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo_run
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

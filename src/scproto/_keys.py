@@ -1,0 +1,42 @@
+"""Names of everything that scproto writes into an AnnData object."""
+
+from __future__ import annotations
+
+LATENT = "X_scproto"
+"""``obsm``: integrated embedding, unit norm; for metacells the prototype itself."""
+
+UMAP = "X_scproto_umap"
+"""``obsm``: UMAP of cells and prototypes together."""
+
+PCA = "X_scproto_pca"
+"""``obsm``: PCA of log1p CP10k, before integration."""
+
+NEIGHBORS = "scproto_neighbors"
+"""``obsp``: nearest neighbours within the batch (cosine similarity in the PCA)."""
+
+UNS = "scproto"
+"""``uns``: version, settings and seed."""
+
+TREE = "scproto_tree"
+"""``uns`` of the metacells: Ward linkage of the prototypes, as scipy gives it."""
+
+BATCH = "scproto_batch"
+"""``obs``: batch of the cell (the product of the batch keys)."""
+
+GENES = "scproto_gene"
+"""``var``: whether the encoder and the decoder use the gene."""
+
+METACELL = "metacell"
+"""``obs``: name of the cell's metacell."""
+
+CONFIDENCE = "metacell_confidence"
+"""``obs``: probability of that metacell, in [0, 1]."""
+
+DISTANCE = "metacell_distance"
+"""``obs``: cosine distance from the cell to its prototype."""
+
+OUTLIER = "metacell_outlier"
+"""``obs``: whether the cell lies unusually far from every prototype."""
+
+PROBABILITY = "metacell_probability"
+"""``obsm``: the cell's most probable metacells, sparse ``(n_cells, n_metacells)``."""
