@@ -1,0 +1,175 @@
+"""Nearest neighbours within a batch, and mutual ones between batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class KnnGraph:
+    """Neighbours of each cell in a padded table.
+
+    Attributes
+    ----------
+    indices
+        ``(n_cells, n_neighbors)``; row ``i`` holds the cells that are neighbours of cell ``i``, padded
+        with -1 at its end. A cell is no neighbour of itself.
+
+    Raises
+    ------
+    ValueError
+        If an index is out of range or padding comes before a neighbour.
+    """
+
+    indices: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        n_cells = len(self.indices)
+        if self.indices.size and (self.indices.max() >= n_cells or self.indices.min() < -1):
+            raise ValueError(f"Neighbour indices must lie in [-1, {n_cells}).")
+        present = self.indices >= 0
+        if (present[:, 1:] & ~present[:, :-1]).any():
+            raise ValueError("Padding must come after the neighbours of a cell.")
+
+    @property
+    def degree(self) -> NDArray[np.int64]:
+        """Number of neighbours of each cell, ``(n_cells,)``."""
+        return (self.indices >= 0).sum(1)
+
+    def draw(self, cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """One random neighbour of each given cell; the cell itself where it has none."""
+        degree = self.degree[cells]
+        column = (rng.random(len(cells)) * degree).astype(np.int64)
+        return np.where(degree > 0, self.indices[cells, np.minimum(column, self.indices.shape[1] - 1)], cells)
+
+    def to_sparse(self) -> sp.csr_matrix:
+        """0/1 matrix ``(n_cells, n_cells)``, as AnnData keeps it in ``obsp``."""
+        present = self.indices >= 0
+        indptr = np.concatenate([[0], np.cumsum(present.sum(1))])
+        data = np.ones(indptr[-1], dtype=np.float32)
+        return sp.csr_matrix((data, self.indices[present], indptr), shape=(len(present), len(present)))
+
+    @classmethod
+    def from_sparse(cls, graph: sp.csr_matrix) -> KnnGraph:
+        """Read the entries of each row of a square sparse matrix; the diagonal does not count."""
+        coo = sp.coo_matrix(graph)
+        off_diagonal = coo.row != coo.col
+        return cls.from_pairs(coo.row[off_diagonal], coo.col[off_diagonal], graph.shape[0])
+
+    @classmethod
+    def from_pairs(cls, cells: NDArray[np.int64], neighbors: NDArray[np.int64], n_cells: int) -> KnnGraph:
+        """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``."""
+        order = np.lexsort((neighbors, cells))
+        cells, neighbors = cells[order], neighbors[order]
+        degree = np.bincount(cells, minlength=n_cells)
+        indices = np.full((n_cells, max(1, degree.max(initial=0))), -1, dtype=np.int64)
+        start = np.cumsum(degree) - degree
+        indices[cells, np.arange(len(cells)) - start[cells]] = neighbors
+        return cls(indices)
+
+
+def _search(reference: NDArray[np.float32], query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Exact ``k`` nearest rows of ``reference`` by inner product, ``(n_query, min(k, n_reference))``."""
+    import faiss
+
+    index = faiss.IndexFlatIP(reference.shape[1])
+    index.add(np.ascontiguousarray(reference, np.float32))
+    return index.search(np.ascontiguousarray(query, np.float32), min(k, len(reference)))[1]
+
+
+def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.int64], n_neighbors: int) -> KnnGraph:
+    """Nearest neighbours of each cell among the cells of its own batch, by cosine similarity.
+
+    Parameters
+    ----------
+    embedding
+        ``(n_cells, n_dims)``, for example a PCA of log1p CP10k.
+    batch
+        Batch of each cell, integers ``(n_cells,)``.
+    n_neighbors
+        Neighbours a cell; a batch with fewer cells gives fewer.
+    """
+    unit = _unit(embedding)
+    indices = np.full((len(unit), n_neighbors), -1, dtype=np.int64)
+    for b in np.unique(batch):
+        cells = np.flatnonzero(batch == b)
+        found = _search(unit[cells], unit[cells], n_neighbors + 1)
+        # the cell itself goes last, or the farthest one where duplicates hide the cell
+        is_self = found == np.arange(len(cells))[:, None]
+        order = np.argsort(is_self, axis=1, kind="stable")
+        k = found.shape[1] - 1
+        indices[cells, :k] = cells[np.take_along_axis(found, order, axis=1)[:, :k]]
+    return KnnGraph(indices)
+
+
+def mutual_neighbors(
+    embedding: NDArray[np.floating],
+    batch: NDArray[np.int64],
+    n_neighbors: int,
+    *,
+    n_partners: int = 8,
+    rng: np.random.Generator | None = None,
+) -> KnnGraph:
+    """Mutual nearest neighbours between the batches, by cosine similarity.
+
+    Two cells of different batches are mutual neighbours if each is among the ``n_neighbors`` nearest of
+    the other in the other's batch.
+
+    Parameters
+    ----------
+    embedding
+        ``(n_cells, n_dims)``.
+    batch
+        Batch of each cell, integers ``(n_cells,)``.
+    n_neighbors
+        Size of the neighbourhoods that must agree.
+    n_partners
+        Other batches that each batch is compared with, drawn at random when there are more: the cost
+        grows with the number of batches, not with its square.
+    rng
+        For that draw.
+
+    References
+    ----------
+    Haghverdi et al., Nature Biotechnology 2018.
+    """
+    unit = _unit(embedding)
+    cells = [np.flatnonzero(batch == b) for b in np.unique(batch)]
+    rows, cols = [], []
+    for a, b in _batch_pairs(len(cells), n_partners, rng or np.random.default_rng(0)):
+        first, second = cells[a], cells[b]
+        forth = _membership(_search(unit[second], unit[first], n_neighbors), len(second))
+        back = _membership(_search(unit[first], unit[second], n_neighbors), len(first))
+        i, j = forth.multiply(back.T).nonzero()
+        rows += [first[i], second[j]]
+        cols += [second[j], first[i]]
+    if not rows:
+        return KnnGraph(np.full((len(unit), 1), -1, dtype=np.int64))
+    return KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit))
+
+
+def _batch_pairs(n_batches: int, n_partners: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Pairs of batches to compare: all of them if few, else a random ring's nearest."""
+    ring = rng.permutation(n_batches)
+    reach = min(n_batches // 2, max(1, n_partners // 2)) if n_batches - 1 > n_partners else n_batches - 1
+    pairs = {
+        (min(a, b), max(a, b)) for step in range(1, reach + 1) for a, b in zip(ring, np.roll(ring, step), strict=True)
+    }
+    return sorted((int(a), int(b)) for a, b in pairs if a != b)
+
+
+def _membership(found: NDArray[np.int64], n_columns: int) -> sp.csr_matrix:
+    """Sparse 0/1 matrix of a table of neighbours."""
+    n_rows, k = found.shape
+    indptr = np.arange(0, n_rows * k + 1, k)
+    return sp.csr_matrix((np.ones(found.size, np.int8), found.ravel(), indptr), shape=(n_rows, n_columns))
+
+
+def _unit(x: NDArray[np.floating]) -> NDArray[np.float32]:
+    from sklearn.preprocessing import normalize
+
+    return normalize(np.asarray(x, np.float32))

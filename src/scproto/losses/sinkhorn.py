@@ -1,0 +1,64 @@
+"""Soft assignment of cells to prototypes, balanced within every batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def batch_sinkhorn(
+    scores: Tensor,
+    batch: Tensor,
+    n_batches: int,
+    *,
+    epsilon: float = 0.05,
+    n_iterations: int = 3,
+    relax: float = 1.0,
+) -> Tensor:
+    """Sinkhorn assignment computed within each batch, for all batches in one pass.
+
+    The mass that a batch puts on a prototype is a segment sum over the cells of that batch, so the whole
+    minibatch is balanced at once and no loop over batches is needed. All steps are in the log domain.
+
+    Parameters
+    ----------
+    scores
+        Cosine similarity of cells and prototypes, ``(n_cells, n_prototypes)``.
+    batch
+        Batch of each cell, integers in ``[0, n_batches)``, ``(n_cells,)``.
+    n_batches
+        Number of batches. Those without a cell are ignored.
+    epsilon
+        Entropic regularisation: smaller is harder.
+    n_iterations
+        Number of column and row scalings. 0 gives a plain softmax.
+    relax
+        Strength of the column constraint in [0, 1], that is, ``rho / (rho + epsilon)`` of a marginal that
+        is held by a Kullback-Leibler penalty ``rho`` instead of exactly. 1 is equipartition of the
+        batch's cells over the prototypes, 0 is a plain softmax. Below 1, a batch that lacks a
+        population need not fill its prototypes with other cells.
+
+    Returns
+    -------
+    Assignment ``(n_cells, n_prototypes)``; every row sums to one. It carries no gradient.
+
+    References
+    ----------
+    Cuturi, NeurIPS 2013 (Sinkhorn distances); Caron et al., NeurIPS 2020 (SwAV); Chizat et al., Math.
+    Comp. 2018 (relaxed marginals).
+    """
+    with torch.no_grad():
+        log_q = torch.log_softmax(scores / epsilon, dim=1)
+        index = batch.long().unsqueeze(1).expand_as(log_q)  # (n_cells, n_prototypes)
+        for _ in range(n_iterations):
+            log_q = log_q - relax * _segment_logsumexp(log_q, index, n_batches).gather(0, index)
+            log_q = torch.log_softmax(log_q, dim=1)
+        return log_q.exp()
+
+
+def _segment_logsumexp(x: Tensor, index: Tensor, n_segments: int) -> Tensor:
+    """Log-sum-exp of the rows of each segment, ``(n_segments, n_columns)``."""
+    top = x.new_full((n_segments, x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
+    top = top.clamp_min(torch.finfo(x.dtype).min)  # segments without a row
+    total = torch.zeros_like(top).scatter_add(0, index, (x - top.gather(0, index)).exp())
+    return top + total.log()

@@ -1,0 +1,43 @@
+"""Encoder of counts into the hypersphere; it never sees the batch."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .sparse import SparseLinear
+
+
+class Encoder(nn.Module):
+    """Multilayer perceptron from normalised expression to a unit vector.
+
+    It takes no batch, so that an unseen batch is embedded without training.
+
+    Parameters
+    ----------
+    n_genes
+        Number of input genes.
+    n_hidden
+        Width of the two hidden layers.
+    n_latent
+        Dimension of the embedding.
+    dropout
+        Dropout rate after the first hidden layer.
+    """
+
+    def __init__(self, n_genes: int, n_hidden: int = 256, n_latent: int = 32, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.first = SparseLinear(n_genes, n_hidden)
+        self.rest = nn.Sequential(
+            nn.LayerNorm(n_hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(n_hidden, n_hidden),
+            nn.LayerNorm(n_hidden),
+            nn.ReLU(),
+            nn.Linear(n_hidden, n_latent),
+        )
+
+    def forward(self, x: Tensor, x_transposed: Tensor) -> Tensor:
+        """Embed cells: sparse log1p CP10k of unit norm ``(n_cells, n_genes)`` to ``(n_cells, n_latent)``."""
+        return F.normalize(self.rest(self.first(x, x_transposed)), dim=1)
