@@ -1,0 +1,8 @@
+"""Embedded and simulated data sets; none of them needs the network."""
+
+from __future__ import annotations
+
+from ._pbmc import pbmc_three_labs
+from ._simulate import simulate_atlas
+
+__all__ = ["pbmc_three_labs", "simulate_atlas"]

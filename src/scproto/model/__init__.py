@@ -1,0 +1,5 @@
+"""The model that users train."""
+
+from .scproto import SCPROTO
+
+__all__ = ["SCPROTO"]

@@ -1,0 +1,132 @@
+"""From AnnData to the arrays that the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._errors import InputError
+from ..data.module import CellViews
+from ..graph import KnnGraph
+from ..pp.checks import as_keys, check_counts, join_batches
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What a model must know to read cells.
+
+    Attributes
+    ----------
+    genes
+        Names of the model's genes, in its order.
+    batches
+        Names of the batches, in its order.
+    batch_key
+        Columns of ``obs`` whose product is the batch; none for a single batch.
+    layer
+        Layer of the counts; None for ``X``.
+    """
+
+    genes: tuple[str, ...]
+    batches: tuple[str, ...]
+    batch_key: tuple[str, ...]
+    layer: str | None
+
+    @classmethod
+    def of_prepared(cls, adata: AnnData, layer: str | None) -> Self:
+        """Genes, batches and keys of cells after :func:`scproto.pp.prepare`."""
+        return cls(
+            genes=tuple(adata.var_names[adata.var[_keys.GENES].to_numpy(bool)]),
+            batches=tuple(adata.obs[_keys.BATCH].cat.categories),
+            batch_key=tuple(adata.uns[_keys.UNS]["prepare"]["batch_key"]),
+            layer=layer,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields by name, as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Undo :meth:`to_json`."""
+        return cls(tuple(stored["genes"]), tuple(stored["batches"]), tuple(stored["batch_key"]), stored["layer"])
+
+    @staticmethod
+    def check_prepared(adata: AnnData, layer: str | None, batch_key: str | Sequence[str] | None) -> str | None:
+        """Check that cells were prepared, with this batch key if one is given; return the counts' layer."""
+        if _keys.BATCH not in adata.obs or _keys.GENES not in adata.var or _keys.UNS not in adata.uns:
+            raise InputError("The cells are not prepared; run scproto.pp.prepare(adata, batch_key=...) first.")
+        prepared = adata.uns[_keys.UNS]["prepare"]
+        if batch_key is not None and as_keys(batch_key) != list(prepared["batch_key"]):
+            raise InputError(
+                f"setup_anndata has batch_key={batch_key!r}, but prepare had {list(prepared['batch_key'])}; "
+                "run scproto.pp.prepare again with the batch key that you want."
+            )
+        if layer is None and prepared["layer"] != "X":
+            return str(prepared["layer"])
+        return layer
+
+    def mark(self, adata: AnnData) -> None:
+        """Write the model's genes and the batches into cells that were not prepared for it."""
+        self.read(adata)
+        adata.var[_keys.GENES] = adata.var_names.isin(self.genes)
+        adata.obs[_keys.BATCH] = self.batch_of(adata)
+        prepared = {"batch_key": list(self.batch_key), "layer": self.layer or "X"}
+        adata.uns[_keys.UNS] = {"prepare": prepared} | dict(adata.uns.get(_keys.UNS, {}))
+
+    def counts(self, adata: AnnData) -> sp.csr_matrix:
+        """Counts of all genes, CSR ``(n_cells, n_all_genes)``."""
+        if self.layer is not None and self.layer not in adata.layers:
+            raise InputError(f"The cells have no layer {self.layer!r}, where the model looks for counts.")
+        return sp.csr_matrix(adata.layers[self.layer] if self.layer else adata.X, dtype=np.float32)
+
+    def batch_of(self, adata: AnnData) -> pd.Categorical:
+        """Batch of each cell, ``(n_cells,)``, with the model's batches as categories."""
+        if absent := [key for key in self.batch_key if key not in adata.obs]:
+            raise InputError(f"The cells have no column {absent[0]!r} in obs, a batch key of the model.")
+        names = join_batches(adata.obs, self.batch_key)
+        if unknown := [name for name in names.categories if name not in self.batches]:
+            raise InputError(f"The model was not trained on batch {unknown[0]!r}; it knows {', '.join(self.batches)}.")
+        return names.set_categories(self.batches)
+
+    def read(self, adata: AnnData) -> CellViews:
+        """Counts of the model's genes and batch of each cell.
+
+        Raises
+        ------
+        InputError
+            If genes are missing or not unique, a batch is unknown or the values are no counts.
+        """
+        if not adata.var_names.is_unique:
+            raise InputError("The cells have genes of the same name; call adata.var_names_make_unique().")
+        columns = adata.var_names.get_indexer(self.genes)
+        if absent := [gene for gene, column in zip(self.genes, columns, strict=True) if column < 0]:
+            raise InputError(
+                f"{len(absent)} of the model's {len(self.genes)} genes are not in the cells, {absent[0]!r} for one; "
+                "name the genes as in training and add those that were not measured as zeros."
+            )
+        batch: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
+        counts = self.counts(adata)[:, columns]
+        check_counts(counts, f"layers[{self.layer!r}]" if self.layer else "X")
+        return CellViews(counts, batch)
+
+    @staticmethod
+    def neighbors(adata: AnnData) -> KnnGraph:
+        """Neighbours that :func:`scproto.pp.prepare` found.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        if _keys.NEIGHBORS not in adata.obsp:
+            raise InputError("The cells have no neighbours; run scproto.pp.prepare(adata, batch_key=...) first.")
+        return KnnGraph.from_sparse(adata.obsp[_keys.NEIGHBORS])

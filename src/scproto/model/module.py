@@ -1,0 +1,166 @@
+"""The network and its objective: batch-wise SwAV, propagation and a conditional autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..data.minibatch import Minibatch
+from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..nn import Alignment, Decoder, Encoder, fit_alignment
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of the objective and what they were computed on.
+
+    Attributes
+    ----------
+    total
+        Weighted sum, scalar.
+    terms
+        Each term before its weight, by name.
+    scores
+        Cosine similarity of the anchors and the prototypes, ``(n_cells, n_prototypes)``; none in the
+        warm-up.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    scores: Tensor | None
+
+
+class PrototypeModule(nn.Module):
+    r"""Cells and prototypes on one hypersphere, with a decoder that turns both into expression.
+
+    .. math:: L = L_{batchSwAV} + \lambda_1 L_{propagation} + \lambda_2 L_{CVAE}
+
+    Parameters
+    ----------
+    n_genes, n_batches, n_prototypes
+        Sizes.
+    n_latent, n_hidden
+        Dimension of the hypersphere and width of the hidden layers.
+    weight_propagation, weight_cvae
+        :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
+    epsilon, n_sinkhorn, relax
+        Of the assignment within each batch; see :func:`scproto.losses.batch_sinkhorn`.
+    temperature
+        Of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
+    worst, trim
+        Which cells the coverage looks at; see :func:`scproto.losses.propagation_loss`.
+    n_alignment
+        Rounds of alignment; see :func:`scproto.nn.fit_alignment`.
+    """
+
+    alignment_prototypes: Tensor
+    alignment_offsets: Tensor
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_batches: int,
+        n_prototypes: int,
+        *,
+        n_latent: int = 16,
+        n_hidden: int = 256,
+        weight_propagation: float = 1.0,
+        weight_cvae: float = 0.01,
+        epsilon: float = 0.05,
+        n_sinkhorn: int = 3,
+        relax: float = 1.0,
+        temperature: float = 0.1,
+        worst: float = 0.0,
+        trim: float = 0.0,
+        n_alignment: int = 2,
+    ) -> None:
+        super().__init__()
+        self.n_batches = n_batches
+        self.weight_propagation, self.weight_cvae = weight_propagation, weight_cvae
+        self.epsilon, self.n_sinkhorn, self.relax = epsilon, n_sinkhorn, relax
+        self.temperature, self.worst, self.trim = temperature, worst, trim
+        self.encoder = Encoder(n_genes, n_hidden, n_latent)
+        self.decoder = Decoder(n_genes, n_batches, n_latent, n_hidden)
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(n_prototypes, n_latent), dim=1))
+        self.register_buffer("alignment_prototypes", torch.zeros(n_alignment, n_prototypes, n_latent))
+        self.register_buffer("alignment_offsets", torch.zeros(n_alignment, n_batches, n_prototypes, n_latent))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.prototypes.device
+
+    @property
+    def unit_prototypes(self) -> Tensor:
+        """Prototypes on the hypersphere, ``(n_prototypes, n_latent)``."""
+        return F.normalize(self.prototypes, dim=1)
+
+    @property
+    def alignment(self) -> Alignment:
+        """What brings the batches together after the encoder."""
+        return Alignment(self.alignment_prototypes, self.alignment_offsets)
+
+    def set_prototypes(self, prototypes: Tensor, alignment: Alignment | None = None) -> None:
+        """Replace the prototypes, and the alignment with them."""
+        with torch.no_grad():
+            self.prototypes.copy_(prototypes)
+            if alignment is not None:
+                self.alignment_prototypes.copy_(alignment.prototypes)
+                self.alignment_offsets.copy_(alignment.offsets)
+
+    def align(self, unit: Tensor, batch: Tensor, prototypes: Tensor) -> tuple[Alignment, Tensor, Tensor]:
+        """Alignment at given prototypes, on the CPU; see :func:`scproto.nn.fit_alignment`."""
+        return fit_alignment(unit, batch, prototypes, self.n_batches, n_rounds=len(self.alignment_offsets))
+
+    def loss(self, minibatch: Minibatch, *, prototypes: bool) -> Losses:
+        """Objective of a minibatch.
+
+        Parameters
+        ----------
+        minibatch
+            Views of some cells; the anchors alone are decoded.
+        prototypes
+            Whether the prototypes take part. Without them (the warm-up) the autoencoder trains alone.
+        """
+        unit = self.encoder(minibatch.x, minibatch.x_transposed)  # (n_views * n_cells, n_latent)
+        n_cells = len(minibatch.library)
+        reconstruction = self._reconstruction(unit[:n_cells], minibatch)
+        if not prototypes:
+            return Losses(self.weight_cvae * reconstruction, {"reconstruction": reconstruction}, None)
+        scores = (unit @ self.unit_prototypes.T).split(n_cells)  # n_views x (n_cells, n_prototypes)
+        batches = list(minibatch.batch)
+        targets = [
+            batch_sinkhorn(s, b, self.n_batches, epsilon=self.epsilon, n_iterations=self.n_sinkhorn, relax=self.relax)
+            for s, b in zip(scores, batches, strict=True)
+        ]
+        swav = swapped_prediction_loss(scores, targets, batches, self.n_batches, temperature=self.temperature)
+        propagation = propagation_loss(scores[0], worst=self.worst, trim=self.trim)
+        total = swav + self.weight_propagation * propagation + self.weight_cvae * reconstruction
+        terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction}
+        return Losses(total, terms, scores[0].detach())
+
+    def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:
+        """Mean over the anchors of the negative log-likelihood of their counts."""
+        log_mean = self.decoder(unit, minibatch.batch[0]) + minibatch.library.log().unsqueeze(1)
+        return negative_binomial_nll(
+            log_mean, self.decoder.log_theta, minibatch.rows, minibatch.columns, minibatch.counts
+        ).mean()
+
+    def decode(self, unit: Tensor, batch: int | None = None) -> Tensor:
+        """Share of each gene in the counts of points on the hypersphere, ``(n_points, n_genes)``.
+
+        Parameters
+        ----------
+        unit
+            ``(n_points, n_latent)``.
+        batch
+            Batch in which to decode; by default the mean over all batches.
+        """
+        batches = range(self.n_batches) if batch is None else [batch]
+        total = sum(
+            self.decoder(unit, torch.full((len(unit),), b, dtype=torch.long, device=unit.device)).exp() for b in batches
+        )
+        return total / len(batches)

@@ -1,0 +1,444 @@
+"""SCPROTO: the model that users train, on scvi-tools' classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import CategoricalObsField, LayerField
+from scvi.model.base import BaseModelClass
+from scvi.train import TrainRunner
+
+from .. import _keys
+from .._errors import InputError
+from ..data.module import CellViews, ViewDataModule
+from ..data.views import ViewSampler
+from ..tl.assignment import assign
+from ..tl.metacells import build_metacells
+from ..train.plan import PrototypePlan, embed
+from ..train.schedule import plan_budget
+from .cells import Reader
+from .module import PrototypeModule
+from .storage import history_from_json, history_to_json, read_settings, read_weights, write_model
+
+CELLS_PER_PROTOTYPE = 75
+"""Graining level of ``n_prototypes="auto"``, as recommended for SEACells."""
+
+MAX_PROTOTYPES = 1000
+"""Most prototypes that ``n_prototypes="auto"`` chooses."""
+
+PATIENCE = 10
+"""Epochs without a smaller loss after which training stops."""
+
+CHUNK = 4096
+"""Cells that are decoded at once."""
+
+
+class SCPROTO(BaseModelClass):
+    """Prototypes shared by all batches: integrated embedding, metacells and denoised expression.
+
+    Parameters
+    ----------
+    adata
+        Cells after :func:`scproto.pp.prepare` and :meth:`setup_anndata`.
+    registry
+        In place of ``adata``, for a model without cells; see :meth:`load`.
+    n_prototypes
+        Number of metacells to learn; ``"auto"`` takes one per 75 cells, at most 1,000.
+    n_latent
+        Dimension of the embedding.
+    n_hidden
+        Width of the hidden layers.
+    seed
+        Of everything random: weights, minibatches, views and k-means.
+    **module_kwargs
+        Weights and constants of the objective; see :class:`scproto.model.module.PrototypeModule`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer cells than prototypes.
+
+    Examples
+    --------
+    >>> adata = scproto.datasets.pbmc_three_labs()
+    >>> scproto.pp.prepare(adata, batch_key="lab")
+    >>> scproto.SCPROTO.setup_anndata(adata, batch_key="lab")
+    >>> model = scproto.SCPROTO(adata, n_prototypes=30)
+    >>> model.train()
+    >>> metacells = model.get_metacells(label_keys=["cell_type"])
+
+    References
+    ----------
+    scProto, LMRL workshop at ICLR 2025.
+    """
+
+    module: PrototypeModule
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        n_prototypes: int | Literal["auto"] = "auto",
+        n_latent: int = 16,
+        n_hidden: int = 256,
+        seed: int = 0,
+        **module_kwargs: Any,
+    ) -> None:
+        super().__init__(adata, registry)
+        if adata is not None:
+            self.reader = Reader.of_prepared(adata, self.registry_["setup_args"]["layer"])
+        else:
+            self.reader = Reader.from_json(self.registry_[_keys.UNS])
+        n_prototypes = int(n_prototypes) if adata is None else _resolve_n_prototypes(n_prototypes, adata.n_obs)
+        self.seed = seed
+        self.init_params_ = {
+            "n_prototypes": n_prototypes,
+            "n_latent": n_latent,
+            "n_hidden": n_hidden,
+            "seed": seed,
+            **module_kwargs,
+        }
+        n_genes, n_batches = len(self.reader.genes), len(self.reader.batches)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = PrototypeModule(
+                n_genes, n_batches, n_prototypes, n_latent=n_latent, n_hidden=n_hidden, **module_kwargs
+            )
+        self.module.eval()
+        self._model_summary_string = f"SCPROTO: {n_prototypes} prototypes, {n_batches} batches, {n_genes} genes"
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register prepared cells for the model.
+
+        Parameters
+        ----------
+        adata
+            Cells after :func:`scproto.pp.prepare`.
+        layer
+            Layer with the counts; by default where ``prepare`` found them.
+        batch_key
+            As given to ``prepare``, which it is checked against.
+        **kwargs
+            Passed by scvi-tools when it registers cells like others before.
+
+        Raises
+        ------
+        InputError
+            If ``prepare`` was not run, or with another batch key.
+        """
+        layer = Reader.check_prepared(adata, layer, batch_key)
+        setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, layer=layer)
+        fields = [
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
+            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, _keys.BATCH),
+        ]
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def train(
+        self,
+        max_steps: int | None = None,
+        *,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        early_stopping: bool = True,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        enable_progress_bar: bool = True,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Learn the embedding and the prototypes.
+
+        Parameters
+        ----------
+        max_steps
+            Minibatches to train on; by default 2,000, or two passes over the cells if that is more.
+        batch_size
+            Cells a minibatch.
+        learning_rate
+            Peak of the one-cycle schedule.
+        early_stopping
+            Stop when the loss has not fallen for a quarter of the training.
+        accelerator, devices
+            As in Lightning, for example ``"cpu"`` or ``"gpu"``.
+        enable_progress_bar
+            Show scvi-tools' progress bar. An epoch is a fortieth of the steps.
+        **trainer_kwargs
+            Passed to :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        InputError
+            If the cells were loaded without their neighbours; run :func:`scproto.pp.prepare` then.
+        """
+        cells = self.cells()
+        within = self.reader.neighbors(self.adata)
+        budget = plan_budget(len(cells), batch_size, max_steps=max_steps)
+        sampler = ViewSampler(within, batch_size, budget.steps_per_epoch, seed=self.seed)
+        plan = PrototypePlan(self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed)
+        runner = TrainRunner(
+            self,
+            training_plan=plan,
+            data_splitter=ViewDataModule(cells, sampler),
+            max_epochs=budget.n_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            early_stopping=early_stopping,
+            early_stopping_monitor="loss",
+            early_stopping_patience=PATIENCE,
+            early_stopping_warmup_epochs=budget.n_warmup_epochs,
+            enable_progress_bar=enable_progress_bar,
+            log_every_n_steps=budget.steps_per_epoch,
+            use_distributed_sampler=False,
+            **trainer_kwargs,
+        )
+        self.module.train()
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            runner()
+        self._finish(cells)
+
+    def _finish(self, cells: CellViews) -> None:
+        """Bring the batches together at the prototypes, and the prototypes to the cells."""
+        unit = embed(self.module, cells).cpu()
+        alignment, prototypes, _ = self.module.align(unit, torch.from_numpy(cells.batch), self._unit_prototypes())
+        self.module.set_prototypes(prototypes, alignment)
+
+    def cells(self, adata: AnnData | None = None) -> CellViews:
+        """Counts of the model's genes and batch of each cell; by default of the model's own cells."""
+        if adata is None and self.adata is None:
+            raise InputError("The model was loaded without cells; pass adata.")
+        return self.reader.read(self.adata if adata is None else adata)
+
+    @property
+    def prototypes(self) -> NDArray[np.float32]:
+        """Unit vectors, ``(n_prototypes, n_latent)``."""
+        return self._unit_prototypes().numpy()
+
+    def _unit_prototypes(self) -> torch.Tensor:
+        return self.module.unit_prototypes.detach().cpu()
+
+    @property
+    def metacell_names(self) -> list[str]:
+        """Name of each prototype, ``(n_prototypes,)``."""
+        return [f"metacell_{i}" for i in range(len(self.module.prototypes))]
+
+    def get_latent_representation(self, adata: AnnData | None = None) -> NDArray[np.float32]:
+        """Integrated embedding.
+
+        Parameters
+        ----------
+        adata
+            Cells of batches that the model knows; by default its own.
+
+        Returns
+        -------
+        Unit vectors, ``(n_cells, n_latent)``.
+
+        Raises
+        ------
+        InputError
+            If the model is not trained, or the cells lack its genes or come from an unknown batch.
+        """
+        if not self.is_trained_:
+            raise InputError("The model is not trained; call model.train() first.")
+        cells = self.cells(adata)
+        unit = embed(self.module, cells).cpu()
+        alignment = self.module.alignment.to("cpu")
+        return alignment(unit, torch.from_numpy(cells.batch)).numpy()
+
+    def get_metacells(
+        self,
+        adata: AnnData | None = None,
+        *,
+        label_keys: Sequence[str] = (),
+        decode_batches: Sequence[str] = (),
+    ) -> AnnData:
+        """One decoded and aggregated expression profile for each prototype.
+
+        Parameters
+        ----------
+        adata
+            Cells to aggregate; by default the model's own.
+        label_keys
+            Columns of ``obs`` whose majority and its share are carried over, for example cell types.
+        decode_batches
+            Batches to decode in besides the average; each adds a layer ``decoded_<batch>``.
+
+        Returns
+        -------
+        ``(n_metacells, n_genes)``, a row for each prototype that has cells. ``X`` and
+        ``layers["decoded"]``: decoded mean expression, CP10k, averaged over the batches' embeddings; a gene
+        that the decoder does not know (``var["scproto_gene"]`` is false) has its mean over the cells instead,
+        weighted by their probability of the metacell. ``layers["counts"]``: sum of the observed counts.
+        ``obs``: ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy`` (0: one batch, 1: all alike,
+        batches weighted to the same size), each label and ``<label>_share``, mean ``confidence`` and
+        ``tree_parent``. ``obsm["X_scproto"]``: the prototype. ``uns["scproto_tree"]``: Ward linkage.
+
+        Raises
+        ------
+        InputError
+            If a label or a batch does not exist.
+        """
+        adata = self.adata if adata is None else adata
+        unit = self.get_latent_representation(adata)
+        if absent := [key for key in label_keys if key not in adata.obs]:
+            raise InputError(f"The cells have no column {absent[0]!r} in obs to carry over to the metacells.")
+        gene = pd.Index(self.reader.genes).get_indexer(adata.var_names)  # -1: not modelled
+        modelled = gene >= 0
+        decoded = {"decoded": self._decode(self.prototypes)[:, gene[modelled]]}
+        for batch in decode_batches:
+            decoded[f"decoded_{batch}"] = self._decode(self.prototypes, self._batch_index(batch))[:, gene[modelled]]
+        return build_metacells(
+            adata,
+            self.reader.counts(adata),
+            self.reader.batch_of(adata),
+            assign(unit, self.prototypes),
+            self.prototypes,
+            self.metacell_names,
+            decoded,
+            modelled,
+            label_keys,
+        )
+
+    def get_normalized_expression(
+        self,
+        adata: AnnData | None = None,
+        *,
+        gene_list: Sequence[str] | None = None,
+        transform_batch: str | None = None,
+        library_size: float = 1e4,
+        sparse_below: float | None = None,
+    ) -> pd.DataFrame | sp.csr_matrix:
+        """Denoised expression of each cell.
+
+        Parameters
+        ----------
+        adata
+            Cells of batches that the model knows; by default its own.
+        gene_list
+            Genes to return, of those that the model knows; by default all of them.
+        transform_batch
+            Batch as which all cells are decoded; by default the average over the batches.
+        library_size
+            Counts that a cell is scaled to over the model's genes; 1e4 gives CP10k.
+        sparse_below
+            Leave values below this out and return a sparse matrix. A value of 0.1 CP10k is a count in
+            100,000: far less than a cell shows.
+
+        Returns
+        -------
+        ``(n_cells, n_genes)``: a data frame, or a CSR matrix with ``sparse_below``. Cells are decoded in
+        chunks, so that the sparse form never holds all cells densely.
+
+        Raises
+        ------
+        InputError
+            If a gene or the batch is unknown to the model.
+        """
+        adata = self.adata if adata is None else adata
+        unit = self.get_latent_representation(adata)
+        genes = list(self.reader.genes if gene_list is None else gene_list)
+        columns = pd.Index(self.reader.genes).get_indexer(genes)
+        if (columns < 0).any():
+            unknown = genes[int(np.flatnonzero(columns < 0)[0])]
+            raise InputError(f"Gene {unknown!r} is not among the {len(self.reader.genes)} genes of the model.")
+        batch = None if transform_batch is None else self._batch_index(transform_batch)
+        parts = []
+        for start in range(0, len(unit), CHUNK):
+            values = self._decode(unit[start : start + CHUNK], batch)[:, columns] * np.float32(library_size)
+            parts.append(values if sparse_below is None else sp.csr_matrix(np.where(values < sparse_below, 0, values)))
+        if sparse_below is not None:
+            return sp.vstack(parts, format="csr")
+        return pd.DataFrame(np.concatenate(parts), index=adata.obs_names, columns=genes)
+
+    def _batch_index(self, name: str) -> int:
+        if name not in self.reader.batches:
+            raise InputError(f"The model has no batch {name!r}; it knows {', '.join(self.reader.batches)}.")
+        return self.reader.batches.index(name)
+
+    @torch.no_grad()
+    def _decode(self, unit: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:
+        """Shares of the model's genes of points on the hypersphere, ``(n_points, n_genes)``."""
+        return self.module.decode(torch.from_numpy(unit).to(self.module.device), batch).cpu().numpy()
+
+    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
+        """Write the model into a folder: weights as safetensors, all else as JSON, no pickle.
+
+        Parameters
+        ----------
+        dir_path
+            Folder to make.
+        overwrite
+            Replace a model that is there.
+
+        Raises
+        ------
+        InputError
+            If the folder exists and may not be replaced.
+        """
+        settings = {
+            "init": self.init_params_,
+            "registry": {**self.registry_, _keys.UNS: self.reader.to_json()},
+            "is_trained": self.is_trained_,
+            "history": history_to_json(self.history_),
+        }
+        write_model(dir_path, self.module, settings, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | None = None) -> Self:
+        """Read a model that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        adata
+            Cells to attach; they need the model's genes and batches. Without them pass ``adata`` to the
+            methods.
+
+        Returns
+        -------
+        The model, whose results equal those before saving to the last bit.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no model, or the cells do not fit to it.
+        """
+        settings = read_settings(dir_path)
+        model = cls(registry=settings["registry"], **settings["init"])
+        read_weights(dir_path, model.module)
+        model.is_trained_ = settings["is_trained"]
+        model.history_ = history_from_json(settings["history"])
+        if adata is not None:
+            model.reader.mark(adata)
+            model.adata = adata
+        return model
+
+
+def _resolve_n_prototypes(n_prototypes: int | Literal["auto"], n_cells: int) -> int:
+    if n_prototypes == "auto":
+        return int(np.clip(round(n_cells / CELLS_PER_PROTOTYPE), min(10, n_cells), MAX_PROTOTYPES))
+    if not 1 <= n_prototypes <= n_cells:
+        raise InputError(f"{n_prototypes} prototypes for {n_cells} cells: choose a number between 1 and {n_cells}.")
+    return n_prototypes

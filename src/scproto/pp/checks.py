@@ -1,0 +1,187 @@
+"""Checks of the input, before any long work: one clear sentence on what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scproto._errors import InputError
+
+from ._counts import check_counts, counts_problem, summarise_matrix
+
+__all__ = ["as_keys", "check_adata", "check_counts", "join_batches"]
+
+
+def as_keys(batch_key: str | Sequence[str] | None) -> list[str]:
+    """Return one key, several or none as a list."""
+    if batch_key is None:
+        return []
+    return [batch_key] if isinstance(batch_key, str) else list(batch_key)
+
+
+def join_batches(obs: pd.DataFrame, batch_key: str | Sequence[str] | None) -> pd.Categorical:
+    """Combine the batch columns into one batch a cell.
+
+    Parameters
+    ----------
+    obs
+        ``(n_cells, ...)``, as ``adata.obs``.
+    batch_key
+        Columns whose product is the batch: values joined by ``|``, the combinations that occur only.
+        One column keeps its own values, as text; without a column all cells are one batch, ``all``.
+
+    Raises
+    ------
+    InputError
+        If two combinations of values would get the same name.
+    """
+    keys = as_keys(batch_key)
+    if not keys:
+        return pd.Categorical(["all"] * len(obs))
+    values = obs[keys].astype(str)
+    joined = values[keys[0]].str.cat([values[key] for key in keys[1:]], sep="|")
+    if joined.nunique() < len(values.drop_duplicates()):
+        raise InputError(f"The values of {_names(keys)} contain '|' and cannot be joined by it: rename those values.")
+    return pd.Categorical(joined)
+
+
+def check_adata(
+    adata: AnnData,
+    *,
+    batch_key: str | Sequence[str] | None,
+    layer: str | None,
+    label_keys: Sequence[str] = (),
+    n_prototypes: int | None = None,
+) -> None:
+    """Check everything that a fit needs of its input; cheap checks first.
+
+    Parameters
+    ----------
+    adata
+        Cells and genes; nothing is changed.
+    batch_key
+        Columns of ``obs`` whose product is the batch; none for a single batch.
+    layer
+        Layer that holds the counts; None for ``X``.
+    label_keys
+        Columns of ``obs`` that are carried over to the metacells. They may have missing values.
+    n_prototypes
+        Number of prototypes asked for, if known.
+
+    Raises
+    ------
+    InputError
+        With one sentence: what is wrong, where, and how to mend it.
+    """
+    if adata.n_obs < 2 or adata.n_vars < 1:
+        raise InputError(f"adata has {adata.n_obs} cells and {adata.n_vars} genes: give at least two cells and a gene.")
+    _check_names(adata)
+    keys = as_keys(batch_key)
+    for what, names in (("batch key", keys), ("label key", label_keys)):
+        for name in names:
+            _check_exists(what, name, adata.obs.columns, "adata.obs")
+    if layer is not None:
+        _check_exists("layer", layer, adata.layers.keys(), "adata.layers")
+    _check_batches(adata.obs, keys)
+    if n_prototypes is not None:
+        _check_prototypes(n_prototypes, adata.n_obs)
+    _check_matrix(adata, layer)
+
+
+def _names(values: Iterable[Any], limit: int = 10) -> str:
+    """List the values for a message, the first ones only."""
+    names = [repr(str(value)) for value in values]
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
+
+
+def _check_exists(what: str, name: str, existing: Iterable[str], where: str) -> None:
+    names = [str(value) for value in existing]
+    if name in names:
+        return
+    by_lower = {value.lower(): value for value in names}
+    near = get_close_matches(name.lower(), by_lower, n=1)
+    mend = f"did you mean {by_lower[near[0]]!r}?" if near else "choose one of these." if names else "leave it out."
+    raise InputError(f"There is no {what} {name!r} in {where}, which has {_names(names)}: {mend}")
+
+
+def _check_names(adata: AnnData) -> None:
+    for kind, names in (("obs", adata.obs_names), ("var", adata.var_names)):
+        if not names.is_unique:
+            first = names[names.duplicated()][0]
+            raise InputError(
+                f"adata.{kind}_names has duplicates (such as {first!r}): call adata.{kind}_names_make_unique()."
+            )
+
+
+def _check_batches(obs: pd.DataFrame, keys: Sequence[str]) -> None:
+    for key in keys:
+        if n_missing := int(obs[key].isna().sum()):
+            raise InputError(
+                f"adata.obs[{key!r}] has no value for {n_missing} cell(s): fill it in, "
+                f"or drop them with adata[adata.obs[{key!r}].notna()].copy()."
+            )
+    sizes = pd.Series(join_batches(obs, keys)).value_counts()
+    if single := sorted(sizes.index[sizes == 1]):
+        raise InputError(
+            f"A batch needs at least two cells, but adata.obs has only one for {_names(single)} (batch key "
+            f"{_names(keys)}): drop such cells, or give them to another batch."
+        )
+
+
+def _check_prototypes(n_prototypes: int, n_cells: int) -> None:
+    if not 1 <= n_prototypes <= n_cells:
+        raise InputError(
+            f"n_prototypes={n_prototypes} does not suit {n_cells} cells: choose a number from 1 to {n_cells}, "
+            'or "auto".'
+        )
+
+
+def _check_matrix(adata: AnnData, layer: str | None) -> None:
+    where = _where(layer)
+    x = adata.X if layer is None else adata.layers[layer]
+    if x is None:
+        raise InputError(f"adata.X is empty: {_hint(adata, layer)}.")
+    summary = summarise_matrix(x, where)
+    if problem := counts_problem(summary, where):
+        raise InputError(f"{problem}, but scproto needs raw counts: {_hint(adata, layer)}.")
+    empty = np.flatnonzero(summary.cell_totals == 0)
+    if empty.size:
+        mend = (
+            "sc.pp.filter_cells(adata, min_counts=1)"
+            if layer is None
+            else f'adata[np.ravel(adata.layers["{layer}"].sum(axis=1)) > 0].copy()'
+        )
+        raise InputError(
+            f"{empty.size} cell(s) of {where} have no counts (the first is {adata.obs_names[empty[0]]!r}): "
+            f"remove them with {mend}."
+        )
+    if not summary.varies:
+        raise InputError(f"Every gene of {where} has the same value in all cells: give data with more than one state.")
+
+
+def _where(layer: str | None) -> str:
+    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+
+
+def _hint(adata: AnnData, layer: str | None) -> str:
+    """Say where the counts are, if another matrix of the object holds them."""
+    for name in [None, *adata.layers]:
+        x = adata.X if name is None else adata.layers[name]
+        if name != layer and x is not None and _holds_counts(x):
+            return f'use layer="{name}", which holds counts' if name else "leave layer out, adata.X holds counts"
+    if adata.raw is not None and _holds_counts(adata.raw.X):
+        return "use adata.raw.to_adata(), which holds counts"
+    return "give the matrix from before normalisation, in adata.X or as a layer"
+
+
+def _holds_counts(x: Any) -> bool:
+    try:
+        check_counts(x, "")
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""Everything that comes before the model: checks, genes, PCA and neighbours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+import scanpy as sc
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._errors import InputError
+from ..graph import within_batch_neighbors
+from .checks import as_keys, check_adata, join_batches
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(
+    adata: AnnData,
+    batch_key: str | Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    n_top_genes: int = 2000,
+    n_pcs: int = 50,
+    n_neighbors: int = 15,
+    seed: int = 0,
+) -> None:
+    """Check the counts, choose genes and find each cell's neighbours within its batch.
+
+    Parameters
+    ----------
+    adata
+        Cells and genes with counts, ``(n_cells, n_genes)``; sparse or dense, any type that holds integers.
+        Changed in place; the counts stay as they are.
+    batch_key
+        Column of ``adata.obs`` with the batch (donor, lab, technology). Of several columns the product is
+        taken: every combination that occurs is a batch. Without it all cells are one batch.
+    layer
+        Layer with the counts; by default ``adata.X``.
+    n_top_genes
+        Highly variable genes for the model, ranked within the batches and then by the number of batches
+        that agree, so that genes which differ only between the batches are not favoured. All genes that
+        vary are taken if there are no more than this.
+    n_pcs
+        Principal components of log1p CP10k for the neighbours.
+    n_neighbors
+        Neighbours a cell within its own batch.
+    seed
+        Of the PCA.
+
+    Returns
+    -------
+    Nothing. Written to ``adata``: ``obs["scproto_batch"]``, ``var["scproto_gene"]``,
+    ``obsm["X_scproto_pca"]``, ``obsp["scproto_neighbors"]`` and ``uns["scproto"]``.
+
+    Raises
+    ------
+    InputError
+        If the counts or the keys can't be used; the sentence says what to mend.
+    """
+    check_adata(adata, batch_key=batch_key, layer=layer)
+    work = AnnData(sp.csr_matrix(adata.layers[layer] if layer else adata.X, dtype=np.float32, copy=True))
+    work.obs[_keys.BATCH] = batch = join_batches(adata.obs, batch_key)
+    sc.pp.normalize_total(work, target_sum=1e4)
+    sc.pp.log1p(work)
+    genes = _choose_genes(work, n_top_genes)
+    if genes.sum() < 2:
+        raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
+    work = work[:, genes].copy()
+    sc.pp.pca(work, n_comps=min(n_pcs, work.n_obs - 1, work.n_vars - 1), random_state=seed)
+    graph = within_batch_neighbors(work.obsm["X_pca"], batch.codes.astype(np.int64), n_neighbors)
+
+    adata.obs[_keys.BATCH] = batch
+    adata.var[_keys.GENES] = genes
+    adata.obsm[_keys.PCA] = work.obsm["X_pca"]
+    adata.obsp[_keys.NEIGHBORS] = graph.to_sparse()
+    adata.uns[_keys.UNS] = {
+        "version": version("scproto"),
+        "prepare": {
+            "batch_key": as_keys(batch_key),
+            "layer": layer or "X",
+            "n_genes": int(genes.sum()),
+            "n_pcs": n_pcs,
+            "n_neighbors": n_neighbors,
+            "seed": seed,
+        },
+    }
+
+
+def _choose_genes(work: AnnData, n_top_genes: int) -> NDArray[np.bool_]:
+    """Mask of the genes for the model from log1p CP10k, ``(n_genes,)``."""
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
+    varies = mean_variance_axis(work.X, axis=0)[1] > 0
+    if not varies.all():
+        logger.info("%d genes are constant and are left out.", int((~varies).sum()))
+    if varies.sum() <= n_top_genes:
+        return varies
+    several = work.obs[_keys.BATCH].nunique() > 1
+    sc.pp.highly_variable_genes(work, n_top_genes=n_top_genes, batch_key=_keys.BATCH if several else None)
+    return work.var["highly_variable"].to_numpy() & varies

@@ -1,0 +1,51 @@
+"""Write embedding and metacells of each cell into AnnData."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .. import _keys
+from .assignment import assign
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import SCPROTO
+
+
+def assign_metacells(adata: AnnData, model: SCPROTO) -> None:
+    """Give each cell its metacell.
+
+    Every cell is assigned; doubtful ones are flagged, not dropped.
+
+    Parameters
+    ----------
+    adata
+        Cells of the batches that the model knows. Changed in place.
+    model
+        A trained model.
+
+    Returns
+    -------
+    Nothing. Written to ``adata``: ``obsm["X_scproto"]`` (integrated embedding, unit norm),
+    ``obs["metacell"]``, ``obs["metacell_confidence"]`` (probability of that metacell, in [0, 1]),
+    ``obs["metacell_distance"]`` (cosine distance to its prototype), ``obs["metacell_outlier"]`` (distance
+    more than five median absolute deviations above the median) and ``obsm["metacell_probability"]``
+    (sparse, the five most probable metacells).
+
+    Raises
+    ------
+    InputError
+        If the model is not trained, or the cells lack its genes or come from an unknown batch.
+    """
+    unit = model.get_latent_representation(adata)
+    assignment = assign(unit, model.prototypes)
+    names = model.metacell_names
+    adata.obsm[_keys.LATENT] = unit
+    adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.nearest, names).remove_unused_categories()
+    adata.obs[_keys.CONFIDENCE] = assignment.confidence
+    adata.obs[_keys.DISTANCE] = assignment.distance
+    adata.obs[_keys.OUTLIER] = assignment.outlier
+    adata.obsm[_keys.PROBABILITY] = assignment.probability

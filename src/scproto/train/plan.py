@@ -1,0 +1,149 @@
+"""Training plan: what happens at each step and between the epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.minibatch import Minibatch
+from ..data.module import CellViews
+from ..data.views import ViewSampler
+from ..graph import mutual_neighbors
+from ..nn import far_points, spherical_kmeans
+from .diagnostics import Usage
+from .schedule import Budget
+
+if TYPE_CHECKING:
+    from ..model.module import Losses, PrototypeModule
+
+REFRESH_EVERY = 4
+"""Epochs between two looks at the whole embedding: mutual neighbours and prototypes without cells."""
+
+LAST_RESEED = 0.85
+"""Share of the budget after which no prototype is moved by hand any more."""
+
+
+class PrototypePlan(lightning.LightningModule):
+    """Warm-up of the autoencoder, start of the prototypes, then the three losses together.
+
+    Parameters
+    ----------
+    module
+        The network and its objective.
+    cells
+        The training cells.
+    sampler
+        Draws the views; told here when to pair cells and with whom across the batches.
+    budget
+        Number of steps.
+    learning_rate
+        Peak of the one-cycle schedule.
+    weight_decay
+        Of AdamW.
+    n_mutual
+        Size of the neighbourhoods that must agree between batches.
+    seed
+        Of k-means and of the choice of batches to compare.
+    """
+
+    def __init__(
+        self,
+        module: PrototypeModule,
+        cells: CellViews,
+        sampler: ViewSampler,
+        budget: Budget,
+        *,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-4,
+        n_mutual: int = 10,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.cells = cells
+        self.sampler = sampler
+        self.budget = budget
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.n_mutual = n_mutual
+        self.seed = seed
+        self._rng = np.random.default_rng(seed)
+        self._sums: dict[str, Tensor] = {}
+        self._usage = Usage(module.n_batches, len(module.prototypes))
+
+    def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRScheduler:
+        """AdamW with a one-cycle learning rate over all steps."""
+        optimizer = torch.optim.AdamW(
+            self.module.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, eps=1e-8
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=self.learning_rate, total_steps=self.budget.n_steps
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the autoencoder still trains alone."""
+        return self.current_epoch < self.budget.n_warmup_epochs
+
+    def on_train_epoch_start(self) -> None:
+        """Look at the whole embedding where it is time to: prototypes, alignment, mutual neighbours."""
+        since_start = self.current_epoch - self.budget.n_warmup_epochs
+        if since_start < 0 or since_start % REFRESH_EVERY:
+            return
+        unit = embed(self.module, self.cells).cpu()
+        if since_start == 0:
+            self.sampler.paired = True
+            prototypes = torch.from_numpy(spherical_kmeans(unit.numpy(), len(self.module.prototypes), seed=self.seed))
+        else:
+            prototypes = self._reseeded(unit)
+        _, moved, aligned = self.module.align(unit, torch.from_numpy(self.cells.batch), prototypes)
+        self.module.set_prototypes(moved if since_start == 0 else prototypes)
+        if self.module.n_batches > 1:
+            self.sampler.cross = mutual_neighbors(aligned.numpy(), self.cells.batch, self.n_mutual, rng=self._rng)
+
+    def _reseeded(self, unit: Tensor) -> Tensor:
+        """Prototypes, those that are no cell's nearest put onto the cells farthest from all others."""
+        prototypes = self.module.unit_prototypes.detach().cpu()
+        size = torch.bincount((unit @ prototypes.T).argmax(1), minlength=len(prototypes))
+        empty = torch.nonzero(size == 0).flatten()
+        if len(empty) and self.current_epoch < LAST_RESEED * self.budget.n_epochs:
+            prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
+        return prototypes
+
+    def training_step(self, minibatch: Minibatch, batch_idx: int) -> Tensor:
+        """Objective of one minibatch."""
+        losses = self.module.loss(minibatch, prototypes=not self.warming_up)
+        self._record(losses, minibatch)
+        return losses.total
+
+    def _record(self, losses: Losses, minibatch: Minibatch) -> None:
+        """Add to the epoch's sums; nothing is read back from the device in a step."""
+        values = {"loss": losses.total, **{f"loss_{name}": value for name, value in losses.terms.items()}}
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
+        if losses.scores is not None:
+            self._usage.add(losses.scores, minibatch.batch[0])
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means and the signs of collapse."""
+        logged = {name: total / self.budget.steps_per_epoch for name, total in self._sums.items()}
+        if not self.warming_up:
+            logged |= self._usage.summary()
+        self.log_dict(logged)
+        self._sums = {}
+        self._usage = Usage(self.module.n_batches, len(self.module.prototypes))
+
+
+def embed(module: PrototypeModule, cells: CellViews, chunk: int = 4096) -> Tensor:
+    """Embedding of all cells before alignment, ``(n_cells, n_latent)``, without dropout."""
+    was_training = module.training
+    module.eval()
+    with torch.no_grad():
+        parts = [module.encoder(*cells.inputs(start, chunk, module.device)) for start in range(0, len(cells), chunk)]
+    module.train(was_training)
+    return torch.cat(parts)

@@ -1,0 +1,54 @@
+"""How many steps a fit takes and how it divides them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+N_EPOCHS = 40
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Division of the optimiser's steps.
+
+    An epoch is here a fixed share of the budget, not a pass over the cells: a network needs steps, and 500
+    cells need hardly fewer of them than 50,000.
+
+    Attributes
+    ----------
+    n_epochs
+        Number of epochs, warm-up included.
+    steps_per_epoch
+        Steps of each.
+    n_warmup_epochs
+        First epochs, in which the autoencoder trains alone.
+    """
+
+    n_epochs: int
+    steps_per_epoch: int
+    n_warmup_epochs: int
+
+    @property
+    def n_steps(self) -> int:
+        """All steps."""
+        return self.n_epochs * self.steps_per_epoch
+
+
+def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, warmup: float = 0.35) -> Budget:
+    """Choose the number of steps for a data set.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    batch_size
+        Cells a step.
+    max_steps
+        Number of steps; by default 2,000, or two passes over the cells if that is more.
+    warmup
+        Share of the steps before the prototypes start.
+    """
+    n_steps = max_steps or max(2000, round(2 * n_cells / batch_size))
+    n_epochs = min(N_EPOCHS, n_steps)
+    n_warmup = min(max(1, round(warmup * n_epochs)), n_epochs - 1)
+    return Budget(n_epochs, n_steps // n_epochs, n_warmup)
