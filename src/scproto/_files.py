@@ -1,0 +1,116 @@
+"""Atomic writing: an output is complete under its final name, or it is not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from ._errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary file name that becomes `path` when the block ends well.
+
+    The temporary file lies in the same folder and has the same suffix, since writers choose their format by
+    it. An existing `path` is replaced only at the end; after an error it is as before.
+
+    Parameters
+    ----------
+    path
+        The file to write. Its folder must exist.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist or cannot be written.
+    """
+    path = Path(path).expanduser().resolve()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file.")
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise InputError(_not_writable(path, error)) from error
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, overwrite: bool = False, *, marker: str | None = None) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block ends well.
+
+    After an error or an interrupt the temporary folder is removed and an older `path` is as before. The
+    temporary folder lies beside `path`, or in the nearest folder above it that exists: folders that are
+    missing are made at the very end.
+
+    Parameters
+    ----------
+    path
+        The folder to write.
+    overwrite
+        Replace an existing folder, once the new one is complete.
+    marker
+        A file that an existing folder must hold to be replaced, so that nobody's other data are deleted. An
+        empty folder may always be replaced.
+
+    Raises
+    ------
+    InputError
+        If `path` exists and may not be replaced, or if nothing can be written there.
+    """
+    path = Path(path).expanduser().resolve()
+    _check_replaceable(path, overwrite, marker)
+    parent = next(folder for folder in path.parents if folder.exists())
+    temporary = parent / f".{path.name}.{uuid4().hex[:8]}.tmp"
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise InputError(_not_writable(path, error)) from error
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _replace_folder(temporary, path, overwrite)
+
+
+def _check_replaceable(path: Path, overwrite: bool, marker: str | None) -> None:
+    if not os.path.lexists(path):
+        return
+    if not path.is_dir():
+        raise InputError(f"{path} is a file, not a folder; choose another name.")
+    if not overwrite:
+        raise InputError(f"{path} exists already; choose another folder or overwrite it (--overwrite).")
+    if marker is not None and not (path / marker).is_file() and any(path.iterdir()):
+        raise InputError(
+            f"{path} holds no {marker}, so scproto did not write it and does not replace it; choose another folder."
+        )
+
+
+def _replace_folder(complete: Path, path: Path, overwrite: bool) -> None:
+    """Move a complete folder to its final name. Should that fail, the complete folder is kept where it is."""
+    retired = complete.with_suffix(".old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite and path.exists():
+            path.rename(retired)
+        complete.rename(path)
+    except OSError as error:
+        raise InputError(f"The result could not be moved to {path} ({error}); it is in {complete}.") from error
+    finally:
+        if retired.exists() and not path.exists():
+            retired.rename(path)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _not_writable(path: Path, error: OSError) -> str:
+    return f"Cannot write {path}: {error.strerror or error} (in {path.parent})."

@@ -1,0 +1,112 @@
+"""What the commands say: progress and messages to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.text import Text
+
+stderr = Console(stderr=True)
+
+FILES = {
+    "report.html": "the first look: open it in a browser",
+    "figures/": "its pictures as PNG files",
+    "cells.h5ad": 'your cells with the embedding (obsm["X_scproto"]) and their metacells (obs["metacell"])',
+    "metacells.h5ad": 'a metacell a row: decoded profiles, summed counts (layers["counts"]) and batch shares',
+    "model/": "the fitted model: scproto.SCPROTO.load",
+    "run.json": "settings, versions, timings, losses and diagnostics",
+}
+"""What a run folder holds, the best thing to open first."""
+
+
+LIGHTNING = (
+    "lightning.fabric.utilities",
+    "lightning.pytorch.callbacks",
+    "lightning.pytorch.loops",
+    "lightning.pytorch.trainer",
+    "lightning.pytorch.utilities",
+)
+"""Loggers of Lightning that talk; the levels of those above them are set anew when Lightning is imported."""
+
+
+def say(message: str) -> None:
+    """Print a message to stderr."""
+    stderr.print(Text(message), soft_wrap=True)
+
+
+def say_error(message: str) -> None:
+    """Print one sentence in red to stderr."""
+    stderr.print(Text(f"Error: {message}", style="red"), soft_wrap=True)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Show that a stage is running, and afterwards how long it took."""
+    start = perf_counter()
+    # the training has a bar of its own
+    with nullcontext() if name == "Training" else stderr.status(f"{name} ..."):
+        yield
+    stderr.print(f"[green]✓[/] {name} [dim]{perf_counter() - start:.1f} s[/]")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let scproto's log through to stderr, and of other libraries only errors.
+
+    scproto itself logs and does not warn. What others print (the bar of the training too) goes to stderr, so
+    that stdout holds results alone.
+    """
+    logging.getLogger("scvi").addHandler(logging.NullHandler())  # without one it adds its own
+    for name in LIGHTNING:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    handler = RichHandler(console=stderr, show_time=False, show_level=False, show_path=False)
+    handler.addFilter(lambda record: record.name.startswith("scproto") or record.levelno >= logging.ERROR)
+    logging.getLogger("scproto").setLevel(logging.INFO)
+    logging.getLogger().addHandler(handler)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def run_summary(record: dict[str, Any], out: Path) -> str:
+    """Say in words what a run made, and where it lies."""
+    metacells = record["metacells"]
+    n_batches = len(record["batches"])
+    lines = [
+        f"{record['n_cells']:,} cells of {n_batches} batch{'es' * (n_batches > 1)} "
+        f"in {metacells['n_metacells']:,} metacells."
+    ]
+    if n_batches > 1:
+        entropy = metacells["batch_entropy"]
+        lines.append(
+            f"Batch entropy {entropy:.2f}: the batches are {_mixing(entropy)} "
+            "(0: every metacell holds one batch, 1: all batches alike)."
+        )
+    for key, purity in metacells["purity"].items():
+        if purity is not None:
+            lines.append(
+                f"Purity {purity:.2f}: {purity:.0%} of the cells share the most common {key} of their metacell."
+            )
+    lines += ["", f"Written to {out}:"]
+    made = [(f"{out}/{name}", purpose) for name, purpose in FILES.items() if (out / name).exists()]
+    width = max(len(path) for path, _ in made)
+    lines += [f"  {path:<{width}}  {purpose}" for path, purpose in made]
+    return "\n".join(lines)
+
+
+def _mixing(entropy: float) -> str:
+    if entropy >= 0.8:
+        return "well mixed"
+    return "partly mixed" if entropy >= 0.5 else "mostly apart"

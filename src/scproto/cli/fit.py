@@ -1,0 +1,83 @@
+"""``scproto fit``: from a file of counts to a run folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ._console import quiet, run_summary, say, stage, stderr
+
+
+class Accelerator(StrEnum):
+    """Where the training runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+def parse_n_prototypes(text: str) -> int | Literal["auto"]:
+    """Read a number of prototypes, or "auto"."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(
+            f"{text!r} is neither a whole number of at least 1 nor 'auto'.", param_hint="--n-prototypes"
+        )
+    return int(text)
+
+
+def fit(
+    cells: Annotated[Path, typer.Argument(metavar="CELLS", help="Counts: an .h5ad file or a .zarr folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    batch_key: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of obs that names the batch. Give it again for the product of several columns."),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer that holds the counts.", show_default="X")] = None,
+    n_prototypes: Annotated[
+        str, typer.Option(help="Number of metacells; auto: one for 75 cells.", metavar="INTEGER|auto")
+    ] = "auto",
+    label_key: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of obs to carry over to the metacells; never used in the fit. May be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")] = 0,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps.", show_default="what suits the number of cells")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="what torch chooses")] = None,
+    accelerator: Annotated[Accelerator, typer.Option(help="Where the training runs.")] = Accelerator.auto,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run, once the new one is complete.")
+    ] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out UMAP, figures and report.")] = False,
+) -> None:
+    """Find metacells and an embedding across the batches of CELLS.
+
+    Writes cells.h5ad, metacells.h5ad, model/, report.html, figures/ and run.json into one folder.
+
+    Example: [bold]scproto fit cells.h5ad --batch-key study --label-key cell_type --out run[/]
+    """
+    number = parse_n_prototypes(n_prototypes)
+    with quiet():
+        from .._run import Settings, run
+
+        settings = Settings(
+            batch_key=tuple(batch_key or ()),
+            label_keys=tuple(label_key or ()),
+            layer=layer,
+            n_prototypes=number,
+            max_steps=max_steps,
+            seed=seed,
+            threads=threads,
+            accelerator=accelerator.value,
+            report=not no_report,
+        )
+        if not batch_key:
+            say("No --batch-key: all cells are taken as one batch.")
+        record = run(cells, out, settings, overwrite=overwrite, announce=stage, progress_bar=stderr.is_terminal)
+    typer.echo(run_summary(record, out))

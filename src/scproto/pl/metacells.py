@@ -1,0 +1,174 @@
+"""How large the metacells are and how they mix the batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from ..metrics.metacells import size_cv
+from ._style import FONT, INK, MUTED, PALETTE, clean, merge_small, new_axes, outside_legend, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHARE = "share_"
+
+
+def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
+    """Draw the histogram of the number of cells in a metacell, with its median.
+
+    Parameters
+    ----------
+    metacells
+        Metacells with ``obs["n_cells"]``. Those without cells are counted in the title only.
+    ax
+        Axes to draw into; without it a new pyplot figure is made.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    InputError
+        If no metacell has a cell.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    sizes = with_cells(metacells)["n_cells"].to_numpy()
+    ax = new_axes(4.4, 3.0) if ax is None else ax
+    # Bins of whole numbers: each holds the same number of possible sizes.
+    n_bins = np.clip(1.5 * np.sqrt(len(sizes)), 5, 40)
+    width = max(1, round((sizes.max() - sizes.min()) / n_bins))
+    edges = np.arange(sizes.min(), sizes.max() + width + 1, width) - 0.5
+    counts, _, _ = ax.hist(sizes, bins=list(edges), color=PALETTE[0], edgecolor="white", linewidth=0.5)
+    median = float(np.median(sizes))
+    ax.axvline(median, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    ax.annotate(
+        f"median {median:g}",
+        (median, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -1),
+        textcoords="offset points",
+        va="top",
+        fontsize=FONT - 0.5,
+        color=INK,
+    )
+    empty = metacells.n_obs - len(sizes)
+    counted = f"{len(sizes)} metacells" + (f", {empty} more without cells" if empty else "")
+    clean(ax, title=f"{counted}, size CV {size_cv(sizes):.2f}", x="cells in the metacell", y="metacells")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(edges[0] - width / 2, edges[-1] + width / 2)
+    ax.set_ylim(0, 1.15 * np.max(counts))  # room for the median's name
+    return ax
+
+
+def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
+    """Draw the share of each batch in each metacell as stacked bars, beside the shares over all cells.
+
+    Metacells are grouped by their majority label where ``obs`` has one (the first column ``<label>`` with a
+    ``<label>_share``), largest label first, and within a label go from the first batch to the last. A
+    metacell that mixes the batches well looks like the bar of all cells.
+
+    Parameters
+    ----------
+    metacells
+        Metacells with ``obs["n_cells"]`` and one column ``share_<batch>`` a batch. Those without cells are
+        not drawn. Of more than 30 batches the smallest are added up in grey.
+    ax
+        Axes to draw into; without it a new pyplot figure is made.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    InputError
+        If there is no such column, or no metacell has a cell.
+    """
+    obs = with_cells(metacells)
+    shares, names, colors = shares_by_batch(obs)
+    label = next((column for column in obs if f"{column}_share" in obs), None)
+    labels = obs[label].astype(str).to_numpy() if label is not None else np.zeros(len(obs), dtype="U1")
+    order, groups = _order(shares, labels)
+    ax = new_axes(9.0, 3.4) if ax is None else ax
+
+    edges, stacked = np.arange(len(order) + 1), np.cumsum(shares[order], axis=1)
+    overall = np.cumsum(np.average(shares, axis=0, weights=obs["n_cells"]))
+    width = 0.03 * len(order)
+    for i in reversed(range(len(names))):  # each covers the lower part of the one before
+        ax.fill_between(edges, np.append(stacked[:, i], stacked[-1, i]), step="post", color=colors[i], linewidth=0)
+        ax.bar(-width, overall[i], width=width, color=colors[i], linewidth=0)
+    clean(ax, title=f"Batches in {len(order)} metacells", y="share of the cells")
+    ax.set(xlim=(-1.6 * width, len(order)), ylim=(0, 1), xticks=[])
+    ax.spines["bottom"].set_visible(False)
+    _name_groups(ax, groups, len(order), -width)
+    _batch_legend(ax, names, colors)
+    return ax
+
+
+def with_cells(metacells: AnnData) -> pd.DataFrame:
+    """``obs`` of the metacells that have a cell."""
+    obs = metacells.obs[metacells.obs["n_cells"].to_numpy() > 0]
+    if not len(obs):
+        raise InputError("No metacell has a cell: assign the cells to metacells first.")
+    return obs
+
+
+def shares_by_batch(obs: pd.DataFrame) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """Shares ``(n_metacells, n_batches)``, names and colours; small batches beyond the palette are added up."""
+    columns = [c for c in obs if c.startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[c])]
+    if not columns:
+        raise InputError(f'There is no column "{SHARE}<batch>" in obs: take the metacells from model.get_metacells().')
+    shares = obs[columns].to_numpy(dtype=float)
+    place, names, colors = merge_small([c.removeprefix(SHARE) for c in columns], obs["n_cells"].to_numpy() @ shares)
+    merged = np.zeros((len(obs), len(names)))
+    np.add.at(merged.T, place, shares.T)
+    return merged, names, colors
+
+
+def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[np.intp], list[tuple[str, int, int]]]:
+    """Order of the metacells, and (label, start, end) of each label in it, the label with most metacells first."""
+    names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    rank = np.argsort(np.argsort(-counts, kind="stable"))
+    # The mean place of a metacell's cells in the list of batches: a smooth run from the first batch to the last.
+    place = shares @ np.arange(shares.shape[1])
+    order = np.lexsort((place, rank[codes]))
+    largest_first = np.argsort(rank)
+    ends = np.cumsum(counts[largest_first])
+    starts = ends - counts[largest_first]
+    return order, [(str(names[i]), int(a), int(b)) for i, a, b in zip(largest_first, starts, ends, strict=True)]
+
+
+def _name_groups(ax: Axes, groups: list[tuple[str, int, int]], n: int, overall: float) -> None:
+    """Write "all cells" and the labels under the bars, apart from each other, each tied to its middle."""
+    named = [("all cells", overall, overall), *(g for g in groups if g[0])]
+    middle = np.array([(start + end) / 2 for _, start, end in named])
+    text = _spread(middle, gap=n / 36, limit=n * 0.995)
+    for (name, start, _), x, x_text in zip(named, middle, text, strict=True):
+        ax.plot([x, x_text], [-0.01, -0.06], color=MUTED, linewidth=0.6, clip_on=False)
+        ax.text(x_text, -0.07, shorten(name), ha="right", va="top", color=INK, fontsize=FONT - 0.5,
+                rotation=40, rotation_mode="anchor")  # fmt: skip
+        if start > 0:
+            ax.axvline(start, color="white", linewidth=1.4)
+
+
+def _spread(x: NDArray[np.float64], gap: float, limit: float) -> NDArray[np.float64]:
+    """Move sorted places apart to at least `gap`, the last no further right than `limit`."""
+    steps = gap * np.arange(len(x))
+    right = np.maximum.accumulate(x - steps) + steps
+    return np.minimum(right, limit - steps[::-1])
+
+
+def _batch_legend(ax: Axes, names: list[str], colors: list[str]) -> None:
+    from matplotlib.patches import Patch
+
+    # From the top down, as the bars are stacked.
+    handles = [Patch(color=c, label=shorten(name)) for name, c in zip(names, colors, strict=True)]
+    outside_legend(ax, handles, reverse=True, handlelength=0.9, handleheight=0.9)

@@ -1,0 +1,85 @@
+"""Training curves: losses, and whether the prototypes collapse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError
+from ._style import FONT, MUTED, PALETTE, clean
+
+PANELS = {
+    "loss": "Total loss",
+    "loss_reconstruction": "Reconstruction",
+    "loss_swav": "Swapped prediction",
+    "loss_propagation": "Propagation",
+    "prototypes_used": "Prototypes in use",
+    "perplexity": "Usage perplexity",
+    "perplexity_batch": "Perplexity within a batch",
+    "nearest_cosine": "Cosine to the prototype",
+}
+COLUMNS = 4
+
+
+def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarray:
+    """Draw the losses and the diagnostics of collapse over the epochs.
+
+    The warm-up, in which the reconstruction loss trains alone, is shaded. Few prototypes in use or a
+    falling perplexity (the exponential of the entropy of their use) tell of collapse.
+
+    Parameters
+    ----------
+    history
+        ``model.history``: one DataFrame a curve, its index the epoch, its first column the value. Drawn are
+        ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``, ``prototypes_used``,
+        ``perplexity``, ``perplexity_batch`` and ``nearest_cosine``, those that are there.
+    axes
+        Axes to draw into, at least one a curve; those left over are hidden. Without it a new pyplot figure
+        is made.
+
+    Returns
+    -------
+    The axes, a flat array.
+
+    Raises
+    ------
+    InputError
+        If the history holds none of these curves, or there are too few axes.
+    """
+    curves = {name: curve for name in PANELS if name in history and len(curve := _curve(history[name]))}
+    if not curves:
+        raise InputError("The training history is empty: train the model first.")
+    axes = _new_axes(len(curves)) if axes is None else np.asarray(axes).ravel()
+    if len(axes) < len(curves):
+        raise InputError(f"There are {len(axes)} axes for {len(curves)} curves: give one a curve.")
+    first = min(c.index[0] for c in curves.values())
+    last = max(c.index[-1] for c in curves.values())
+    warm_up = curves["loss_swav"].index[0] if "loss_swav" in curves else first
+    for ax, (name, curve) in zip(axes, curves.items(), strict=False):
+        if warm_up > first:
+            ax.axvspan(first, warm_up, color="#F1F1F1", linewidth=0, zorder=0)
+        ax.plot(curve.index, curve.to_numpy(), color=PALETTE[0 if name.startswith("loss") else 2], linewidth=1.4)
+        clean(ax, title=PANELS[name], x="epoch")
+        ax.set_xlim(first, max(last, first + 1))
+        ax.ticklabel_format(useOffset=False)
+    if warm_up > first:
+        axes[0].text((first + warm_up) / 2, 0.97, "warm-up", ha="center", va="top", fontsize=FONT - 1, color=MUTED,
+                     transform=axes[0].get_xaxis_transform())  # fmt: skip
+    for ax in axes[len(curves) :]:
+        ax.set_visible(False)
+    return axes
+
+
+def _curve(table: pd.DataFrame) -> pd.Series[Any]:
+    return table.iloc[:, 0].astype(float).dropna()
+
+
+def _new_axes(n_curves: int) -> np.ndarray:
+    import matplotlib.pyplot as plt
+
+    rows = -(-n_curves // COLUMNS)
+    axes = plt.subplots(rows, COLUMNS, figsize=(10.5, 2.3 * rows), layout="constrained", squeeze=False)[1]
+    return np.ravel(axes)
