@@ -4,14 +4,15 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,
 	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
 BIN := .venv/bin
 
+# The matrices are small, and threads that wait for a busy core are slow.
+export OMP_NUM_THREADS ?= 1
+
 .PHONY: demo test test-lowest lint clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
 	$(BIN)/scproto demo --out demo_run --overwrite
 
-# One thread each: the matrices are small, and threads that wait for a busy core are slow.
-test: export OMP_NUM_THREADS = 1
 test: .venv/installed
 	$(BIN)/python -m pytest
 
@@ -21,7 +22,6 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 # The oldest versions that pyproject.toml allows (Python 3.11). Old libraries warn about newer ones: no errors.
-test-lowest: export OMP_NUM_THREADS = 1
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -W default
 

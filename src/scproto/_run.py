@@ -22,6 +22,7 @@ from . import _keys
 from ._errors import InputError
 from ._files import atomic_folder
 from ._read import check_readable, read_cells
+from ._threads import limit_threads
 
 if TYPE_CHECKING:
     from .model import SCPROTO
@@ -128,7 +129,7 @@ def run(
             _check(adata, settings)
         with stages("Loading libraries"):
             _load_libraries(settings.accelerator)
-        with _threads(settings.threads):
+        with limit_threads(settings.threads):
             model, metacells = fit(adata, settings, stages, progress_bar=progress_bar)
             if settings.report:
                 with stages("Report"):
@@ -194,26 +195,6 @@ def _load_libraries(accelerator: str) -> None:
 
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise InputError("torch finds no GPU here; use --accelerator auto or cpu.")
-
-
-@contextmanager
-def _threads(n_threads: int | None) -> Iterator[None]:
-    """Limit the threads of torch, numba, BLAS and OpenMP in the block; by default to those that torch has."""
-    import numba
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    of_torch = torch.get_num_threads()
-    n_threads = n_threads or of_torch
-    with threadpool_limits(n_threads):
-        of_numba = numba.get_num_threads()  # starts its threads and raises OpenMP's number: torch's is set after it
-        numba.set_num_threads(min(n_threads, of_numba))
-        torch.set_num_threads(n_threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(of_torch)
-            numba.set_num_threads(of_numba)
 
 
 @contextmanager

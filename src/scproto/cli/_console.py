@@ -65,7 +65,8 @@ def quiet() -> Iterator[None]:
     scproto itself logs and does not warn. What others print (the bar of the training too) goes to stderr, so
     that stdout holds results alone.
     """
-    logging.getLogger("scvi").addHandler(logging.NullHandler())  # without one it adds its own
+    for name in ("scvi", "scib_metrics"):
+        logging.getLogger(name).addHandler(logging.NullHandler())  # without one they add their own
     for name in LIGHTNING:
         logging.getLogger(name).setLevel(logging.ERROR)
     handler = RichHandler(console=stderr, show_time=False, show_level=False, show_path=False)
@@ -82,6 +83,8 @@ def quiet() -> Iterator[None]:
 
 def run_summary(record: dict[str, Any], out: Path) -> str:
     """Say in words what a run made, and where it lies."""
+    from ..reporting.summary import mixing
+
     metacells = record["metacells"]
     n_batches = len(record["batches"])
     lines = [
@@ -91,7 +94,7 @@ def run_summary(record: dict[str, Any], out: Path) -> str:
     if n_batches > 1:
         entropy = metacells["batch_entropy"]
         lines.append(
-            f"Batch entropy {entropy:.2f}: the batches are {_mixing(entropy)} "
+            f"Batch entropy {entropy:.2f}: the batches are {mixing(entropy)} "
             "(0: every metacell holds one batch, 1: all batches alike)."
         )
     for key, purity in metacells["purity"].items():
@@ -104,9 +107,3 @@ def run_summary(record: dict[str, Any], out: Path) -> str:
     width = max(len(path) for path, _ in made)
     lines += [f"  {path:<{width}}  {purpose}" for path, purpose in made]
     return "\n".join(lines)
-
-
-def _mixing(entropy: float) -> str:
-    if entropy >= 0.8:
-        return "well mixed"
-    return "partly mixed" if entropy >= 0.5 else "mostly apart"

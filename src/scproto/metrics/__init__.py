@@ -10,6 +10,7 @@ from .metacells import (
     coverage,
     label_recall,
     metacell_scores,
+    mixing_entropy,
     purity,
     size_cv,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "integration_scores",
     "label_recall",
     "metacell_scores",
+    "mixing_entropy",
     "purity",
     "size_cv",
 ]

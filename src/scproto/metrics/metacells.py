@@ -120,6 +120,21 @@ def label_recall(by_label: Table) -> NDArray[np.float64]:
 def batch_entropy(by_batch: Table) -> float:
     """Entropy of the batch shares in a metacell, averaged over cells.
 
+    Parameters
+    ----------
+    by_batch
+        Counts ``(n_metacells, n_batches)``.
+
+    Returns
+    -------
+    Entropy in [0, 1]; see :func:`mixing_entropy`.
+    """
+    return float(np.average(mixing_entropy(by_batch), weights=by_batch.sum(axis=1)))
+
+
+def mixing_entropy(by_batch: Table) -> NDArray[np.float64]:
+    """Entropy of the batch shares in each metacell.
+
     Each batch is weighted to the same size first, so that a large batch does not pass for poor mixing. The
     entropy is divided by its largest value, log(n_batches).
 
@@ -130,18 +145,17 @@ def batch_entropy(by_batch: Table) -> float:
 
     Returns
     -------
-    Entropy in [0, 1]: 0 if each metacell holds one batch, 1 if all batches are alike in each. With a single
-    batch there is nothing to mix, and the entropy is 1.
+    Entropies in [0, 1], ``(n_metacells,)``: 0 if the metacell holds one batch, 1 if all batches are alike in
+    it. With a single batch there is nothing to mix, and the entropy is 1.
     """
-    n_batches = by_batch.shape[1]
+    n_metacells, n_batches = by_batch.shape
     if n_batches == 1:
-        return 1.0
+        return np.ones(n_metacells)
     share = by_batch / by_batch.sum(axis=0)
     share = share / share.sum(axis=1, keepdims=True)
     log_share = np.log(share, out=np.zeros_like(share), where=share > 0)
-    entropy = -(share * log_share).sum(axis=1) / np.log(n_batches)
     # Equal shares may sum to a hair above the bound.
-    return float(np.clip(np.average(entropy, weights=by_batch.sum(axis=1)), 0.0, 1.0))
+    return np.clip(-(share * log_share).sum(axis=1) / np.log(n_batches), 0.0, 1.0)
 
 
 def size_cv(sizes: ArrayLike) -> float:

@@ -171,7 +171,7 @@ class SCPROTO(BaseModelClass):
         Parameters
         ----------
         max_steps
-            Minibatches to train on; by default 2,000, or two passes over the cells if that is more.
+            Minibatches to train on; by default 3,000, or two passes over the cells if that is more.
         batch_size
             Cells a minibatch.
         learning_rate

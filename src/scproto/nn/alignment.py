@@ -70,7 +70,7 @@ def fit_alignment(
     n_batches
         Number of batches; with one there is nothing to align and only the prototypes move.
     n_rounds
-        Times that both are done.
+        Times that both are done; with 0 nothing moves.
     n_iterations
         k-means iterations a round.
 
@@ -79,15 +79,15 @@ def fit_alignment(
     The alignment, to be applied to these or other cells of the same batches; the prototypes that belong
     to the aligned cells; the aligned cells.
     """
-    anchors, rounds = [], []
-    for _ in range(n_rounds):
+    shape = prototypes.shape
+    anchors, rounds = prototypes.new_empty(n_rounds, *shape), prototypes.new_empty(n_rounds, n_batches, *shape)
+    for i in range(n_rounds):
         offsets = _offsets(unit, batch, prototypes, n_batches)
         unit = _shift(unit, batch, prototypes, offsets)
-        anchors.append(prototypes)
-        rounds.append(offsets)
+        anchors[i], rounds[i] = prototypes, offsets
         centres = spherical_kmeans(unit.numpy(), len(prototypes), init=prototypes.numpy(), n_iterations=n_iterations)
         prototypes = torch.from_numpy(centres)
-    return Alignment(torch.stack(anchors), torch.stack(rounds)), prototypes, unit
+    return Alignment(anchors, rounds), prototypes, unit
 
 
 def _offsets(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> Tensor:

@@ -107,6 +107,7 @@ def _draw_numbers(ax: Axes, adata: AnnData, values: pd.Series[Any], order: np.nd
 def _draw_metacells(ax: Axes, metacells: AnnData, color: str, groups: Groups | None) -> Any:
     """Draw the circles; return the legend's handle."""
     from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
 
     filled = metacells[metacells.obs["n_cells"].to_numpy() > 0]
     sizes = filled.obs["n_cells"].to_numpy(dtype=float)
@@ -116,6 +117,7 @@ def _draw_metacells(ax: Axes, metacells: AnnData, color: str, groups: Groups | N
         palette = dict(zip(groups.names, groups.colors, strict=True))
         face = [palette.get(str(value), MISSING) for value in filled.obs[color]]
     x, y = filled.obsm[UMAP].T
-    ax.scatter(x, y, s=area, facecolors=face, edgecolors=INK, linewidths=0.5, zorder=2)
+    circles = ax.scatter(x, y, s=area, facecolors=face, edgecolors=INK, linewidths=0.6, zorder=2)
+    circles.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # stands out from dots of its colour
     style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 7, "markeredgewidth": 0.7}
     return Line2D([], [], markerfacecolor="white", markeredgecolor=INK, label="metacell (area: cells)", **style)

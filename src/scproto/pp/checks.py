@@ -86,7 +86,7 @@ def check_adata(
         for name in names:
             _check_exists(what, name, adata.obs.columns, "adata.obs")
     if layer is not None:
-        _check_exists("layer", layer, adata.layers.keys(), "adata.layers")
+        _check_exists("layer", layer, _layers(adata), "adata.layers")
     _check_batches(adata.obs, keys)
     if n_prototypes is not None:
         _check_prototypes(n_prototypes, adata.n_obs)
@@ -164,13 +164,18 @@ def _check_matrix(adata: AnnData, layer: str | None) -> None:
         raise InputError(f"Every gene of {where} has the same value in all cells: give data with more than one state.")
 
 
+def _layers(adata: AnnData) -> list[str]:
+    """List the layers; from anndata 0.13 on, None is among the keys and stands for X."""
+    return [name for name in adata.layers if name is not None]
+
+
 def _where(layer: str | None) -> str:
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
 def _hint(adata: AnnData, layer: str | None) -> str:
     """Say where the counts are, if another matrix of the object holds them."""
-    for name in [None, *adata.layers]:
+    for name in [None, *_layers(adata)]:
         x = adata.X if name is None else adata.layers[name]
         if name != layer and x is not None and _holds_counts(x):
             return f'use layer="{name}", which holds counts' if name else "leave layer out, adata.X holds counts"

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
-import scanpy as sc
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
 from .._errors import InputError
+from .._threads import limit_threads
 from ..graph import within_batch_neighbors
 from .checks import as_keys, check_adata, join_batches
 
@@ -64,20 +65,14 @@ def prepare(
         If the counts or the keys can't be used; the sentence says what to mend.
     """
     check_adata(adata, batch_key=batch_key, layer=layer)
-    work = AnnData(sp.csr_matrix(adata.layers[layer] if layer else adata.X, dtype=np.float32, copy=True))
-    work.obs[_keys.BATCH] = batch = join_batches(adata.obs, batch_key)
-    sc.pp.normalize_total(work, target_sum=1e4)
-    sc.pp.log1p(work)
-    genes = _choose_genes(work, n_top_genes)
-    if genes.sum() < 2:
-        raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
-    work = work[:, genes].copy()
-    sc.pp.pca(work, n_comps=min(n_pcs, work.n_obs - 1, work.n_vars - 1), random_state=seed)
-    graph = within_batch_neighbors(work.obsm["X_pca"], batch.codes.astype(np.int64), n_neighbors)
-
+    batch = join_batches(adata.obs, batch_key)
+    counts = sp.csr_matrix(adata.layers[layer] if layer else adata.X, dtype=np.float32, copy=True)
+    with limit_threads():
+        genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
+        graph = within_batch_neighbors(pca, batch.codes.astype(np.int64), n_neighbors)
     adata.obs[_keys.BATCH] = batch
     adata.var[_keys.GENES] = genes
-    adata.obsm[_keys.PCA] = work.obsm["X_pca"]
+    adata.obsm[_keys.PCA] = pca
     adata.obsp[_keys.NEIGHBORS] = graph.to_sparse()
     adata.uns[_keys.UNS] = {
         "version": version("scproto"),
@@ -92,8 +87,27 @@ def prepare(
     }
 
 
+def _reduce(
+    counts: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Mask of the genes for the model, ``(n_genes,)``, and PCA of log1p CP10k over them, ``(n_cells, n_pcs)``."""
+    import scanpy as sc
+
+    work = AnnData(counts)
+    work.obs[_keys.BATCH] = batch
+    sc.pp.normalize_total(work, target_sum=1e4)
+    sc.pp.log1p(work)
+    genes = _choose_genes(work, n_top_genes)
+    if genes.sum() < 2:
+        raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
+    work = work[:, genes].copy()
+    sc.pp.pca(work, n_comps=min(n_pcs, work.n_obs - 1, work.n_vars - 1), random_state=seed)
+    return genes, work.obsm["X_pca"]
+
+
 def _choose_genes(work: AnnData, n_top_genes: int) -> NDArray[np.bool_]:
     """Mask of the genes for the model from log1p CP10k, ``(n_genes,)``."""
+    import scanpy as sc
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     varies = mean_variance_axis(work.X, axis=0)[1] > 0

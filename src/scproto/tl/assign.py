@@ -33,7 +33,7 @@ def assign_metacells(adata: AnnData, model: SCPROTO) -> None:
     ``obs["metacell"]``, ``obs["metacell_confidence"]`` (probability of that metacell, in [0, 1]),
     ``obs["metacell_distance"]`` (cosine distance to its prototype), ``obs["metacell_outlier"]`` (distance
     more than five median absolute deviations above the median) and ``obsm["metacell_probability"]``
-    (sparse, the five most probable metacells).
+    (sparse, the five most probable metacells); ``uns["scproto"]["model"]``: the model's settings and seed.
 
     Raises
     ------
@@ -49,3 +49,4 @@ def assign_metacells(adata: AnnData, model: SCPROTO) -> None:
     adata.obs[_keys.DISTANCE] = assignment.distance
     adata.obs[_keys.OUTLIER] = assignment.outlier
     adata.obsm[_keys.PROBABILITY] = assignment.probability
+    adata.uns[_keys.UNS] = {**adata.uns.get(_keys.UNS, {}), "model": dict(model.init_params_)}

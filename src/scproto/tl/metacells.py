@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
+from ..metrics import mixing_entropy
 from .assignment import Assignment
 
 
@@ -42,7 +44,8 @@ def build_metacells(
     names
         Names of the prototypes, ``(n_prototypes,)``.
     decoded
-        Decoded shares of the modelled genes by name of the layer, each ``(n_prototypes, n_modelled)``.
+        Decoded shares of the modelled genes by name of the layer, each ``(n_prototypes, n_modelled)``, the
+        genes in the order of ``cells``.
     modelled
         Genes that the decoder knows, mask ``(n_genes,)``.
     label_keys
@@ -52,24 +55,21 @@ def build_metacells(
     -------
     One row a prototype that has cells; see :meth:`scproto.SCPROTO.get_metacells`.
     """
-    n_prototypes = len(prototypes)
-    member = sp.csr_matrix(
-        (np.ones(cells.n_obs, np.float32), (assignment.nearest, np.arange(cells.n_obs))), (n_prototypes, cells.n_obs)
-    )
-    total = member @ counts  # (n_prototypes, n_genes)
-    used = np.flatnonzero(member.getnnz(axis=1))
-    smooth = (assignment.probability.T @ counts)[used]
-    layers = {layer: _complete(shares[used], smooth, modelled) for layer, shares in decoded.items()}
-    obs = _describe(cells.obs, batch, assignment, n_prototypes, label_keys).iloc[used]
-    obs.insert(1, "n_counts", np.asarray(total.sum(1)).ravel()[used])
-    obs.index = pd.Index(np.asarray(names)[used])
+    used, metacell = np.unique(assignment.nearest, return_inverse=True)
+    member = sp.csr_matrix((np.ones(len(metacell), np.float32), (metacell, np.arange(len(metacell)))))
+    total = member @ counts  # (n_metacells, n_genes)
+    smooth = assignment.probability.T.tocsr()[used] @ counts
     tree = ward_tree(prototypes[used])
+    obs = _describe(cells.obs, batch, metacell, assignment.confidence, label_keys)
+    obs.insert(1, "n_counts", np.asarray(total.sum(1)).ravel())
     obs["tree_parent"] = tree_parents(tree, len(used))
+    obs.index = pd.Index(np.asarray(names)[used])
+    layers = {layer: _complete(shares[used], smooth, modelled) for layer, shares in decoded.items()}
     metacells = AnnData(layers["decoded"].copy(), obs=obs, var=cells.var[[]].copy())
     metacells.var[_keys.GENES] = modelled
     for layer, values in layers.items():
         metacells.layers[layer] = values
-    metacells.layers["counts"] = sp.csr_matrix(total[used])
+    metacells.layers["counts"] = total
     metacells.obsm[_keys.LATENT] = prototypes[used]
     metacells.uns[_keys.TREE] = tree
     return metacells
@@ -88,34 +88,25 @@ def _complete(shares: NDArray[np.float32], smooth: sp.csr_matrix, modelled: NDAr
 
 
 def _describe(
-    obs: pd.DataFrame, batch: pd.Categorical, assignment: Assignment, n_prototypes: int, label_keys: Sequence[str]
+    obs: pd.DataFrame,
+    batch: pd.Categorical,
+    metacell: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    label_keys: Sequence[str],
 ) -> pd.DataFrame:
-    """One row a prototype: size, batch shares and entropy, labels, confidence."""
-    metacell = pd.Series(pd.Categorical(assignment.nearest, categories=range(n_prototypes)), index=obs.index)
-    by_batch = pd.crosstab(metacell, pd.Series(batch, index=obs.index), dropna=False)
+    """One row a metacell: size, batch shares and entropy, labels, confidence."""
+    by_batch = pd.crosstab(metacell, batch)
     size = by_batch.sum(axis=1)
-    share = by_batch.div(size.clip(lower=1), axis=0)
-    columns = {"n_cells": size, **{f"share_{b}": share[b] for b in by_batch}}
-    columns["batch_entropy"] = _entropy(by_batch)
+    columns: dict[str, Any] = {"n_cells": size}
+    columns |= {f"share_{name}": by_batch[name] / size for name in by_batch}
+    columns["batch_entropy"] = mixing_entropy(by_batch.to_numpy())
     for key in label_keys:
-        by_label = pd.crosstab(metacell, obs[key].astype("category"), dropna=False)
-        n_labelled = by_label.sum(axis=1)
-        columns[key] = by_label.idxmax(axis=1).where(n_labelled > 0).astype("category")
-        columns[f"{key}_share"] = by_label.max(axis=1) / n_labelled.where(n_labelled > 0)
-    confidence = pd.Series(assignment.confidence, index=obs.index)
-    columns["confidence"] = confidence.groupby(metacell, observed=False).mean()
+        by_label = pd.crosstab(metacell, pd.Categorical(obs[key]), dropna=False)
+        by_label = by_label[by_label.sum(axis=1) > 0]  # a metacell may have no labelled cell
+        columns[key] = by_label.idxmax(axis=1).reindex(size.index).astype("category")
+        columns[f"{key}_share"] = (by_label.max(axis=1) / by_label.sum(axis=1)).reindex(size.index)
+    columns["confidence"] = pd.Series(confidence).groupby(metacell).mean()
     return pd.DataFrame(columns)
-
-
-def _entropy(by_batch: pd.DataFrame) -> pd.Series:
-    """Entropy of the shares of the batches present over its maximum, every batch weighted to the same size."""
-    by_batch = by_batch.loc[:, by_batch.sum(axis=0) > 0]
-    share = by_batch / by_batch.sum(axis=0)
-    share = share.div(share.sum(axis=1), axis=0).to_numpy()
-    if share.shape[1] == 1:
-        return pd.Series(1.0, index=by_batch.index)
-    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
-    return pd.Series(np.maximum(-(share * logs).sum(1), 0.0) / np.log(share.shape[1]), index=by_batch.index)
 
 
 def ward_tree(prototypes: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -44,11 +44,11 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, 
     batch_size
         Cells a step.
     max_steps
-        Number of steps; by default 2,000, or two passes over the cells if that is more.
+        Number of steps; by default 3,000, or two passes over the cells if that is more.
     warmup
         Share of the steps before the prototypes start.
     """
-    n_steps = max_steps or max(2000, round(2 * n_cells / batch_size))
+    n_steps = max_steps or max(3000, round(2 * n_cells / batch_size))
     n_epochs = min(N_EPOCHS, n_steps)
     n_warmup = min(max(1, round(warmup * n_epochs)), n_epochs - 1)
     return Budget(n_epochs, n_steps // n_epochs, n_warmup)
