@@ -71,7 +71,9 @@ class Reader:
                 "run scproto.pp.prepare again with the batch key that you want."
             )
         if layer is None and prepared["layer"] != "X":
-            return str(prepared["layer"])
+            layer = str(prepared["layer"])
+        if layer is not None and layer not in adata.layers:
+            raise InputError(f"The cells have no layer {layer!r}; name the one with the counts, or none for X.")
         return layer
 
     def mark(self, adata: AnnData) -> None:

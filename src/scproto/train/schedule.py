@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from .._errors import InputError
 
 N_EPOCHS = 40
 
@@ -47,8 +50,16 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, 
         Number of steps; by default 3,000, or two passes over the cells if that is more.
     warmup
         Share of the steps before the prototypes start.
+
+    Raises
+    ------
+    InputError
+        If there is no step to take.
     """
+    if max_steps is not None and max_steps < 1:
+        raise InputError(f"max_steps={max_steps} leaves nothing to train: give at least 1.")
     n_steps = max_steps or max(3000, round(2 * n_cells / batch_size))
-    n_epochs = min(N_EPOCHS, n_steps)
+    steps_per_epoch = math.ceil(n_steps / N_EPOCHS)
+    n_epochs = n_steps // steps_per_epoch
     n_warmup = min(max(1, round(warmup * n_epochs)), n_epochs - 1)
-    return Budget(n_epochs, n_steps // n_epochs, n_warmup)
+    return Budget(n_epochs, steps_per_epoch, n_warmup)

@@ -1,0 +1,196 @@
+"""What a trained model gives: embedding, metacells and denoised expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from ..data.module import CellViews
+from ..pp.checks import as_keys
+from ..tl.assignment import assign
+from ..tl.metacells import build_metacells
+from ..train.plan import embed
+from .cells import Reader
+from .module import PrototypeModule
+
+CHUNK = 4096
+"""Cells that are decoded at once."""
+
+
+class OutputsMixin:
+    """Outputs of :class:`scproto.SCPROTO`."""
+
+    adata: AnnData | None
+    module: PrototypeModule
+    reader: Reader
+    is_trained_: bool
+
+    def cells(self, adata: AnnData | None = None) -> CellViews:
+        """Counts of the model's genes and batch of each cell; by default of the model's own cells."""
+        return self.reader.read(self._cells_or_own(adata))
+
+    def _cells_or_own(self, adata: AnnData | None) -> AnnData:
+        adata = self.adata if adata is None else adata
+        if adata is None:
+            raise InputError("The model was loaded without cells; pass adata.")
+        return adata
+
+    @property
+    def prototypes(self) -> NDArray[np.float32]:
+        """Unit vectors, ``(n_prototypes, n_latent)``."""
+        return self._unit_prototypes().numpy()
+
+    def _unit_prototypes(self) -> torch.Tensor:
+        return self.module.unit_prototypes.detach().cpu()
+
+    @property
+    def metacell_names(self) -> list[str]:
+        """Name of each prototype, ``(n_prototypes,)``."""
+        return [f"metacell_{i}" for i in range(len(self.module.prototypes))]
+
+    def get_latent_representation(self, adata: AnnData | None = None) -> NDArray[np.float32]:
+        """Integrated embedding.
+
+        Parameters
+        ----------
+        adata
+            Cells of batches that the model knows; by default its own.
+
+        Returns
+        -------
+        Unit vectors, ``(n_cells, n_latent)``.
+
+        Raises
+        ------
+        InputError
+            If the model is not trained, or the cells lack its genes or come from an unknown batch.
+        """
+        if not self.is_trained_:
+            raise InputError("The model is not trained; call model.train() first.")
+        cells = self.cells(adata)
+        unit = embed(self.module, cells).cpu()
+        alignment = self.module.alignment.to("cpu")
+        return alignment(unit, torch.from_numpy(cells.batch)).numpy()
+
+    def get_metacells(
+        self,
+        adata: AnnData | None = None,
+        *,
+        label_keys: str | Sequence[str] = (),
+        decode_batches: str | Sequence[str] = (),
+    ) -> AnnData:
+        """One decoded and aggregated expression profile for each prototype.
+
+        Parameters
+        ----------
+        adata
+            Cells to aggregate; by default the model's own.
+        label_keys
+            Columns of ``obs`` whose majority and its share are carried over, for example cell types.
+        decode_batches
+            Batches to decode in besides the average; each adds a layer ``decoded_<batch>``.
+
+        Returns
+        -------
+        ``(n_metacells, n_genes)``, a row for each prototype that has cells. ``X`` and
+        ``layers["decoded"]``: decoded mean expression, CP10k, averaged over the batches' embeddings; a gene
+        that the decoder does not know (``var["scproto_gene"]`` is false) has its mean over the cells instead,
+        weighted by their probability of the metacell. ``layers["counts"]``: sum of the observed counts.
+        ``obs``: ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy`` (0: one batch, 1: all alike,
+        batches weighted to the same size), each label and ``<label>_share``, mean ``confidence`` and
+        ``tree_parent``. ``obsm["X_scproto"]``: the prototype. ``uns["scproto_tree"]``: Ward linkage.
+
+        Raises
+        ------
+        InputError
+            If a label or a batch does not exist.
+        """
+        adata = self._cells_or_own(adata)
+        unit = self.get_latent_representation(adata)
+        label_keys = as_keys(label_keys)
+        if absent := [key for key in label_keys if key not in adata.obs]:
+            raise InputError(f"The cells have no column {absent[0]!r} in obs to carry over to the metacells.")
+        gene = pd.Index(self.reader.genes).get_indexer(adata.var_names)  # -1: not modelled
+        modelled = gene >= 0
+        decoded = {"decoded": self._decode(self.prototypes)[:, gene[modelled]]}
+        for batch in as_keys(decode_batches):
+            decoded[f"decoded_{batch}"] = self._decode(self.prototypes, self._batch_index(batch))[:, gene[modelled]]
+        return build_metacells(
+            adata,
+            self.reader.counts(adata),
+            self.reader.batch_of(adata),
+            assign(unit, self.prototypes),
+            self.prototypes,
+            self.metacell_names,
+            decoded,
+            modelled,
+            label_keys,
+        )
+
+    def get_normalized_expression(
+        self,
+        adata: AnnData | None = None,
+        *,
+        gene_list: Sequence[str] | None = None,
+        transform_batch: str | None = None,
+        library_size: float = 1e4,
+        sparse_below: float | None = None,
+    ) -> pd.DataFrame | sp.csr_matrix:
+        """Denoised expression of each cell.
+
+        Parameters
+        ----------
+        adata
+            Cells of batches that the model knows; by default its own.
+        gene_list
+            Genes to return, of those that the model knows; by default all of them.
+        transform_batch
+            Batch as which all cells are decoded; by default the average over the batches.
+        library_size
+            Counts that a cell is scaled to over the model's genes; 1e4 gives CP10k.
+        sparse_below
+            Leave values below this out and return a sparse matrix. A value of 0.1 CP10k is a count in
+            100,000: far less than a cell shows.
+
+        Returns
+        -------
+        ``(n_cells, n_genes)``: a data frame, or a CSR matrix with ``sparse_below``. Cells are decoded in
+        chunks, so that the sparse form never holds all cells densely.
+
+        Raises
+        ------
+        InputError
+            If a gene or the batch is unknown to the model.
+        """
+        adata = self._cells_or_own(adata)
+        unit = self.get_latent_representation(adata)
+        genes = list(self.reader.genes if gene_list is None else gene_list)
+        columns = pd.Index(self.reader.genes).get_indexer(genes)
+        if (columns < 0).any():
+            unknown = genes[int(np.flatnonzero(columns < 0)[0])]
+            raise InputError(f"Gene {unknown!r} is not among the {len(self.reader.genes)} genes of the model.")
+        batch = None if transform_batch is None else self._batch_index(transform_batch)
+        parts = []
+        for start in range(0, len(unit), CHUNK):
+            values = self._decode(unit[start : start + CHUNK], batch)[:, columns] * np.float32(library_size)
+            parts.append(values if sparse_below is None else sp.csr_matrix(np.where(values < sparse_below, 0, values)))
+        if sparse_below is not None:
+            return sp.vstack(parts, format="csr")
+        return pd.DataFrame(np.concatenate(parts), index=adata.obs_names, columns=genes)
+
+    def _batch_index(self, name: str) -> int:
+        if name not in self.reader.batches:
+            raise InputError(f"The model has no batch {name!r}; it knows {', '.join(self.reader.batches)}.")
+        return self.reader.batches.index(name)
+
+    @torch.no_grad()
+    def _decode(self, unit: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:
+        """Shares of the model's genes of points on the hypersphere, ``(n_points, n_genes)``."""
+        return self.module.decode(torch.from_numpy(unit).to(self.module.device), batch).cpu().numpy()

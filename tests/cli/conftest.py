@@ -1,0 +1,90 @@
+"""A tiny file of counts, and a stand-in for the model where a test is about the command line alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from typer.testing import CliRunner
+
+from scproto import _keys, _run
+from scproto.cli import app
+from scproto.pp.checks import join_batches
+
+
+@pytest.fixture
+def cells() -> AnnData:
+    """Return 24 cells, 10 genes, 2 labs, 2 days, 2 types."""
+    n_cells, n_genes = 24, 10
+    rng = np.random.default_rng(0)
+    cells = AnnData(sparse.csr_matrix(rng.poisson(2, (n_cells, n_genes)) + 1, dtype=np.float32))
+    cells.obs_names = [f"cell{i}" for i in range(n_cells)]
+    cells.obs["lab"] = pd.Categorical(np.tile(["a", "b"], n_cells // 2))
+    cells.obs["day"] = pd.Categorical(np.repeat(["1", "2"], n_cells // 2))
+    cells.obs["cell_type"] = pd.Categorical(np.repeat(["B", "T"], n_cells // 2))
+    return cells
+
+
+class FakeModel:
+    """What a run needs of a fitted model."""
+
+    def __init__(self) -> None:
+        last = {"loss": [3.0, 2.0], "loss_swav": [np.nan, 1.0], "prototypes_used": [np.nan, np.nan]}
+        self.history = {name: pd.DataFrame({name: values}) for name, values in last.items()}
+
+    def save(self, path: Path) -> None:
+        path.mkdir()
+        (path / "weights").write_text("weights")
+
+
+def fake_fit(
+    adata: AnnData, settings: _run.Settings, stages: _run.Stages, *, progress_bar: bool
+) -> tuple[FakeModel, AnnData]:
+    with stages("Training"):
+        adata.obs[_keys.BATCH] = join_batches(adata.obs, settings.batch_key)
+        adata.obs[_keys.METACELL] = pd.Categorical([f"metacell_{i % 3}" for i in range(adata.n_obs)])
+        adata.obs[_keys.OUTLIER] = False
+        adata.uns["_scvi_uuid"] = "random"
+    return FakeModel(), AnnData(np.ones((3, adata.n_vars), dtype=np.float32))
+
+
+def fake_report(adata: AnnData, metacells: AnnData, model: FakeModel, settings: _run.Settings, folder: Path) -> None:
+    (folder / "report.html").write_text("report")
+
+
+@pytest.fixture
+def cells_file(tmp_path: Path, cells: AnnData) -> Path:
+    """Return the file of those cells, alone in its folder."""
+    path = tmp_path / "cells.h5ad"
+    cells.write_h5ad(path)
+    return path
+
+
+@pytest.fixture
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run do all but the heavy work."""
+    monkeypatch.setattr(_run, "_load_libraries", lambda accelerator: None)
+    monkeypatch.setattr(_run, "fit", fake_fit)
+    monkeypatch.setattr(_run, "_write_report", fake_report)
+
+
+@pytest.fixture
+def no_heavy_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail when a run gets beyond its checks."""
+    monkeypatch.setattr(_run, "_load_libraries", lambda accelerator: pytest.fail("the run went on"))
+
+
+@pytest.fixture
+def cli() -> Callable[[Sequence[object]], Any]:
+    """Return a function that runs the command line in this process."""
+
+    def invoke(*arguments: object) -> Any:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return invoke

@@ -1,0 +1,38 @@
+"""Help, version and a quick start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+HEAVY = {"torch", "lightning", "scvi", "scanpy", "anndata", "sklearn", "faiss", "umap", "matplotlib", "pandas", "numpy"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["demo", "--help"], ["evaluate", "--help"]])
+def test_help_has_an_example_and_imports_nothing_heavy(arguments):
+    code = f"""
+import sys
+from scproto.cli import app
+try:
+    app({arguments!r})
+finally:
+    print(*{{name.split(".")[0] for name in sys.modules}}, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Example: scproto " in done.stdout
+    assert not HEAVY & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", [["-m", "scproto"], ["-c", "from scproto.cli import main; main()"]])
+def test_both_entry_points_tell_the_version(command):
+    done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"scproto {version('scproto')}\n"
+
+
+def test_no_command_shows_the_help(cli):
+    result = cli()
+    assert result.exit_code == 2
+    assert "evaluate" in result.output

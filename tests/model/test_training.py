@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+
+from scproto import _keys, pp
+from scproto._errors import InputError
+from scproto.datasets import simulate_atlas
+from scproto.model import SCPROTO
+from scproto.tl import assign_metacells
+
+FEW_CELLS = "ignore:Category . in adata.obs.* has fewer than 3 cells"
+"""What scvi-tools says of tiny batches."""
+
+
+def test_embedding_lies_on_the_sphere(latent):
+    assert latent.shape == (150, 6)
+    assert latent.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(latent, axis=1), 1, rtol=1e-5)
+
+
+def test_prototypes_lie_on_the_sphere(model):
+    assert model.prototypes.shape == (10, 6)
+    np.testing.assert_allclose(np.linalg.norm(model.prototypes, axis=1), 1, rtol=1e-5)
+
+
+def test_one_seed_one_result(atlas, fit_small):
+    first, again, other = (fit_small(atlas, max_steps=8, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.get_latent_representation(), again.get_latent_representation())
+    np.testing.assert_array_equal(first.prototypes, again.prototypes)
+    np.testing.assert_array_equal(first.get_metacells().X, again.get_metacells().X)
+    assert not np.array_equal(first.get_latent_representation(), other.get_latent_representation())
+
+
+def test_training_leaves_cells_and_global_generator_alone(atlas, fit_small):
+    adata = atlas.copy()
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    fit_small(adata, max_steps=2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert (adata.X != atlas.X).nnz == 0
+
+
+def test_asking_leaves_the_model_alone(model, latent):
+    model.get_metacells()
+    model.get_normalized_expression()
+    np.testing.assert_array_equal(model.get_latent_representation(), latent)
+
+
+def test_a_cell_is_embedded_alike_in_any_company(atlas, model, latent):
+    some = np.arange(0, 150, 7)
+    subset = atlas[some].copy()
+    np.testing.assert_allclose(model.get_latent_representation(subset), latent[some], atol=1e-5)
+
+
+def test_genes_in_any_order_and_more_of_them(atlas, model, latent):
+    order = np.random.default_rng(0).permutation(atlas.n_vars)
+    np.testing.assert_allclose(model.get_latent_representation(atlas[:, order].copy()), latent, atol=1e-6)
+    only = atlas[:, atlas.var[_keys.GENES]].copy()
+    np.testing.assert_allclose(model.get_latent_representation(only), latent, atol=1e-6)
+
+
+def test_input_of_new_cells_is_checked(atlas, model):
+    fewer = atlas[:, atlas.var_names != model.reader.genes[5]].copy()
+    with pytest.raises(InputError, match=f"1 of the model's 60 genes are not in the cells, '{model.reader.genes[5]}'"):
+        model.get_latent_representation(fewer)
+    elsewhere = atlas.copy()
+    elsewhere.obs["batch"] = "moon"
+    with pytest.raises(InputError, match="not trained on batch 'moon'; it knows batch_0, batch_1, batch_2"):
+        model.get_latent_representation(elsewhere)
+    nowhere = atlas.copy()
+    del nowhere.obs["batch"]
+    with pytest.raises(InputError, match="no column 'batch' in obs"):
+        model.get_latent_representation(nowhere)
+    normalised = atlas.copy()
+    normalised.X = np.log1p(atlas.X.toarray())
+    with pytest.raises(InputError, match="raw counts"):
+        model.get_latent_representation(normalised)
+    twice = atlas.copy()
+    twice.var_names = [twice.var_names[0], *twice.var_names[:-1]]
+    with pytest.raises(InputError, match="genes of the same name"):
+        model.get_latent_representation(twice)
+
+
+def test_new_cells_need_no_preparation(raw_atlas, model, latent):
+    np.testing.assert_allclose(model.get_latent_representation(raw_atlas.copy()), latent, atol=1e-6)
+
+
+def test_training_needs_the_neighbours(atlas):
+    adata = atlas.copy()
+    del adata.obsp[_keys.NEIGHBORS]
+    SCPROTO.setup_anndata(adata)
+    with pytest.raises(InputError, match="no neighbours"):
+        SCPROTO(adata).train(1, accelerator="cpu", enable_progress_bar=False)
+
+
+def check_results(adata: AnnData, model: SCPROTO) -> None:
+    assign_metacells(adata, model)
+    metacells = model.get_metacells()
+    assert adata.obs[_keys.METACELL].cat.categories.tolist() == metacells.obs_names.tolist()
+    assert np.isfinite(adata.obsm[_keys.LATENT]).all()
+    assert np.isfinite(metacells.X).all()
+    assert metacells.layers["counts"].sum() == pytest.approx(model.reader.counts(adata).sum())
+
+
+def test_single_batch(fit_small):
+    adata = simulate_atlas(60, 40, 1, 3, depth=200, seed=5)
+    pp.prepare(adata)
+    model = fit_small(adata, max_steps=6, n_prototypes=5)
+    check_results(adata, model)
+    assert (model.get_metacells().obs["batch_entropy"] == 1).all()
+    assert model.reader.batches == ("all",)
+
+
+def test_counts_in_a_layer_give_the_same_model(raw_atlas, atlas, fit_small):
+    adata = raw_atlas.copy()
+    adata.layers["counts"] = adata.X.copy()
+    adata.X = np.zeros(adata.shape, np.float32)
+    pp.prepare(adata, "batch", layer="counts", n_top_genes=60)
+    model = fit_small(adata, max_steps=4)
+    expected = fit_small(atlas, max_steps=4)
+    np.testing.assert_array_equal(model.get_latent_representation(), expected.get_latent_representation())
+    check_results(adata, model)
+
+
+@pytest.mark.filterwarnings(FEW_CELLS)
+def test_several_batch_keys_and_a_batch_of_two_cells(raw_atlas, fit_small):
+    adata = raw_atlas.copy()
+    adata.obs["day"] = np.where(np.arange(150) % 2, "even", "odd")
+    adata.obs.loc[adata.obs_names[adata.obs["batch"] == "batch_2"][:2], "day"] = "feast"
+    pp.prepare(adata, ["batch", "day"])
+    model = fit_small(adata, max_steps=6)
+    assert len(model.reader.batches) == 7
+    assert "batch_2|feast" in model.reader.batches
+    check_results(adata, model)
+
+
+@pytest.mark.filterwarnings(FEW_CELLS)
+@pytest.mark.parametrize("n_cells", [2, 5])
+def test_hardly_any_cell(fit_small, n_cells):
+    adata = simulate_atlas(n_cells, 30, 1, 2, depth=200, seed=1)
+    pp.prepare(adata)
+    check_results(adata, fit_small(adata, max_steps=2, n_prototypes="auto"))
+
+
+def test_as_many_prototypes_as_cells(fit_small):
+    adata = simulate_atlas(20, 30, 2, 2, depth=200, seed=1)
+    pp.prepare(adata, "batch")
+    check_results(adata, fit_small(adata, max_steps=4, n_prototypes=20))
+
+
+def test_without_alignment(atlas, fit_small):
+    model = fit_small(atlas, max_steps=2, n_alignment=0)
+    assert np.isfinite(model.get_latent_representation()).all()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from scproto._compat import csr_tensor
+from scproto.nn import SparseLinear
+
+
+def tensor(x: sp.csr_matrix) -> torch.Tensor:
+    return csr_tensor(*map(torch.from_numpy, (x.indptr, x.indices, x.data)), x.shape)
+
+
+def both(x: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    return tensor(sp.csr_matrix(x)), tensor(sp.csr_matrix(x.T))
+
+
+@pytest.fixture(params=["some_empty", "all_empty", "one_row", "full"])
+def x(request) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, 10)).astype(np.float32)
+    if request.param == "some_empty":
+        x[rng.random(x.shape) < 0.7] = 0
+        x[3], x[:, 2] = 0, 0
+    return {"all_empty": 0 * x, "one_row": x[:1]}.get(request.param, x)
+
+
+def test_forward_and_gradient_equal_the_dense_product(x):
+    layer = SparseLinear(10, 4)
+    result = layer(*both(x))
+    dense = layer.weight.detach().clone().requires_grad_()
+    expected = torch.from_numpy(x) @ dense
+    torch.testing.assert_close(result, expected)
+    pull = torch.randn(expected.shape, generator=torch.Generator().manual_seed(0))
+    (result * pull).sum().backward()
+    (expected * pull).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, dense.grad)
+
+
+def test_gradient_of_a_plain_sum(x):
+    """Its incoming gradient is one number, expanded without memory."""
+    layer = SparseLinear(10, 4)
+    layer(*both(x)).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, torch.from_numpy(x).sum(0)[:, None].expand(10, 4))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scproto import _keys
+
+
+@pytest.fixture
+def make_cells() -> Callable[..., AnnData]:
+    """Cells with a UMAP and a column of each kind that a picture can be coloured by."""
+
+    def make(n_cells: int = 60, n_types: int = 3) -> AnnData:
+        rng = np.random.default_rng(0)
+        obs = pd.DataFrame(
+            {
+                _keys.BATCH: pd.Categorical(rng.choice(["lab a", "lab b"], n_cells)),
+                "cell_type": pd.Categorical([f"type {i % n_types}" for i in range(n_cells)]),
+                _keys.CONFIDENCE: rng.random(n_cells),
+                "doublet": np.arange(n_cells) % 2 == 0,
+            },
+            index=[f"cell_{i}" for i in range(n_cells)],
+        )
+        return AnnData(obs=obs, obsm={_keys.UMAP: rng.normal(size=(n_cells, 2)).astype(np.float32)})
+
+    return make
+
+
+@pytest.fixture
+def metacells() -> AnnData:
+    """Five metacells of two batches and two labels; the last has no cell."""
+    obs = pd.DataFrame(
+        {
+            "n_cells": [10, 20, 30, 40, 0],
+            "share_lab a": [0.9, 0.5, 0.1, 0.25, np.nan],
+            "share_lab b": [0.1, 0.5, 0.9, 0.75, np.nan],
+            "cell_type": pd.Categorical(["type 1", "type 0", "type 0", "type 0", None]),
+            "cell_type_share": [1.0, 0.9, 0.8, 1.0, np.nan],
+        },
+        index=[f"metacell_{i}" for i in range(5)],
+    )
+    umap = np.random.default_rng(1).normal(size=(5, 2)).astype(np.float32)
+    return AnnData(obs=obs, obsm={_keys.UMAP: umap})

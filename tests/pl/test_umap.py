@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from anndata import AnnData
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+import scproto
+from scproto import _keys
+from scproto._errors import InputError
+from scproto.pl._style import MISSING, PALETTE, group
+
+Make = Callable[..., AnnData]
+
+
+def axes():
+    return Figure().subplots()
+
+
+def legend(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_each_cell_has_its_place_and_the_colour_of_its_category(make_cells: Make) -> None:
+    cells = make_cells()
+    ax = scproto.pl.umap(cells, "cell_type", ax=axes())
+    dots = ax.collections[0]
+    color_at = {tuple(xy): to_hex(c) for xy, c in zip(dots.get_offsets().tolist(), dots.get_facecolors(), strict=True)}
+    for xy, code in zip(cells.obsm[_keys.UMAP].tolist(), cells.obs["cell_type"].cat.codes, strict=True):
+        assert color_at[tuple(xy)] == PALETTE[code].lower()
+    assert legend(ax) == ["type 0", "type 1", "type 2"]
+    assert dots.get_rasterized()
+
+
+def test_circles_are_sized_by_cells_and_filled_by_label(make_cells: Make, metacells: AnnData) -> None:
+    ax = scproto.pl.umap(make_cells(), "cell_type", metacells=metacells, ax=axes())
+    circles = ax.collections[1]
+    np.testing.assert_allclose(circles.get_sizes() / circles.get_sizes()[0], [1, 2, 3, 4])  # the empty one is not drawn
+    assert [to_hex(c) for c in circles.get_facecolors()] == [c.lower() for c in np.array(PALETTE)[[1, 0, 0, 0]]]
+    assert legend(ax)[-1] == "metacell (area: cells)"
+
+
+def test_circles_are_hollow_where_the_metacells_lack_the_column(make_cells: Make, metacells: AnnData) -> None:
+    ax = scproto.pl.umap(make_cells(), _keys.BATCH, metacells=metacells, ax=axes())
+    assert {to_hex(c) for c in ax.collections[1].get_facecolors()} == {"#ffffff"}
+
+
+def test_metacells_without_any_cell_are_not_drawn(make_cells: Make, metacells: AnnData) -> None:
+    ax = scproto.pl.umap(make_cells(), _keys.BATCH, metacells=metacells[-1:], ax=axes())
+    assert len(ax.collections[1].get_offsets()) == 0
+
+
+def test_numbers_get_a_colour_bar_and_no_legend(make_cells: Make) -> None:
+    ax = scproto.pl.umap(make_cells(), _keys.CONFIDENCE, ax=axes())
+    assert ax.get_legend() is None
+    assert len(ax.figure.axes) == 2
+
+
+def test_truth_values_are_categories(make_cells: Make) -> None:
+    assert legend(scproto.pl.umap(make_cells(), "doublet", ax=axes())) == ["False", "True"]
+
+
+def test_cells_without_a_value_are_grey_and_below(make_cells: Make) -> None:
+    cells = make_cells()
+    cells.obs.loc[cells.obs_names[:20], "cell_type"] = np.nan
+    ax = scproto.pl.umap(cells, "cell_type", ax=axes())
+    colors = [to_hex(c) for c in ax.collections[0].get_facecolors()]
+    assert colors[:20] == [MISSING.lower()] * 20
+    assert MISSING.lower() not in colors[20:]
+    assert legend(ax)[-1] == "no value"
+
+
+def test_thirty_categories_have_thirty_colours(make_cells: Make) -> None:
+    groups = group(make_cells(120, n_types=30).obs["cell_type"])
+    assert len(set(groups.colors)) == len(groups.names) == 30
+
+
+def test_beyond_thirty_categories_the_smallest_share_one_grey(make_cells: Make) -> None:
+    values = make_cells(165, n_types=33).obs["cell_type"].iloc[:-1]  # "type 32" is the smallest
+    groups = group(values)
+    assert len(groups.names) == len(set(groups.colors)) == 30
+    assert groups.names[-1] == "4 others"
+    named = np.array(groups.names)[groups.codes]
+    kept = named != "4 others"
+    assert (named[kept] == values[kept]).all()
+    assert set(named[values == "type 32"]) == {"4 others"}
+
+
+def test_global_settings_and_pyplot_are_left_alone(make_cells: Make, metacells: AnnData) -> None:
+    import matplotlib.pyplot as plt
+
+    before = mpl.rcParams.copy()
+    scproto.pl.umap(make_cells(), "cell_type", metacells=metacells, ax=axes())
+    assert mpl.rcParams == before
+    assert plt.get_fignums() == []
+
+
+def test_without_axes_a_pyplot_figure_is_made(make_cells: Make) -> None:
+    import matplotlib.pyplot as plt
+
+    ax = scproto.pl.umap(make_cells(), "cell_type")
+    assert [plt.figure(number) for number in plt.get_fignums()] == [ax.figure]
+    plt.close(ax.figure)
+
+
+def test_bad_input_is_named(make_cells: Make, metacells: AnnData) -> None:
+    cells = make_cells()
+    with pytest.raises(InputError, match='no column "lineage" in obs: choose one of scproto_batch'):
+        scproto.pl.umap(cells, "lineage")
+    del metacells.obsm[_keys.UMAP]
+    with pytest.raises(InputError, match=r"run scproto\.tl\.umap"):
+        scproto.pl.umap(cells, "cell_type", metacells=metacells)

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from scproto import _keys, pp
+from scproto._errors import InputError
+from scproto.graph import within_batch_neighbors
+
+CONTAINERS = {
+    "csr_float32": lambda x: sparse.csr_matrix(x, dtype=np.float32),
+    "csr_int64": lambda x: sparse.csr_matrix(x, dtype=np.int64),
+    "csc_float64": lambda x: sparse.csc_matrix(x, dtype=np.float64),
+    "csr_array": lambda x: sparse.csr_array(x, dtype=np.float32),
+    "dense_float32": lambda x: x.astype(np.float32),
+    "dense_uint16": lambda x: x.astype(np.uint16),
+}
+
+
+def written(adata: AnnData) -> dict[str, np.ndarray]:
+    """All that prepare computes, as arrays."""
+    return {
+        "batch": np.asarray(adata.obs[_keys.BATCH]),
+        "genes": adata.var[_keys.GENES].to_numpy(),
+        "pca": adata.obsm[_keys.PCA],
+        "neighbors": adata.obsp[_keys.NEIGHBORS].toarray(),
+    }
+
+
+def assert_same(first: AnnData, second: AnnData) -> None:
+    second_written = written(second)
+    for name, value in written(first).items():
+        np.testing.assert_array_equal(value, second_written[name], err_msg=name)
+
+
+def test_what_is_written(tiny_atlas):
+    pp.prepare(tiny_atlas, "batch", n_top_genes=60, n_pcs=10, n_neighbors=4, seed=3)
+    assert tiny_atlas.obs[_keys.BATCH].dtype == "category"
+    assert (tiny_atlas.obs[_keys.BATCH].astype(str) == tiny_atlas.obs["batch"].astype(str)).all()
+    assert tiny_atlas.var[_keys.GENES].dtype == bool
+    assert tiny_atlas.var[_keys.GENES].sum() == 60
+    assert tiny_atlas.obsm[_keys.PCA].shape == (300, 10)
+    assert (tiny_atlas.obsp[_keys.NEIGHBORS].sum(1) == 4).all()
+    assert tiny_atlas.uns[_keys.UNS]["prepare"] == {
+        "batch_key": ["batch"],
+        "layer": "X",
+        "n_genes": 60,
+        "n_pcs": 10,
+        "n_neighbors": 4,
+        "seed": 3,
+    }
+
+
+def test_nothing_else_changes(tiny_atlas):
+    before = tiny_atlas.copy()
+    pp.prepare(tiny_atlas, "batch")
+    assert (tiny_atlas.X != before.X).nnz == 0
+    assert tiny_atlas.X.dtype == before.X.dtype
+    pd.testing.assert_frame_equal(tiny_atlas.obs[before.obs.columns], before.obs)
+    assert set(tiny_atlas.obs) - set(before.obs) == {_keys.BATCH}
+    assert set(tiny_atlas.var) - set(before.var) == {_keys.GENES}
+    assert (set(tiny_atlas.obsm), set(tiny_atlas.obsp)) == ({_keys.PCA}, {_keys.NEIGHBORS})
+
+
+def test_neighbours_are_those_in_the_pca_within_the_batch(tiny_atlas):
+    pp.prepare(tiny_atlas, "batch", n_neighbors=5)
+    batch = tiny_atlas.obs[_keys.BATCH].cat.codes.to_numpy(np.int64)
+    expected = within_batch_neighbors(tiny_atlas.obsm[_keys.PCA], batch, 5).to_sparse()
+    np.testing.assert_array_equal(tiny_atlas.obsp[_keys.NEIGHBORS].toarray(), expected.toarray())
+    cells, others = tiny_atlas.obsp[_keys.NEIGHBORS].nonzero()
+    assert (batch[cells] == batch[others]).all()
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS.keys())
+def test_container_and_dtype_do_not_matter(tiny_atlas, container):
+    counts = tiny_atlas.X.toarray()
+    other = AnnData(container(counts), tiny_atlas.obs.copy(), tiny_atlas.var.copy())
+    pp.prepare(tiny_atlas, "batch", n_top_genes=60)
+    pp.prepare(other, "batch", n_top_genes=60)
+    assert_same(tiny_atlas, other)
+    kept = other.X.toarray() if sparse.issparse(other.X) else other.X
+    np.testing.assert_array_equal(kept, counts)
+    assert other.X.dtype == container(counts).dtype
+
+
+def test_counts_from_a_layer(tiny_atlas):
+    other = tiny_atlas.copy()
+    other.layers["counts"] = other.X.copy()
+    other.X = sparse.csr_matrix(np.log1p(other.X.toarray()))
+    pp.prepare(tiny_atlas, "batch")
+    pp.prepare(other, "batch", layer="counts")
+    assert_same(tiny_atlas, other)
+    assert other.uns[_keys.UNS]["prepare"]["layer"] == "counts"
+
+
+def test_several_batch_keys(tiny_atlas):
+    tiny_atlas.obs["day"] = np.where(np.arange(300) % 2, "odd", "even")
+    pp.prepare(tiny_atlas, ["batch", "day"])
+    expected = [f"{b}|{d}" for b, d in zip(tiny_atlas.obs["batch"], tiny_atlas.obs["day"], strict=True)]
+    assert tiny_atlas.obs[_keys.BATCH].tolist() == expected
+    assert tiny_atlas.uns[_keys.UNS]["prepare"]["batch_key"] == ["batch", "day"]
+
+
+@pytest.mark.parametrize("batch_key", [None, []])
+def test_no_batch_key(tiny_atlas, batch_key):
+    pp.prepare(tiny_atlas, batch_key, n_top_genes=60)
+    assert tiny_atlas.obs[_keys.BATCH].nunique() == 1
+    assert tiny_atlas.var[_keys.GENES].sum() == 60
+    assert tiny_atlas.uns[_keys.UNS]["prepare"]["batch_key"] == []
+
+
+@pytest.mark.parametrize("n_top_genes", [60, 2000], ids=["chosen", "all"])
+def test_constant_genes_are_left_out(tiny_atlas, n_top_genes):
+    counts = tiny_atlas.X.toarray()
+    counts[:, [3, 50]] = 0
+    tiny_atlas.X = sparse.csr_matrix(counts)
+    pp.prepare(tiny_atlas, "batch", n_top_genes=n_top_genes)
+    genes = tiny_atlas.var[_keys.GENES].to_numpy()
+    assert not genes[[3, 50]].any()
+    assert genes.sum() == min(n_top_genes, 118)
+
+
+def test_fewer_genes_than_asked_for_are_all_taken(tiny_atlas):
+    pp.prepare(tiny_atlas, "batch", n_top_genes=120)
+    assert tiny_atlas.var[_keys.GENES].all()
+
+
+def test_genes_that_differ_only_between_batches_are_not_favoured(tiny_atlas):
+    """Twenty genes at one level in each batch, far apart between them, without any noise within."""
+    counts = tiny_atlas.X.toarray()
+    code = tiny_atlas.obs["batch"].cat.codes.to_numpy()
+    total = counts[:, 20:].sum(1)
+    counts[:, :20] = np.round(np.array([0.001, 0.01, 0.05])[code] * total)[:, None]
+    tiny_atlas.X = sparse.csr_matrix(counts)
+    pp.prepare(tiny_atlas, "batch", n_top_genes=60)
+    assert tiny_atlas.var[_keys.GENES].to_numpy()[:20].sum() == 0
+
+
+@pytest.mark.parametrize("n_top_genes", [30, 2000], ids=["chosen", "all"])
+def test_batch_of_two_cells(tiny_atlas, n_top_genes):
+    tiny_atlas.obs["lab"] = np.where(np.arange(300) < 2, "tiny", "large")
+    pp.prepare(tiny_atlas, "lab", n_top_genes=n_top_genes)
+    assert tiny_atlas.var[_keys.GENES].sum() == min(n_top_genes, 120)
+    neighbors = tiny_atlas.obsp[_keys.NEIGHBORS]
+    assert neighbors[0].indices.tolist() == [1]
+    assert neighbors[1].indices.tolist() == [0]
+
+
+def test_two_cells_in_all():
+    adata = AnnData(np.array([[1.0, 0.0, 3.0], [2.0, 2.0, 0.0]], dtype=np.float32))
+    pp.prepare(adata)
+    assert adata.obsm[_keys.PCA].shape == (2, 1)
+    np.testing.assert_array_equal(adata.obsp[_keys.NEIGHBORS].toarray(), [[0, 1], [1, 0]])
+
+
+def test_seed_and_repetition_give_the_same(tiny_atlas):
+    other = tiny_atlas.copy()
+    pp.prepare(tiny_atlas, "batch", seed=1)
+    pp.prepare(other, "batch", seed=1)
+    assert_same(tiny_atlas, other)
+    pp.prepare(other, "batch", seed=1)  # cells that were prepared before
+    assert_same(tiny_atlas, other)
+
+
+def test_survives_a_file(tiny_atlas, tmp_path):
+    pp.prepare(tiny_atlas, "batch")
+    tiny_atlas.write_h5ad(tmp_path / "cells.h5ad")
+    read = read_h5ad(tmp_path / "cells.h5ad")
+    assert_same(tiny_atlas, read)
+    assert list(read.uns[_keys.UNS]["prepare"]["batch_key"]) == ["batch"]
+
+
+def test_cells_that_differ_only_in_depth_are_refused():
+    profile = np.array([1.0, 2.0, 4.0], dtype=np.float32)
+    with pytest.raises(InputError, match="Fewer than two genes vary"):
+        pp.prepare(AnnData(np.outer([1, 2, 4, 8], profile).astype(np.float32)))
+
+
+def test_refusal_changes_nothing(tiny_atlas):
+    before = tiny_atlas.copy()
+    tiny_atlas.X.data[0] = 0.5
+    before.X.data[0] = 0.5
+    with pytest.raises(InputError, match="raw counts"):
+        pp.prepare(tiny_atlas, "batch")
+    assert set(tiny_atlas.obs) == set(before.obs)
+    assert not tiny_atlas.obsm

@@ -1,0 +1,155 @@
+"""An output is complete under its final name, or it is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scproto._errors import InputError
+from scproto._files import atomic_folder, atomic_path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def make_run(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "run.json").write_text(content)
+    return path
+
+
+def test_file_appears_only_at_the_end(tmp_path):
+    with atomic_path(tmp_path / "scores.json") as path:
+        path.write_text("{}")
+        assert path.suffix == ".json"
+        assert not (tmp_path / "scores.json").exists()
+    assert names(tmp_path) == ["scores.json"]
+    assert (tmp_path / "scores.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failed_file_leaves_the_old_one(tmp_path, error):
+    (tmp_path / "a.txt").write_text("old")
+
+    def write():
+        with atomic_path(tmp_path / "a.txt") as path:
+            path.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("where", ["missing/a.txt", "file/a.txt", "."])
+def test_file_that_cannot_be_written_is_bad_input(tmp_path, where):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError), atomic_path(tmp_path / where):
+        pytest.fail("the block must not run")
+    assert names(tmp_path) == ["file"]
+
+
+def test_folder_appears_only_at_the_end(tmp_path):
+    with atomic_folder(tmp_path / "run") as folder:
+        (folder / "a").write_text("a")
+        assert not (tmp_path / "run").exists()
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["a"]
+
+
+def test_missing_parents_are_made_at_the_end(tmp_path):
+    with atomic_folder(tmp_path / "a" / "b" / "run"):
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a" / "b" / "run").is_dir()
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_failed_folder_leaves_nothing_new(tmp_path, error, overwrite):
+    if overwrite:
+        make_run(tmp_path / "run", "old")
+    before = names(tmp_path)
+
+    def write():
+        with atomic_folder(tmp_path / "run", overwrite, marker="run.json") as folder:
+            (folder / "run.json").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert names(tmp_path) == before
+    assert not overwrite or (tmp_path / "run" / "run.json").read_text() == "old"
+
+
+def test_existing_folder_is_kept(tmp_path):
+    make_run(tmp_path / "run", "old")
+    with pytest.raises(InputError, match="exists already"), atomic_folder(tmp_path / "run"):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "run" / "run.json").read_text() == "old"
+
+
+def test_overwrite_replaces_all_of_the_old_run(tmp_path):
+    make_run(tmp_path / "run", "old")
+    (tmp_path / "run" / "stale").write_text("")
+    with atomic_folder(tmp_path / "run", overwrite=True, marker="run.json") as folder:
+        (folder / "run.json").write_text("new")
+        assert (tmp_path / "run" / "run.json").read_text() == "old"
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["run.json"]
+    assert (tmp_path / "run" / "run.json").read_text() == "new"
+
+
+def test_overwrite_refuses_a_folder_without_the_marker(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
+    with (
+        pytest.raises(InputError, match=r"holds no run\.json"),
+        atomic_folder(tmp_path / "thesis", True, marker="run.json"),
+    ):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "precious"
+
+
+def test_overwrite_takes_an_empty_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    with atomic_folder(tmp_path / "run", True, marker="run.json") as folder:
+        (folder / "a").write_text("a")
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["a"]
+
+
+@pytest.mark.parametrize("where", ["file", "file/run", "file/deep/run"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_folder_that_cannot_be_written_is_bad_input(tmp_path, where, overwrite):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InputError), atomic_folder(tmp_path / where, overwrite):
+        pytest.fail("the block must not run")
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_finished_work_survives_a_name_taken_meanwhile(tmp_path):
+
+    def write():
+        with atomic_folder(tmp_path / "run") as folder:
+            (folder / "result").write_text("a long computation")
+            make_run(tmp_path / "run", "another process")
+
+    with pytest.raises(InputError) as caught:
+        write()
+    [kept] = [folder for folder in tmp_path.iterdir() if folder.name != "run"]
+    assert (kept / "result").read_text() == "a long computation"
+    assert f"it is in {kept}" in str(caught.value)
+    assert (tmp_path / "run" / "run.json").read_text() == "another process"
+
+
+def test_overwrite_restores_the_old_run_when_the_move_fails(tmp_path):
+    make_run(tmp_path / "run", "old")
+    with pytest.raises(InputError), atomic_folder(tmp_path / "run", True, marker="run.json") as folder:
+        folder.rmdir()  # so that the last move has nothing to move
+    assert names(tmp_path) == ["run"]
+    assert (tmp_path / "run" / "run.json").read_text() == "old"

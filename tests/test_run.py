@@ -1,0 +1,85 @@
+"""The parts of a run that no command shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scproto import _run
+from scproto._errors import InputError
+from scproto._threads import limit_threads
+
+
+def test_threads_are_limited_and_given_back():
+    import numba
+    import torch
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(2)
+    with limit_threads(1):
+        assert (torch.get_num_threads(), numba.get_num_threads()) == (1, 1)
+    assert torch.get_num_threads() == 2
+    with limit_threads(None):
+        assert torch.get_num_threads() == 2
+    torch.set_num_threads(before[0])
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before
+
+
+def test_a_missing_gpu_is_bad_input(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no GPU"):
+        _run._load_libraries("gpu")
+
+
+@pytest.mark.parametrize(("values", "last"), [([1, 2], 2.0), ([1, np.nan], 1.0), ([np.nan, np.inf], None), ([], None)])
+def test_last_value_of_a_history_is_a_number_or_nothing(values, last):
+    assert _run._last(pd.DataFrame({"loss": values})) == last
+
+
+def test_stages_are_timed_and_announced():
+    from contextlib import contextmanager
+
+    told = []
+
+    @contextmanager
+    def announce(name):
+        told.append(f"{name} starts")
+        yield
+        told.append(f"{name} ends")
+
+    stages = _run.Stages(announce)
+    with stages("Reading"):
+        told.append("work")
+    assert told == ["Reading starts", "work", "Reading ends"]
+    assert list(stages.seconds) == ["Reading"]
+    assert stages.seconds["Reading"] >= 0
+
+
+def test_only_an_interrupt_becomes_an_interrupt():
+    def exit_like_lightning():
+        with _run._interruptible():
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                raise SystemExit(1)  # noqa: B904
+
+    def leave():
+        with _run._interruptible():
+            raise SystemExit(3)
+
+    with pytest.raises(KeyboardInterrupt):
+        exit_like_lightning()
+    with pytest.raises(SystemExit):
+        leave()
+
+
+def test_settings_are_stored_without_what_anndata_cannot_write():
+    stored = _run._storable(_run.Settings(batch_key=("lab",), n_prototypes=5))
+    assert stored["batch_key"] == ["lab"]
+    assert stored["n_prototypes"] == 5
+    assert None not in stored.values()
+    assert "label_keys" not in stored

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+
+from scproto import _keys
+from scproto.tl import assign_metacells
+from scproto.tl.assignment import assign
+
+
+@pytest.fixture
+def model() -> SimpleNamespace:
+    """What assign_metacells asks a model for: four prototypes, of which one has no cell."""
+    prototypes = np.eye(4, dtype=np.float32)
+    unit = np.random.default_rng(0).normal(scale=0.1, size=(9, 4)).astype(np.float32)
+    unit[np.arange(9), [0, 1, 3] * 3] += 1
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return SimpleNamespace(
+        prototypes=prototypes,
+        metacell_names=[f"metacell_{i}" for i in range(4)],
+        init_params_={"n_prototypes": 4, "seed": 0},
+        get_latent_representation=lambda adata: unit[: adata.n_obs],
+    )
+
+
+@pytest.fixture
+def cells() -> AnnData:
+    obs = pd.DataFrame({"batch": "a"}, index=[f"c{i}" for i in range(9)])
+    return AnnData(obs=obs, uns={_keys.UNS: {"version": "0.1"}})
+
+
+def test_what_is_written(cells, model):
+    assign_metacells(cells, model)
+    expected = assign(model.get_latent_representation(cells), model.prototypes)
+    assert cells.obs[_keys.METACELL].tolist() == ["metacell_0", "metacell_1", "metacell_3"] * 3
+    assert cells.obs[_keys.METACELL].cat.categories.tolist() == ["metacell_0", "metacell_1", "metacell_3"]
+    np.testing.assert_array_equal(cells.obs[_keys.CONFIDENCE], expected.confidence)
+    np.testing.assert_array_equal(cells.obs[_keys.DISTANCE], expected.distance)
+    np.testing.assert_array_equal(cells.obs[_keys.OUTLIER], expected.outlier)
+    np.testing.assert_array_equal(cells.obsm[_keys.LATENT], model.get_latent_representation(cells))
+    np.testing.assert_array_equal(cells.obsm[_keys.PROBABILITY].toarray(), expected.probability.toarray())
+    assert cells.obs[_keys.CONFIDENCE].between(0, 1).all()
+    assert cells.obs[_keys.OUTLIER].dtype == bool
+    assert cells.uns[_keys.UNS] == {"version": "0.1", "model": {"n_prototypes": 4, "seed": 0}}
+
+
+def test_again_replaces_what_was_there(cells, model):
+    assign_metacells(cells, model)
+    first = cells.copy()
+    assign_metacells(cells, model)
+    pd.testing.assert_frame_equal(cells.obs, first.obs)
+
+
+def test_survives_a_file(cells, model, tmp_path):
+    assign_metacells(cells, model)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    read = read_h5ad(tmp_path / "cells.h5ad")
+    pd.testing.assert_frame_equal(read.obs, cells.obs)
+    assert (read.obsm[_keys.PROBABILITY] != cells.obsm[_keys.PROBABILITY]).nnz == 0

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scproto.tl import assignment as module
+from scproto.tl.assignment import Assignment, assign
+
+
+def random_unit(n: int, n_latent: int = 5, seed: int = 0) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(n, n_latent))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("n_cells", "n_prototypes"), [(40, 9), (1, 9), (40, 3), (7, 1)])
+def test_equals_a_loop(n_cells, n_prototypes):
+    unit, prototypes = random_unit(n_cells), random_unit(n_prototypes, seed=1)
+    found = assign(unit, prototypes, temperature=0.1, n_top=5)
+    assert found.probability.shape == (n_cells, n_prototypes)
+    for cell in range(n_cells):
+        cosine = [float(unit[cell] @ p) for p in prototypes]
+        p = np.exp(np.array(cosine) / 0.1)
+        p /= p.sum()
+        best = int(np.argmax(cosine))
+        assert found.nearest[cell] == best
+        assert found.confidence[cell] == pytest.approx(p[best], rel=1e-4)
+        assert found.distance[cell] == pytest.approx(1 - cosine[best], abs=1e-6)
+        kept = np.sort(np.argsort(-p)[:5])
+        row = found.probability[cell].toarray().ravel()
+        np.testing.assert_array_equal(row.nonzero()[0], kept)
+        np.testing.assert_allclose(row[kept], p[kept], rtol=1e-4)
+
+
+def test_probabilities_of_few_prototypes_are_complete():
+    found = assign(random_unit(20), random_unit(4, seed=1))
+    np.testing.assert_allclose(found.probability.sum(1), 1, rtol=1e-5)
+    assert found.probability.has_sorted_indices
+
+
+def test_chunks_do_not_matter(monkeypatch):
+    unit, prototypes = random_unit(50), random_unit(8, seed=1)
+    whole = assign(unit, prototypes)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    parts = assign(unit, prototypes)
+    np.testing.assert_array_equal(parts.nearest, whole.nearest)
+    np.testing.assert_allclose(parts.confidence, whole.confidence, rtol=1e-5)
+    np.testing.assert_allclose(parts.probability.toarray(), whole.probability.toarray(), rtol=1e-5)
+
+
+def test_a_cell_on_its_prototype_has_no_distance():
+    prototypes = random_unit(6, n_latent=20)
+    found = assign(prototypes, prototypes)
+    assert found.nearest.tolist() == list(range(6))
+    assert (found.distance >= 0).all()
+    np.testing.assert_allclose(found.distance, 0, atol=1e-6)
+
+
+def outliers(distance: list[float]) -> list[bool]:
+    return Assignment(np.zeros(len(distance)), np.zeros(len(distance)), np.array(distance), None).outlier.tolist()
+
+
+def test_outliers_lie_five_deviations_above_the_median():
+    near = [0.10, 0.11, 0.12, 0.13, 0.14]  # median absolute deviation 0.01 with one more below
+    assert outliers([*near, 0.09, 0.9]) == [False] * 6 + [True]
+    median, deviation = 0.12, 0.02
+    limit = median + 5 * 1.4826 * deviation
+    assert outliers([*near, 0.09, limit + 0.001]) == [False] * 6 + [True]
+    assert outliers([*near, 0.09, limit - 0.001]) == [False] * 7
+
+
+@pytest.mark.parametrize("distance", [[0.3], [0.3, 0.3, 0.3]])
+def test_no_outliers_among_equals(distance):
+    assert not any(outliers(distance))

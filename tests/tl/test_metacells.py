@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from scproto import _keys
+from scproto.tl.assignment import assign
+from scproto.tl.metacells import build_metacells, tree_parents, ward_tree
+
+N_CELLS, N_GENES, N_PROTOTYPES = 40, 7, 6
+MODELLED = np.array([True, False, True, True, False, True, True])
+
+
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Example:
+    """Cells of two batches and two types; the last prototype has no cell."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.prototypes = unit_rows(rng.normal(size=(N_PROTOTYPES, 4)))
+        member = np.arange(N_CELLS) % (N_PROTOTYPES - 1)
+        self.unit = unit_rows(self.prototypes[member] + 0.1 * rng.normal(size=(N_CELLS, 4)))
+        self.assignment = assign(self.unit, self.prototypes)
+        assert set(self.assignment.nearest) == set(range(N_PROTOTYPES - 1))
+        self.counts = rng.poisson(2.0, (N_CELLS, N_GENES)).astype(np.float32)
+        batch = np.where(rng.random(N_CELLS) < 0.3, "a", "b")
+        batch[member == 0] = "b"  # metacell_0 comes from one batch
+        kind = np.where(rng.random(N_CELLS) < 0.4, "B", "T")
+        obs = pd.DataFrame({"batch": batch, "kind": pd.Categorical(kind)}, index=[f"c{i}" for i in range(N_CELLS)])
+        self.cells = AnnData(obs=obs, var=pd.DataFrame({"symbol": "x"}, index=[f"g{i}" for i in range(N_GENES)]))
+        self.batch = pd.Categorical(batch)
+        self.decoded = rng.dirichlet(np.ones(MODELLED.sum()), N_PROTOTYPES).astype(np.float32)
+
+    def build(self, **changes) -> AnnData:
+        arguments = {
+            "cells": self.cells,
+            "counts": sparse.csr_matrix(self.counts),
+            "batch": self.batch,
+            "assignment": self.assignment,
+            "prototypes": self.prototypes,
+            "names": [f"metacell_{i}" for i in range(N_PROTOTYPES)],
+            "decoded": {"decoded": self.decoded},
+            "modelled": MODELLED,
+            "label_keys": ["kind"],
+        }
+        return build_metacells(**arguments | changes)
+
+
+@pytest.fixture
+def example() -> Example:
+    return Example()
+
+
+def test_one_row_a_prototype_that_has_cells(example):
+    metacells = example.build()
+    assert metacells.obs_names.tolist() == [f"metacell_{i}" for i in range(5)]
+    assert metacells.var_names.tolist() == example.cells.var_names.tolist()
+    np.testing.assert_array_equal(metacells.var[_keys.GENES], MODELLED)
+    np.testing.assert_array_equal(metacells.obsm[_keys.LATENT], example.prototypes[:5])
+
+
+def test_counts_are_sums_of_the_cells(example):
+    metacells = example.build()
+    for i in range(5):
+        cells = example.assignment.nearest == i
+        np.testing.assert_array_equal(metacells.layers["counts"][i].toarray().ravel(), example.counts[cells].sum(0))
+        assert metacells.obs["n_cells"].iloc[i] == cells.sum()
+        assert metacells.obs["n_counts"].iloc[i] == example.counts[cells].sum()
+
+
+def test_batch_shares_and_entropy(example):
+    obs = example.build().obs
+    sizes = {b: (example.batch == b).sum() for b in ("a", "b")}
+    for i in range(5):
+        of_cells = np.asarray(example.batch)[example.assignment.nearest == i]
+        assert obs["share_a"].iloc[i] == pytest.approx((of_cells == "a").mean())
+        assert obs["share_b"].iloc[i] == pytest.approx((of_cells == "b").mean())
+        # each batch weighted to the same size
+        weight = np.array([(of_cells == b).sum() / sizes[b] for b in sizes])
+        weight /= weight.sum()
+        entropy = -sum(w * np.log2(w) for w in weight if w > 0)
+        assert obs["batch_entropy"].iloc[i] == pytest.approx(entropy, abs=1e-12)
+    assert obs["batch_entropy"].iloc[0] == 0
+    assert obs["batch_entropy"].between(0, 1).all()
+
+
+def test_same_share_of_each_batch_is_entropy_one_whatever_their_sizes(example):
+    nearest = np.array([0] * 3 + [1] * 3 + [0] * 17 + [1] * 17)
+    batch = pd.Categorical(["a"] * 6 + ["b"] * 34)
+    assignment = assign(unit_rows(example.prototypes[nearest]), example.prototypes)
+    obs = example.build(batch=batch, assignment=assignment).obs
+    np.testing.assert_allclose(obs["batch_entropy"], 1)
+
+
+def test_one_batch_has_nothing_to_mix(example):
+    obs = example.build(batch=pd.Categorical(["all"] * N_CELLS)).obs
+    assert (obs["share_all"] == 1).all()
+    assert (obs["batch_entropy"] == 1).all()
+
+
+def test_batch_without_cells_does_not_count(example):
+    """The model knows a batch that these cells do not have."""
+    obs = example.build(batch=example.batch.add_categories("c")).obs
+    assert obs.get("share_c", pd.Series(0)).eq(0).all()
+    np.testing.assert_allclose(obs["batch_entropy"], example.build().obs["batch_entropy"])
+
+
+def test_labels_are_the_majority(example):
+    obs = example.build().obs
+    for i in range(5):
+        labels = example.cells.obs["kind"][example.assignment.nearest == i].value_counts(normalize=True)
+        assert obs["kind_share"].iloc[i] == pytest.approx(labels.max())
+        assert labels[obs["kind"].iloc[i]] == labels.max()
+    assert obs["kind"].dtype == "category"
+    assert "kind" not in example.build(label_keys=()).obs
+
+
+def test_missing_labels_do_not_vote(example):
+    """Its share is among the cells with a label; a metacell without any has none."""
+    first, second = (example.assignment.nearest == i for i in (0, 1))
+    kind = example.cells.obs["kind"].astype(object)
+    kind[first] = np.nan
+    kind[second] = np.where(np.arange(second.sum()) == 0, "B", None)
+    example.cells.obs["kind"] = pd.Categorical(kind, categories=["B", "T"])
+    obs = example.build().obs
+    assert obs["kind"].isna().tolist() == [True, False, False, False, False]
+    assert np.isnan(obs["kind_share"].iloc[0])
+    assert (obs["kind"].iloc[1], obs["kind_share"].iloc[1]) == ("B", 1)
+
+
+@pytest.mark.parametrize("missing", [[None] * N_CELLS, [np.nan] * N_CELLS], ids=["text", "number"])
+def test_labels_that_are_all_missing(example, missing):
+    example.cells.obs["kind"] = missing
+    obs = example.build().obs
+    assert obs["kind"].isna().all()
+    assert obs["kind_share"].isna().all()
+
+
+def test_confidence_is_the_mean_over_the_cells(example):
+    obs = example.build().obs
+    for i in range(5):
+        mean = example.assignment.confidence[example.assignment.nearest == i].mean()
+        assert obs["confidence"].iloc[i] == pytest.approx(mean, rel=1e-6)
+
+
+def test_expression_is_decoded_and_completed_by_the_mean_of_the_cells(example):
+    metacells = example.build()
+    np.testing.assert_array_equal(metacells.X, metacells.layers["decoded"])
+    np.testing.assert_allclose(metacells.X.sum(1), 1e4, rtol=1e-5)
+    probability = example.assignment.probability.toarray()
+    for i in range(5):
+        mean = probability[:, i] @ example.counts
+        mean = 1e4 * mean / mean.sum()
+        np.testing.assert_allclose(metacells.X[i, ~MODELLED], mean[~MODELLED], rtol=1e-4)
+        np.testing.assert_allclose(metacells.X[i, MODELLED], example.decoded[i] * mean[MODELLED].sum(), rtol=1e-4)
+
+
+def test_all_genes_modelled_is_the_decoder_alone(example):
+    shares = np.random.default_rng(1).dirichlet(np.ones(N_GENES), N_PROTOTYPES).astype(np.float32)
+    metacells = example.build(decoded={"decoded": shares}, modelled=np.ones(N_GENES, bool))
+    np.testing.assert_allclose(metacells.X, 1e4 * shares[:5], rtol=1e-4)
+
+
+def test_each_decoded_layer_is_kept(example):
+    metacells = example.build(decoded={"decoded": example.decoded, "decoded_a": example.decoded[::-1].copy()})
+    assert set(metacells.layers) - {None} == {"decoded", "decoded_a", "counts"}  # None: X, as of anndata 0.13
+    assert not np.array_equal(metacells.layers["decoded_a"], metacells.layers["decoded"])
+
+
+def test_one_prototype(example):
+    prototypes = example.prototypes[:1]
+    metacells = example.build(
+        prototypes=prototypes,
+        assignment=assign(example.unit, prototypes),
+        names=["metacell_0"],
+        decoded={"decoded": example.decoded[:1]},
+    )
+    assert metacells.obs["n_cells"].tolist() == [N_CELLS]
+    assert metacells.obs["tree_parent"].tolist() == [-1]
+    np.testing.assert_allclose(metacells.obs["batch_entropy"], 1)
+
+
+def test_survives_a_file(example, tmp_path):
+    metacells = example.build()
+    metacells.write_h5ad(tmp_path / "metacells.h5ad")
+    read = read_h5ad(tmp_path / "metacells.h5ad")
+    pd.testing.assert_frame_equal(read.obs, metacells.obs)
+    np.testing.assert_array_equal(read.uns[_keys.TREE], metacells.uns[_keys.TREE])
+
+
+def test_tree_merges_the_nearest_first():
+    angle = np.array([0.0, 0.1, 1.5, 1.7])
+    tree = ward_tree(np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32))
+    assert tree.shape == (3, 4)
+    assert tree_parents(tree, 4).tolist() == [4, 4, 5, 5]
+    chain = ward_tree(np.array([[0.0], [0.1], [0.5], [5.0]], dtype=np.float32))
+    assert tree_parents(chain, 4).tolist() == [4, 4, 5, 6]
+
+
+def test_tree_of_the_used_prototypes(example):
+    metacells = example.build()
+    np.testing.assert_array_equal(metacells.uns[_keys.TREE], ward_tree(example.prototypes[:5]))
+    np.testing.assert_array_equal(metacells.obs["tree_parent"], tree_parents(metacells.uns[_keys.TREE], 5))
+
+
+def test_no_tree_of_one_prototype():
+    tree = ward_tree(np.ones((1, 3), dtype=np.float32))
+    assert tree.shape == (0, 4)
+    assert tree_parents(tree, 1).tolist() == [-1]

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from scproto import _keys
+from scproto._errors import InputError
+
+umap = importlib.import_module("scproto.tl.umap").umap
+
+
+def data(n_cells: int, n_metacells: int, n_latent: int = 8) -> tuple[AnnData, AnnData]:
+    """Two groups on the sphere, far apart; prototypes lie among the cells, even ones in the first group."""
+    rng = np.random.default_rng(0)
+    made = []
+    for n in (n_cells, n_metacells):
+        x = rng.normal(scale=0.1, size=(n, n_latent))
+        x[np.arange(n), np.arange(n) % 2] += 1
+        made.append(AnnData(obsm={_keys.LATENT: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)}))
+    return made[0], made[1]
+
+
+def test_prototypes_lie_among_the_cells_of_their_group() -> None:
+    cells, metacells = data(80, 6)
+    umap(cells, metacells)
+    assert cells.obsm[_keys.UMAP].shape == (80, 2)
+    assert metacells.obsm[_keys.UMAP].shape == (6, 2)
+    between = np.linalg.norm(metacells.obsm[_keys.UMAP][:, None] - cells.obsm[_keys.UMAP], axis=2)
+    np.testing.assert_array_equal(between.argmin(axis=1) % 2, np.arange(6) % 2)
+
+
+def test_same_seed_gives_the_same_layout() -> None:
+    layouts = []
+    for seed in (3, 3, 4):
+        cells, metacells = data(60, 5)
+        umap(cells, metacells, seed=seed)
+        layouts.append(cells.obsm[_keys.UMAP])
+    np.testing.assert_array_equal(layouts[0], layouts[1])
+    assert not np.array_equal(layouts[0], layouts[2])
+
+
+def test_more_cells_than_scanpy_searches_exactly_by_itself() -> None:
+    cells, metacells = data(8_200, 4, n_latent=3)
+    umap(cells, metacells)
+    assert np.isfinite(cells.obsm[_keys.UMAP]).all()
+
+
+def test_smallest_input() -> None:
+    cells, metacells = data(4, 1)
+    umap(cells, metacells)
+    assert np.isfinite(cells.obsm[_keys.UMAP]).all()
+    assert metacells.obsm[_keys.UMAP].shape == (1, 2)
+
+
+def test_bad_input_is_named() -> None:
+    cells, metacells = data(3, 1)
+    with pytest.raises(InputError, match="at least 5"):
+        umap(cells, metacells)
+    with pytest.raises(InputError, match="same model"):
+        umap(cells, data(3, 3, n_latent=5)[1])
+    del metacells.obsm[_keys.LATENT]
+    with pytest.raises(InputError, match="The metacells have no"):
+        umap(cells, metacells)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scproto._errors import InputError
+from scproto.train.schedule import Budget, plan_budget
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "batch_size", "max_steps", "expected"),
+    [
+        (500, 256, None, Budget(40, 75, 14)),
+        (2, 256, None, Budget(40, 75, 14)),
+        (500_000, 256, None, Budget(39, 98, 14)),  # two passes
+        (500, 256, 400, Budget(40, 10, 14)),
+        (500, 256, 40, Budget(40, 1, 14)),
+        (500, 256, 5, Budget(5, 1, 2)),
+        (500, 256, 2, Budget(2, 1, 1)),
+        (500, 256, 1, Budget(1, 1, 0)),  # no step to spare for a warm-up
+    ],
+)
+def test_division_of_the_steps(n_cells, batch_size, max_steps, expected):
+    assert plan_budget(n_cells, batch_size, max_steps=max_steps) == expected
+
+
+@pytest.mark.parametrize("max_steps", [0, -5])
+def test_no_step_is_refused(max_steps):
+    with pytest.raises(InputError, match="give at least 1"):
+        plan_budget(500, 256, max_steps=max_steps)
+
+
+@settings(deadline=None)
+@given(n_cells=st.integers(2, 10**7), batch_size=st.integers(1, 4096), max_steps=st.integers(1, 10_000))
+def test_never_more_steps_than_asked_and_always_some_with_prototypes(n_cells, batch_size, max_steps):
+    budget = plan_budget(n_cells, batch_size, max_steps=max_steps)
+    assert max_steps - max_steps / 40 - 1 < budget.n_steps <= max_steps
+    assert 0 <= budget.n_warmup_epochs < budget.n_epochs
+
+
+@settings(deadline=None)
+@given(n_cells=st.integers(2, 10**7), batch_size=st.integers(1, 4096))
+def test_by_default_two_passes_or_enough_steps_for_few_cells(n_cells, batch_size):
+    n_steps = plan_budget(n_cells, batch_size).n_steps
+    wanted = max(3000, 2 * n_cells / batch_size)
+    assert wanted - wanted / 40 - 1 < n_steps < wanted + 1
