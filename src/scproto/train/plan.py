@@ -115,10 +115,6 @@ class PrototypePlan(lightning.LightningModule):
             prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
         return prototypes
 
-    def transfer_batch_to_device(self, batch: Minibatch, device: torch.device, dataloader_idx: int) -> Minibatch:
-        """Move a minibatch; Lightning's own search for tensors in it costs as much as a layer."""
-        return batch.to(device, non_blocking=True)
-
     def training_step(self, minibatch: Minibatch, batch_idx: int) -> Tensor:
         """Objective of one minibatch."""
         losses = self.module.loss(minibatch, prototypes=not self.warming_up)
