@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,24 +21,10 @@ from ._errors import InputError
 from ._files import atomic_folder
 from ._read import check_readable, read_cells
 from ._threads import limit_threads
+from ._versions import library_versions
 
 if TYPE_CHECKING:
     from .model import SCPROTO
-
-LIBRARIES = (
-    "scproto",
-    "anndata",
-    "faiss-cpu",
-    "lightning",
-    "numpy",
-    "pandas",
-    "scanpy",
-    "scikit-learn",
-    "scipy",
-    "scvi-tools",
-    "torch",
-)
-"""Distributions whose versions a run records."""
 
 MARKER = "run.json"
 """The file that tells a run folder from any other; written last."""
@@ -163,11 +147,6 @@ def _storable(settings: Settings) -> dict[str, Any]:
     """Return the settings that were given, as AnnData can write them."""
     given = {name: value for name, value in asdict(settings).items() if value not in (None, ())}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python, scproto and the libraries that its results rest on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def _check(adata: AnnData, settings: Settings) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from anndata import read_h5ad
 
-from scproto import _run
+from scproto import _run, _versions
 
 RUN = ["cells.h5ad", "metacells.h5ad", "model", "report.html", "run.json"]
 
@@ -44,7 +44,7 @@ def test_run_json_records_what_was_asked_and_done(cli, cells_file, tmp_path):
     assert record["input"] == str(cells_file)
     assert (record["n_cells"], record["n_genes"]) == (24, 10)
     assert record["batches"] == {"a|1": 6, "a|2": 6, "b|1": 6, "b|2": 6}
-    assert set(_run.LIBRARIES) <= set(record["versions"])
+    assert set(_versions.LIBRARIES) <= set(record["versions"])
     assert list(record["timings"]) == ["Reading", "Checking", "Loading libraries", "Training", "Report", "Writing"]
     assert record["peak_memory_mib"] > 10
     assert record["losses"] == {"loss": 2.0, "loss_swav": 1.0}

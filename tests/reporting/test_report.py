@@ -152,7 +152,7 @@ def test_report_of_a_model(make_run: Callable, tmp_path: Path, monkeypatch: pyte
         return metacells
 
     model = SimpleNamespace(get_metacells=get_metacells, history=history)
-    monkeypatch.setattr("scproto._run.library_versions", lambda: {"torch": "2.0"})
+    monkeypatch.setattr("scproto.reporting.write.library_versions", lambda: {"torch": "2.0"})
     page = Page(scproto.report(cells, model, tmp_path / "report.html", label_key="cell_type"))
     assert asked == [("cell_type",)]
     assert "settings.n_prototypes" in page.text

@@ -9,6 +9,9 @@ import typer
 
 from ._console import quiet, run_summary, say, stage, stderr
 
+N_PROTOTYPES = 30
+"""More than for as few cells by default, so that the picture shows something."""
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")] = Path("demo_run"),
@@ -27,7 +30,7 @@ def demo(
         from ..datasets import pbmc_three_labs
 
         say("700 real blood cells, as three simulated labs measured them: labs should mix, cell types stay apart.")
-        settings = Settings(batch_key=("lab",), label_keys=("cell_type",))
+        settings = Settings(batch_key=("lab",), label_keys=("cell_type",), n_prototypes=N_PROTOTYPES)
         record = run(
             pbmc_three_labs, out, settings, overwrite=overwrite, announce=stage, progress_bar=stderr.is_terminal
         )

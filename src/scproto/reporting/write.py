@@ -13,6 +13,7 @@ from anndata import AnnData
 from .. import _keys
 from .._errors import InputError
 from .._files import atomic_path
+from .._versions import library_versions
 
 if TYPE_CHECKING:
     from ..model import SCPROTO
@@ -43,8 +44,6 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
     InputError
         If a key is missing or the path cannot be written.
     """
-    from .._run import library_versions
-
     _check(adata, Path(path), label_key)
     metacells = model.get_metacells(label_keys=() if label_key is None else (label_key,))
     settings = dict(adata.uns.get(_keys.UNS, {})) | library_versions()
