@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.minibatch import Minibatch
-from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..losses import alignment_loss, batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
 from ..nn import Alignment, Decoder, Encoder, fit_alignment
 
 
@@ -36,7 +36,7 @@ class Losses:
 class PrototypeModule(nn.Module):
     r"""Cells and prototypes on one hypersphere, with a decoder that turns both into expression.
 
-    .. math:: L = L_{batchSwAV} + \lambda_1 L_{propagation} + \lambda_2 L_{CVAE}
+    .. math:: L = L_{batchSwAV} + \lambda_1 L_{propagation} + \lambda_2 L_{CVAE} + \lambda_3 L_{alignment}
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class PrototypeModule(nn.Module):
         Sizes.
     n_latent, n_hidden
         Dimension of the hypersphere and width of the hidden layers.
-    weight_propagation, weight_cvae
-        :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
+    weight_propagation, weight_cvae, weight_alignment
+        :math:`\lambda_1`, :math:`\lambda_2` and :math:`\lambda_3`. The reconstruction is a sum over genes, in nats.
     epsilon, n_sinkhorn, relax
         Of the assignment within each batch; see :func:`scproto.losses.batch_sinkhorn`.
     temperature
@@ -69,6 +69,7 @@ class PrototypeModule(nn.Module):
         n_hidden: int = 256,
         weight_propagation: float = 1.0,
         weight_cvae: float = 0.01,
+        weight_alignment: float = 5.0,
         epsilon: float = 0.05,
         n_sinkhorn: int = 3,
         relax: float = 1.0,
@@ -80,6 +81,7 @@ class PrototypeModule(nn.Module):
         super().__init__()
         self.n_batches = n_batches
         self.weight_propagation, self.weight_cvae = weight_propagation, weight_cvae
+        self.weight_alignment = weight_alignment
         self.epsilon, self.n_sinkhorn, self.relax = epsilon, n_sinkhorn, relax
         self.temperature, self.worst, self.trim = temperature, worst, trim
         self.encoder = Encoder(n_genes, n_hidden, n_latent)
@@ -130,7 +132,8 @@ class PrototypeModule(nn.Module):
         reconstruction = self._reconstruction(unit[:n_cells], minibatch)
         if not prototypes:
             return Losses(self.weight_cvae * reconstruction, {"reconstruction": reconstruction}, None)
-        scores = (unit @ self.unit_prototypes.T).split(n_cells)  # n_views x (n_cells, n_prototypes)
+        similarity = unit @ self.unit_prototypes.T  # (n_views * n_cells, n_prototypes)
+        scores = similarity.split(n_cells)
         batches = list(minibatch.batch)
         targets = [
             batch_sinkhorn(s, b, self.n_batches, epsilon=self.epsilon, n_iterations=self.n_sinkhorn, relax=self.relax)
@@ -138,8 +141,14 @@ class PrototypeModule(nn.Module):
         ]
         swav = swapped_prediction_loss(scores, targets, batches, self.n_batches, temperature=self.temperature)
         propagation = propagation_loss(scores[0], worst=self.worst, trim=self.trim)
-        total = swav + self.weight_propagation * propagation + self.weight_cvae * reconstruction
-        terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction}
+        alignment = alignment_loss(unit, similarity, minibatch.batch.flatten(), self.n_batches)
+        terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction, "alignment": alignment}
+        total = (
+            swav
+            + self.weight_propagation * propagation
+            + self.weight_cvae * reconstruction
+            + self.weight_alignment * alignment
+        )
         return Losses(total, terms, scores[0].detach())
 
     def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:

@@ -16,12 +16,13 @@ PANELS = {
     "loss_reconstruction": "Reconstruction",
     "loss_swav": "Swapped prediction",
     "loss_propagation": "Propagation",
+    "loss_alignment": "Alignment of the batches",
     "prototypes_used": "Prototypes in use",
     "perplexity": "Usage perplexity",
     "perplexity_batch": "Perplexity within a batch",
     "nearest_cosine": "Cosine to the prototype",
 }
-COLUMNS = 4
+COLUMNS = 5
 
 
 def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarray:
@@ -34,8 +35,8 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     ----------
     history
         ``model.history``: one DataFrame a curve, its index the epoch, its first column the value. Drawn are
-        ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``, ``prototypes_used``,
-        ``perplexity``, ``perplexity_batch`` and ``nearest_cosine``, those that are there.
+        ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``, ``loss_alignment``,
+        ``prototypes_used``, ``perplexity``, ``perplexity_batch`` and ``nearest_cosine``, those that are there.
     axes
         Axes to draw into, at least one a curve; those left over are hidden. Without it a new pyplot figure
         is made.
@@ -81,5 +82,7 @@ def _new_axes(n_curves: int) -> np.ndarray:
     import matplotlib.pyplot as plt
 
     rows = -(-n_curves // COLUMNS)
-    axes = plt.subplots(rows, COLUMNS, figsize=(10.5, 2.3 * rows), layout="constrained", squeeze=False)[1]
-    return np.ravel(axes)
+    axes = plt.subplots(rows, COLUMNS, figsize=(12.5, 2.3 * rows), layout="constrained", squeeze=False)[1].ravel()
+    for ax in axes[n_curves:]:
+        ax.remove()
+    return axes[:n_curves]
