@@ -18,7 +18,7 @@ from anndata import AnnData
 
 from . import _keys
 from ._errors import InputError
-from ._files import atomic_folder
+from ._files import atomic_folder, atomic_path
 from ._read import check_readable, read_cells
 from ._threads import limit_threads
 from ._versions import library_versions
@@ -82,7 +82,7 @@ def run(
         A ``.h5ad`` or ``.zarr`` file, or a function that gives the cells.
     out
         The run folder: ``cells.h5ad``, ``metacells.h5ad``, ``model/``, ``report.html``, ``figures/`` and
-        ``run.json``. It is complete, or it is not there.
+        ``run.json``. It is complete, or it is not there; the report is added last.
     settings
         Keys, sizes and seed.
     overwrite
@@ -115,13 +115,15 @@ def run(
             _load_libraries(settings.accelerator)
         with limit_threads(settings.threads):
             model, metacells = fit(adata, settings, stages, progress_bar=progress_bar)
-            if settings.report:
-                with stages("Report"):
-                    _write_report(adata, metacells, model, settings, folder)
         with stages("Writing"):
             _write(adata, metacells, model, folder)
         record = _record(source, settings, stages, adata, model.history)
-        (folder / MARKER).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+        _write_record(record, folder)
+    if settings.report:
+        out = Path(out).expanduser()
+        with stages("Report"):  # should it fail, the run is there without it
+            _write_report(adata, metacells, model, settings, out)
+        _write_record(record, out)
     return record
 
 
@@ -140,6 +142,9 @@ def fit(adata: AnnData, settings: Settings, stages: Stages, *, progress_bar: boo
         scproto.tl.assign_metacells(adata, model)
         adata.uns[_keys.UNS] |= {"settings": _storable(settings), "seed": settings.seed}
         metacells = model.get_metacells(label_keys=settings.label_keys)
+    if settings.report:
+        with stages("UMAP"):
+            scproto.tl.umap(adata, metacells, seed=settings.seed)
     return model, metacells
 
 
@@ -204,6 +209,11 @@ def _write(adata: AnnData, metacells: AnnData, model: SCPROTO, folder: Path) -> 
         for key in [key for key in table if str(key).startswith("_scvi")]:
             del table[key]
     adata.write_h5ad(folder / "cells.h5ad", compression="gzip")
+
+
+def _write_record(record: dict[str, Any], folder: Path) -> None:
+    with atomic_path(folder / MARKER) as path:
+        path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
 
 
 def _record(

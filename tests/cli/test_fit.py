@@ -45,7 +45,7 @@ def test_run_json_records_what_was_asked_and_done(cli, cells_file, tmp_path):
     assert (record["n_cells"], record["n_genes"]) == (24, 10)
     assert record["batches"] == {"a|1": 6, "a|2": 6, "b|1": 6, "b|2": 6}
     assert set(_versions.LIBRARIES) <= set(record["versions"])
-    assert list(record["timings"]) == ["Reading", "Checking", "Loading libraries", "Training", "Report", "Writing"]
+    assert list(record["timings"]) == ["Reading", "Checking", "Loading libraries", "Training", "Writing", "Report"]
     assert record["peak_memory_mib"] > 10
     assert record["losses"] == {"loss": 2.0, "loss_swav": 1.0}
     assert record["diagnostics"] == {"prototypes_used": None}
@@ -104,6 +104,18 @@ def test_a_crash_keeps_its_traceback_and_the_old_run(cli, cells_file, tmp_path, 
     assert isinstance(result.exception, RuntimeError)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["seed"] == 1
     assert names(tmp_path) == ["cells.h5ad", "run"]
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_a_report_that_fails_does_not_lose_the_run(cli, cells_file, tmp_path, monkeypatch):
+    def crash(*args, **kwargs):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(_run, "_write_report", crash)
+    result = cli("fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, RuntimeError)
+    assert {"cells.h5ad", "metacells.h5ad", "model", "run.json"} == set(names(tmp_path / "run"))
 
 
 @pytest.mark.usefixtures("no_heavy_work")

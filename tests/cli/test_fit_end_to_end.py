@@ -74,7 +74,8 @@ def metacells(run):
 
 
 def test_only_our_own_messages_are_shown(finished):
-    stages = ["Reading", "Checking", "Loading libraries", "Preparing", "Training", "Metacells", "Report", "Writing"]
+    stages = ["Reading", "Checking", "Loading libraries", "Preparing", "Training", "Metacells", "UMAP", "Writing"]
+    stages.append("Report")
     shown = [line.split(" ", 1)[1].rsplit(" ", 2)[0] for line in finished.stderr.splitlines() if line.startswith("✓")]
     assert shown == stages
     for noise in ("Warning", "GPU available", "Seed set", "lightning", "scvi", "Epoch"):
@@ -172,7 +173,7 @@ def test_run_json(run):
     assert record["settings"]["max_steps"] == 60
     assert record["seed"] == 0
     assert (record["n_cells"], record["n_genes"]) == (N_CELLS, N_GENES)
-    assert {"Reading", "Preparing", "Training", "Metacells", "Report", "Writing"} <= set(record["timings"])
+    assert {"Reading", "Preparing", "Training", "Metacells", "UMAP", "Writing", "Report"} <= set(record["timings"])
     assert record["peak_memory_mib"] > 100
     assert {"loss", "loss_swav", "loss_propagation", "loss_reconstruction"} <= set(record["losses"])
     assert all(np.isfinite(value) for value in record["losses"].values())

@@ -89,8 +89,8 @@ def _sizes(metacells: AnnData) -> Picture:
 
 
 def _training(history: Mapping[str, pd.DataFrame]) -> Picture:
-    figure = _figure(11.0, 4.6)
-    pl.training(history, axes=figure.subplots(2, 4))
+    figure = _figure(12.5, 4.6)
+    pl.training(history, axes=figure.subplots(2, 5))
     return Picture(
         name="training",
         title="Training",
