@@ -19,9 +19,10 @@ import scproto
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "no alignment": {"n_alignment": 0},
-    "alignment, 1 round": {"n_alignment": 1},
-    "alignment, 4 rounds": {"n_alignment": 4},
+    "no alignment": {"n_alignment": 0, "weight_alignment": 0.0},
+    "alignment in training only": {"n_alignment": 0},
+    "alignment after training only": {"weight_alignment": 0.0},
+    "alignment in training, weight 20": {"weight_alignment": 20.0},
     "no propagation": {"weight_propagation": 0.0},
     "propagation of the worst 5 %": {"worst": 0.05},
     "propagation of the worst 5 %, 1 % trimmed": {"worst": 0.05, "trim": 0.01},

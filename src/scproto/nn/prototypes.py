@@ -25,18 +25,25 @@ def spherical_kmeans(
     n_prototypes
         Number of centres; at most ``n_cells``.
     init
-        Centres to start from, ``(n_prototypes, n_latent)``; random cells when left out.
+        Centres to start from, ``(n_prototypes, n_latent)``. When left out, k-means++ on a sample of at most 256
+        cells a centre: random cells would rarely be of a rare population.
     n_iterations
         Number of Lloyd iterations.
     seed
-        Of the initial centres.
+        Of the first centres, and of the cells where there are more than 1,000 a centre.
 
     Returns
     -------
     Unit vectors, ``(n_prototypes, n_latent)``.
     """
     import faiss
+    from sklearn.cluster import kmeans_plusplus
 
+    unit = np.ascontiguousarray(unit, np.float32)
+    if init is None:
+        n_sample = min(len(unit), 256 * n_prototypes)
+        sample = np.random.default_rng(seed).choice(len(unit), n_sample, replace=False)
+        init = kmeans_plusplus(unit[sample], n_prototypes, random_state=seed)[0]
     kmeans = faiss.Kmeans(
         unit.shape[1],
         n_prototypes,
@@ -46,7 +53,7 @@ def spherical_kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=1000,
     )
-    kmeans.train(np.ascontiguousarray(unit, np.float32), init_centroids=init)
+    kmeans.train(unit, init_centroids=init)
     return np.asarray(kmeans.centroids)
 
 
