@@ -82,3 +82,11 @@ def test_far_points_equal_a_greedy_loop(n_points):
 def test_far_points_are_different_cells():
     unit = random_unit(12)
     assert sorted(far_points(unit, unit[:1], 11).tolist()) == list(range(1, 12))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_group_far_from_all_others_gets_a_centre(seed):
+    common = F.normalize(torch.eye(6)[0] + 0.05 * random_unit(600, seed=seed), dim=1)
+    rare = F.normalize(-torch.eye(6)[1] + 0.05 * random_unit(3, seed=seed), dim=1)
+    centres = spherical_kmeans(torch.cat([common, rare]).numpy(), 10, seed=seed)
+    assert (centres @ rare.numpy().T).max() > 0.99
