@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no propagation": {"weight_propagation": 0.0},
     "propagation of the worst 5 %": {"worst": 0.05},
     "propagation of the worst 5 %, 1 % trimmed": {"worst": 0.05, "trim": 0.01},
+    "relax 0.5": {"relax": 0.5},
     "relax 0.3": {"relax": 0.3},
     "temperature 0.05": {"temperature": 0.05},
     "temperature 0.2": {"temperature": 0.2},

@@ -12,7 +12,7 @@ PCA = "X_scproto_pca"
 """``obsm``: PCA of log1p CP10k, before integration."""
 
 NEIGHBORS = "scproto_neighbors"
-"""``obsp``: nearest neighbours within the batch (cosine similarity in the PCA)."""
+"""``obsp``: mutual nearest neighbours within the batch (cosine similarity in the PCA)."""
 
 UNS = "scproto"
 """``uns``: version, settings and seed."""

@@ -62,6 +62,18 @@ class TestKnnGraph:
         graph = KnnGraph.from_pairs(np.array([3, 0, 3]), np.array([2, 1, 0]), 4)
         np.testing.assert_array_equal(graph.indices, [[1, -1], [-1, -1], [-1, -1], [0, 2]])
 
+    def test_mutual_pairs_choose_each_other(self):
+        graph = KnnGraph(np.array([[1, 2], [0, -1], [1, -1], [-1, -1]]))
+        assert neighbors(graph.mutual()) == [{1}, {0}, set(), set()]
+
+    def test_a_rare_group_keeps_to_itself_among_mutual_neighbours(self):
+        rng = np.random.default_rng(0)
+        rare = np.arange(103) >= 100
+        x = np.where(rare[:, None], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]) + 0.1 * rng.normal(size=(103, 3))
+        graph = within_batch_neighbors(x, np.zeros(103, dtype=np.int64), 5)
+        assert not all(rare[i] for i in set.union(*neighbors(graph)[100:]))
+        assert all(rare[i] for i in set.union(*neighbors(graph.mutual())[100:]))
+
     def test_draws_neighbours_alike_or_else_the_cell_itself(self):
         cells = np.repeat(np.arange(4), 1000)
         drawn = KnnGraph(self.table).draw(cells, np.random.default_rng(0))

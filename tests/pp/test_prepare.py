@@ -43,7 +43,8 @@ def test_what_is_written(tiny_atlas):
     assert tiny_atlas.var[_keys.GENES].dtype == bool
     assert tiny_atlas.var[_keys.GENES].sum() == 60
     assert tiny_atlas.obsm[_keys.PCA].shape == (300, 10)
-    assert (tiny_atlas.obsp[_keys.NEIGHBORS].sum(1) == 4).all()
+    degree = tiny_atlas.obsp[_keys.NEIGHBORS].sum(1)
+    assert 0 < degree.max() <= 4
     assert tiny_atlas.uns[_keys.UNS]["prepare"] == {
         "batch_key": ["batch"],
         "layer": "X",
@@ -68,7 +69,7 @@ def test_nothing_else_changes(tiny_atlas):
 def test_neighbours_are_those_in_the_pca_within_the_batch(tiny_atlas):
     pp.prepare(tiny_atlas, "batch", n_neighbors=5)
     batch = tiny_atlas.obs[_keys.BATCH].cat.codes.to_numpy(np.int64)
-    expected = within_batch_neighbors(tiny_atlas.obsm[_keys.PCA], batch, 5).to_sparse()
+    expected = within_batch_neighbors(tiny_atlas.obsm[_keys.PCA], batch, 5).mutual().to_sparse()
     np.testing.assert_array_equal(tiny_atlas.obsp[_keys.NEIGHBORS].toarray(), expected.toarray())
     cells, others = tiny_atlas.obsp[_keys.NEIGHBORS].nonzero()
     assert (batch[cells] == batch[others]).all()

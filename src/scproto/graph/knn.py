@@ -46,6 +46,15 @@ class KnnGraph:
         column = (rng.random(len(cells)) * degree).astype(np.int64)
         return np.where(degree > 0, self.indices[cells, np.minimum(column, self.indices.shape[1] - 1)], cells)
 
+    def mutual(self) -> KnnGraph:
+        """The pairs of cells of which each is a neighbour of the other.
+
+        A rare population has fewer cells than a neighbourhood, so the lists of its cells are filled up with
+        cells of other populations. Those have nearer neighbours of their own kind and do not return the choice.
+        """
+        graph = self.to_sparse()
+        return KnnGraph.from_sparse(graph.multiply(graph.T))
+
     def to_sparse(self) -> sp.csr_matrix:
         """0/1 matrix ``(n_cells, n_cells)``, as AnnData keeps it in ``obsp``."""
         present = self.indices >= 0

@@ -28,7 +28,7 @@ def prepare(
     layer: str | None = None,
     n_top_genes: int = 2000,
     n_pcs: int = 50,
-    n_neighbors: int = 15,
+    n_neighbors: int = 10,
     seed: int = 0,
 ) -> None:
     """Check the counts, choose genes and find each cell's neighbours within its batch.
@@ -50,7 +50,7 @@ def prepare(
     n_pcs
         Principal components of log1p CP10k for the neighbours.
     n_neighbors
-        Neighbours a cell within its own batch.
+        Size of the neighbourhoods within a batch; pairs of cells that lie in each other's are kept.
     seed
         Of the PCA.
 
@@ -69,7 +69,7 @@ def prepare(
     counts = sp.csr_matrix(adata.layers[layer] if layer else adata.X, dtype=np.float32, copy=True)
     with limit_threads():
         genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
-        graph = within_batch_neighbors(pca, batch.codes.astype(np.int64), n_neighbors)
+        graph = within_batch_neighbors(pca, batch.codes.astype(np.int64), n_neighbors).mutual()
     adata.obs[_keys.BATCH] = batch
     adata.var[_keys.GENES] = genes
     adata.obsm[_keys.PCA] = pca
