@@ -2,7 +2,7 @@
 
     python benchmarks/quality/neighbours.py data/*.h5ad
 
-Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. Rare labels have fewer than 100 cells.
+Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. Rare: fewer than 100 cells.
 """
 
 from __future__ import annotations
