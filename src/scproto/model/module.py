@@ -69,7 +69,7 @@ class PrototypeModule(nn.Module):
         n_hidden: int = 256,
         weight_propagation: float = 1.0,
         weight_cvae: float = 0.01,
-        weight_alignment: float = 5.0,
+        weight_alignment: float = 1.0,
         epsilon: float = 0.05,
         n_sinkhorn: int = 3,
         relax: float = 1.0,
