@@ -23,6 +23,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "alignment in training only": {"n_alignment": 0},
     "alignment after training only": {"weight_alignment": 0.0},
     "alignment in training, weight 5": {"weight_alignment": 5.0},
+    "reconstruction, weight 0.01": {"weight_cvae": 0.01},
+    "reconstruction, weight 0.1": {"weight_cvae": 0.1},
     "no propagation": {"weight_propagation": 0.0},
     "propagation of the worst 5 %": {"worst": 0.05},
     "propagation of the worst 5 %, 1 % trimmed": {"worst": 0.05, "trim": 0.01},

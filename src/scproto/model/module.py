@@ -68,7 +68,7 @@ class PrototypeModule(nn.Module):
         n_latent: int = 16,
         n_hidden: int = 256,
         weight_propagation: float = 1.0,
-        weight_cvae: float = 0.01,
+        weight_cvae: float = 0.03,
         weight_alignment: float = 1.0,
         epsilon: float = 0.05,
         n_sinkhorn: int = 3,
