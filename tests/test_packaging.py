@@ -44,7 +44,8 @@ def test_unknown_name_is_an_attribute_error():
 def test_lowest_constraints_are_the_lower_bounds():
     root = Path(__file__).parents[1]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    bounds = dict(r.split(",")[0].split(">=") for r in project["dependencies"] + project["optional-dependencies"]["test"])
+    requirements = project["dependencies"] + project["optional-dependencies"]["test"]
+    bounds = dict(requirement.split(",")[0].split(">=") for requirement in requirements)
     lines = (root / "constraints" / "lowest.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if "==" in line)
     assert pinned.keys() == bounds.keys()
