@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 from anndata import AnnData, read_h5ad
@@ -73,6 +73,31 @@ def read_annotation(path: str | Path) -> tuple[pd.DataFrame, dict[str, NDArray]]
     try:
         with _open(path) as group:
             return read_elem(group["obs"]), read_elem(group["obsm"]) if "obsm" in group else {}
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(_unreadable(path, error)) from error
+
+
+def read_matrix(path: str | Path, layer: str | None = None) -> Any:
+    """Read ``X``, or a layer, of the AnnData in `path` into memory, and nothing else; None if there is no ``X``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or there is no such layer.
+    """
+    path = Path(path)
+    check_readable(path)
+    try:
+        with _open(path) as group:
+            if layer is None:
+                return read_elem(group["X"]) if "X" in group else None
+            layers = group["layers"] if "layers" in group else {}
+            if layer not in layers:
+                names = ", ".join(map(repr, sorted(layers))) or "none"
+                raise InputError(f"{path} has no layer {layer!r}; it has {names}.")
+            return read_elem(layers[layer])
+    except InputError:
+        raise
     except (OSError, KeyError, ValueError) as error:
         raise InputError(_unreadable(path, error)) from error
 

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from .geometry import (
+    compactness_variance,
+    coverage_quantiles,
+    diffusion_components,
+    geometry_scores,
+    separation_distance,
+)
+from .homogeneity import (
+    compactness_correlation,
+    homogeneity_scores,
+    inner_normalized_variance,
+    inv,
+    separation_correlation,
+)
 from .integration import integration_scores
+from .mcrigor import dubious_metacells, dubious_rate, metacell_divergence
 from .metacells import (
     balanced_purity,
     batch_entropy,
@@ -14,16 +29,31 @@ from .metacells import (
     purity,
     size_cv,
 )
+from .scgraph import scgraph_scores
 
 __all__ = [
     "balanced_purity",
     "batch_entropy",
+    "compactness_correlation",
+    "compactness_variance",
     "contingency",
     "coverage",
+    "coverage_quantiles",
+    "diffusion_components",
+    "dubious_metacells",
+    "dubious_rate",
+    "geometry_scores",
+    "homogeneity_scores",
+    "inner_normalized_variance",
     "integration_scores",
+    "inv",
     "label_recall",
+    "metacell_divergence",
     "metacell_scores",
     "mixing_entropy",
     "purity",
+    "scgraph_scores",
+    "separation_correlation",
+    "separation_distance",
     "size_cv",
 ]

@@ -1,0 +1,199 @@
+"""scGraph (Wang et al., Nature Biotechnology 2025): distances between cell types in an embedding.
+
+The reference is how far apart the types lie in the PCA of each batch by itself, where no batch effect can disturb.
+Everything is per type: a rare one weighs as much as a common one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from .._errors import InputError
+from ._groups import finite_matrix, gene_matrix, group_codes
+
+N_GENES = 1000
+N_COMPONENTS = 10
+
+Distances = NDArray[np.float64]
+
+
+def scgraph_scores(
+    embedding: ArrayLike,
+    expression: ArrayLike | sparse.spmatrix | sparse.sparray,
+    labels: ArrayLike,
+    batches: ArrayLike,
+    *,
+    min_batch_cells: int = 100,
+    min_label_cells: int = 10,
+    trim: float = 0.05,
+) -> dict[str, float]:
+    """Score how well an embedding keeps the distances between cell types. All scores are better when higher.
+
+    Parameters
+    ----------
+    embedding
+        Coordinates of the cells, ``(n_cells, n_dims)``.
+    expression
+        log1p CP10k, ``(n_cells, n_genes)``, dense or sparse.
+    labels
+        Known cell type of each cell, ``(n_cells,)``.
+    batches
+        Batch of each cell, ``(n_cells,)``.
+    min_batch_cells
+        Smaller batches are not used for the reference.
+    min_label_cells
+        Types with fewer cells, over all batches, are left out.
+    trim
+        Share of a type's cells left out at each end of each coordinate for its centroid.
+
+    Returns
+    -------
+    Means over types of the correlation of their relative distances to all types, in the embedding and in the
+    reference: ``rank_pca`` (Spearman), ``corr_pca`` (Pearson) and ``corr_weighted`` (Pearson weighted by 1 / distance,
+    so that near types matter most), each in [-1, 1]. Types that no large batch holds are left out.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match, a value is missing or not finite, no batch is large enough, or large batches hold
+        fewer than three types.
+    """
+    coordinates, x = finite_matrix(embedding, "embedding"), gene_matrix(expression)
+    if x.shape[0] != len(coordinates):
+        raise InputError(f"The embedding has {len(coordinates)} cells and the expression {x.shape[0]}: give the same.")
+    label_codes, label_names = group_codes(labels, len(coordinates), "label")
+    batch_codes, _ = group_codes(batches, len(coordinates), "batch")
+    large = np.flatnonzero(np.bincount(batch_codes) >= min_batch_cells)
+    if not len(large):
+        raise InputError(f"No batch has {min_batch_cells} cells: scGraph needs a batch that large.")
+    n_labels = len(label_names)
+    common = np.bincount(label_codes) >= min_label_cells
+
+    def distances(points: NDArray[np.float64], codes: NDArray[np.int64]) -> Distances:
+        return relative_distances(np.where(common[:, None], trimmed_centroids(points, codes, n_labels, trim), np.nan))
+
+    per_batch = []
+    for batch in large:
+        cells = np.flatnonzero(batch_codes == batch)
+        per_batch.append(distances(_components(x[cells]), label_codes[cells]))
+    known = np.isfinite(per_batch).any(axis=(0, 1))
+    if known.sum() < 3:
+        raise InputError(
+            f"The batches with {min_batch_cells} cells hold {known.sum()} labels with {min_label_cells} cells: "
+            "scGraph needs three."
+        )
+    return distance_correlations(distances(coordinates, label_codes), consensus_distances(np.stack(per_batch)))
+
+
+def trimmed_centroids(
+    coordinates: NDArray[np.float64], codes: NDArray[np.int64], n_groups: int, trim: float
+) -> NDArray[np.float64]:
+    """Trimmed mean of each group, by coordinate.
+
+    Parameters
+    ----------
+    coordinates
+        ``(n_cells, n_dims)``.
+    codes
+        Group of each cell, ``(n_cells,)``, in ``range(n_groups)``.
+    n_groups
+        Number of groups.
+    trim
+        Share of the cells left out at each end, in [0, 0.5).
+
+    Returns
+    -------
+    ``(n_groups, n_dims)``; NaN for a group without cells.
+    """
+    from scipy.stats import trim_mean
+
+    centroids = np.full((n_groups, coordinates.shape[1]), np.nan)
+    for group in np.unique(codes):
+        centroids[group] = trim_mean(coordinates[codes == group], trim, axis=0)
+    return centroids
+
+
+def relative_distances(centroids: NDArray[np.float64]) -> Distances:
+    """Euclidean distances between groups, each column over its largest, ``(n_groups, n_groups)``; NaN where absent."""
+    from scipy.spatial.distance import cdist
+
+    return _over_largest(cdist(centroids, centroids))
+
+
+def consensus_distances(distances: Distances) -> Distances:
+    """Mean of the relative distances over batches, each column over its largest again.
+
+    Parameters
+    ----------
+    distances
+        Of each batch, ``(n_batches, n_groups, n_groups)``; NaN for groups that a batch lacks.
+
+    Returns
+    -------
+    ``(n_groups, n_groups)``; NaN for pairs of groups that no batch holds together.
+    """
+    present = np.isfinite(distances)
+    total, n_batches = np.where(present, distances, 0).sum(axis=0), present.sum(axis=0)
+    return _over_largest(np.divide(total, n_batches, out=np.full(total.shape, np.nan), where=n_batches > 0))
+
+
+def distance_correlations(distances: Distances, consensus: Distances) -> dict[str, float]:
+    """Correlate each column of an embedding's distances with that of the consensus, and average over columns.
+
+    Parameters
+    ----------
+    distances, consensus
+        Relative distances ``(n_groups, n_groups)``; pairs of which either is NaN are left out.
+
+    Returns
+    -------
+    ``rank_pca``, ``corr_pca`` and ``corr_weighted``. Like the authors' code, the first two count the distance of a
+    group to itself (0), and all leave out groups without a correlation, such as those with one other group at most.
+    """
+    from scipy.stats import rankdata
+
+    columns = []
+    for own, reference in zip(distances.T, consensus.T, strict=True):
+        both = np.isfinite(own) & np.isfinite(reference)
+        x, y = own[both], reference[both]
+        alike = np.ones(len(x))
+        near = np.divide(1.0, y, out=np.zeros_like(y), where=y > 0)
+        columns.append(
+            (_correlation(rankdata(x), rankdata(y), alike), _correlation(x, y, alike), _correlation(x, y, near))
+        )
+    scores = zip(("rank_pca", "corr_pca", "corr_weighted"), np.array(columns).T, strict=True)
+    return {
+        name: float(values[told].mean()) if (told := np.isfinite(values)).any() else np.nan for name, values in scores
+    }
+
+
+def _components(expression: sparse.csr_matrix) -> NDArray[np.float64]:
+    """PCA of one batch's highly variable genes, ``(n_cells, 10)``."""
+    import scanpy as sc
+
+    cells = AnnData(expression.astype(np.float32))
+    sc.pp.highly_variable_genes(cells, n_top_genes=min(N_GENES, cells.n_vars))
+    genes = cells.var["highly_variable"].to_numpy()
+    cells = cells[:, genes].copy()
+    sc.pp.pca(cells, n_comps=min(N_COMPONENTS, cells.n_obs - 1, cells.n_vars - 1))
+    return np.asarray(cells.obsm["X_pca"], dtype=np.float64)
+
+
+def _over_largest(distances: Distances) -> Distances:
+    """Divide each column by its largest value; NaN stays, and a column of zeros becomes NaN."""
+    largest = np.fmax.reduce(distances, axis=0)
+    return np.divide(distances, largest, out=np.full(distances.shape, np.nan), where=largest > 0)
+
+
+def _correlation(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Weighted Pearson correlation; NaN if either does not vary where the weights are positive."""
+    if (weights > 0).sum() < 2:
+        return float("nan")
+    x, y = x - np.average(x, weights=weights), y - np.average(y, weights=weights)
+    variances = (weights * x**2).sum(), (weights * y**2).sum()
+    if min(variances) <= 1e-24 * weights.sum():
+        return float("nan")
+    return float((weights * x * y).sum() / np.sqrt(variances[0] * variances[1]))
