@@ -91,7 +91,7 @@ def read_matrix(path: str | Path, layer: str | None = None) -> Any:
         with _open(path) as group:
             if layer is None:
                 return read_elem(group["X"]) if "X" in group else None
-            layers = group["layers"] if "layers" in group else {}
+            layers: Any = group.get("layers", {})
             if layer not in layers:
                 names = ", ".join(map(repr, sorted(layers))) or "none"
                 raise InputError(f"{path} has no layer {layer!r}; it has {names}.")

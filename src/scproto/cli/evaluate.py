@@ -16,7 +16,25 @@ from .._errors import InputError
 from ._console import quiet, say, stage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+
+PARTS = ("metacells", "homogeneity", "geometry", "integration", "scgraph")
+"""Parts of the table; in the JSON file each is a dictionary."""
+
+LOWER_IS_BETTER = {
+    "size_cv",
+    "inv",
+    "inv_within_batch",
+    "dubious_rate",
+    "dubious_rate_within_batch",
+    "compactness_variance",
+    "coverage_distance_q50",
+    "coverage_distance_q90",
+    "coverage_distance_q99",
+}
+NO_SCORE = {"n_metacells", "scib_metrics_version"}
 
 
 def evaluate(
@@ -25,47 +43,101 @@ def evaluate(
     batch_key: Annotated[str, typer.Option(help="Column of obs that names the batch.")] = _keys.BATCH,
     embedding: Annotated[str, typer.Option(help="Embedding in obsm.")] = _keys.LATENT,
     assignment: Annotated[str, typer.Option(help="Column of obs that names the metacell.")] = _keys.METACELL,
+    layer: Annotated[str | None, typer.Option(help="Layer with the raw counts; by default X.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the scores as JSON to this file, too.")] = None,
 ) -> None:
-    """Score an embedding (scIB) and metacells against known labels.
+    """Score an embedding (scIB, scGraph) and metacells against known labels.
 
-    Cells without a label are left out. The integration scores use at most 8,000 cells.
+    Cells without a label are left out. The integration scores use at most 8,000 cells. Scores that need counts
+    are left out if the file has none.
 
     Example: [bold]scproto evaluate run/cells.h5ad --label-key cell_type --out scores.json[/]
     """
     with quiet():
         from .._files import atomic_path
-        from .._read import check_readable, read_annotation
+        from .._read import check_readable, read_annotation, read_matrix
 
         check_readable(cells)
         with atomic_path(out) if out is not None else nullcontext() as path:
             with stage("Reading"):
                 obs, obsm = read_annotation(cells)
-            for key in (batch_key, label_key, assignment):
-                _check_exists(key, list(obs.columns), "obs")
-            _check_exists(embedding, list(obsm), "obsm")
-            scores = _score(obs, obsm[embedding], label_key=label_key, batch_key=batch_key, assignment=assignment)
+                for key in (batch_key, label_key, assignment):
+                    _check_exists(key, list(obs.columns), "obs")
+                _check_exists(embedding, list(obsm), "obsm")
+                matrix = read_matrix(cells, layer)
+            known = _known(obs, [label_key, batch_key, assignment])
+            scores = _score(
+                obsm[embedding][known],
+                *(obs.loc[known, key].astype(str).to_numpy(dtype=object) for key in (assignment, label_key, batch_key)),
+                counts=_counts(matrix, known, f"layer {layer!r}" if layer else "X"),
+            )
             if path is not None:
                 path.write_text(json.dumps(scores, indent=2) + "\n")
-    Console().print(_table(scores))
+    for table in (_table(scores), _label_table(scores["label_recall"])):
+        Console().print(table)
     if out is not None:
         say(f"Written to {out}.")
 
 
-def _score(obs: pd.DataFrame, embedding: Any, *, label_key: str, batch_key: str, assignment: str) -> dict[str, Any]:
-    from ..metrics import integration_scores, metacell_scores
-
-    known = obs[[label_key, batch_key, assignment]].notna().all(axis=1).to_numpy()
+def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
+    """Mask of the cells with a label, a batch and a metacell."""
+    known = obs[keys].notna().all(axis=1).to_numpy()
     if not known.any():
-        raise InputError(f"No cell has a value in all of obs: {label_key!r}, {batch_key!r} and {assignment!r}.")
+        raise InputError(f"No cell has a value in all of obs: {', '.join(map(repr, keys))}.")
     if not known.all():
         say(f"{(~known).sum():,} cells without label, batch or metacell are left out.")
-    labels, batches, metacells = (obs.loc[known, key].astype(str) for key in (label_key, batch_key, assignment))
+    return known
+
+
+def _counts(matrix: Any, known: NDArray[np.bool_], where: str) -> Any | None:
+    """Counts of the known cells, or None, with a sentence that says why."""
+    from ..pp._counts import counts_problem, summarise_matrix
+
+    if matrix is None:
+        problem: str | None = "The file holds no X"
+    elif 0 in matrix.shape:
+        problem = f"{where} is empty"
+    else:
+        problem = counts_problem(summarise_matrix(matrix, where), where)
+    if problem is None:
+        return matrix[known]
+    say(f"{problem}: the scores of homogeneity and scGraph need counts (--layer) and are left out.")
+    return None
+
+
+def _score(
+    embedding: Any, metacells: NDArray[Any], labels: NDArray[Any], batches: NDArray[Any], *, counts: Any | None
+) -> dict[str, Any]:
+    """All scores by part; those that cannot be computed are left out."""
+    from .. import metrics
+
+    scores: dict[str, Any] = {"n_cells": len(labels)}
     with stage("Metacells"):
-        of_metacells = metacell_scores(metacells, labels, batches)
+        scores["metacells"] = metrics.metacell_scores(metacells, labels, batches)
+        recall = metrics.label_recall(metrics.contingency(metacells, labels))
+        scores["label_recall"] = dict(zip(sorted(set(labels)), recall.tolist(), strict=True))
+    with stage("Geometry"):
+        scores["geometry"] = metrics.geometry_scores(embedding, metacells)
+    if counts is not None:
+        with stage("Homogeneity"):
+            scores["homogeneity"] = metrics.homogeneity_scores(counts, metacells, batches)
     with stage("Integration"):
-        of_integration = integration_scores(embedding[known], labels, batches)
-    return {"n_cells": int(known.sum()), "metacells": of_metacells, "integration": of_integration}
+        scores["integration"] = metrics.integration_scores(embedding, labels, batches)
+    if counts is not None:
+        with stage("scGraph"):
+            scores["scgraph"] = _scgraph(embedding, counts, labels, batches)
+    return scores
+
+
+def _scgraph(embedding: Any, counts: Any, labels: NDArray[Any], batches: NDArray[Any]) -> dict[str, float]:
+    """Scores of scGraph; none, with a sentence that says why, where batches are small or labels few."""
+    from ..metrics import log1p_cp10k, scgraph_scores
+
+    try:
+        return scgraph_scores(embedding, log1p_cp10k(counts), labels, batches)
+    except InputError as error:
+        say(f"{error} Its scores are left out.")
+        return {}
 
 
 def _check_exists(name: str, names: list[str], where: str) -> None:
@@ -74,10 +146,21 @@ def _check_exists(name: str, names: list[str], where: str) -> None:
 
 
 def _table(scores: dict[str, Any]) -> Table:
-    table = Table("part", "score", "value")
+    table = Table("part", "score", "value", "better")
     table.columns[2].justify = "right"
-    for part in ("metacells", "integration"):
-        for name, value in scores[part].items():
-            table.add_row(part, name, f"{value:.3f}" if isinstance(value, float) else str(value))
+    for part in PARTS:
+        for name, value in scores.get(part, {}).items():
+            better = "" if name in NO_SCORE else "lower" if name in LOWER_IS_BETTER else "higher"
+            table.add_row(part, name, f"{value:.3f}" if isinstance(value, float) else str(value), better)
         table.add_section()
+    return table
+
+
+def _label_table(recall: dict[str, float]) -> Table:
+    table = Table(
+        "label", "recall", title="Share of the cells in metacells that their label leads", title_justify="left"
+    )
+    table.columns[1].justify = "right"
+    for label, value in recall.items():
+        table.add_row(label, f"{value:.3f}")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .expression import log1p_cp10k
 from .geometry import (
     compactness_variance,
     coverage_quantiles,
@@ -48,6 +49,7 @@ __all__ = [
     "integration_scores",
     "inv",
     "label_recall",
+    "log1p_cp10k",
     "metacell_divergence",
     "metacell_scores",
     "mixing_entropy",

@@ -46,7 +46,7 @@ def group_codes(names: ArrayLike, n_cells: int, what: str) -> tuple[NDArray[np.i
 def membership(codes: NDArray[np.int64]) -> sparse.csr_matrix:
     """One-hot table of the groups, ``(n_groups, n_cells)``: its product with values of cells sums them by group."""
     n_cells = len(codes)
-    return sparse.csr_matrix((np.ones(n_cells), (codes, np.arange(n_cells))), shape=(int(codes.max()) + 1, n_cells))
+    return sparse.csr_matrix((np.ones(n_cells), (codes, np.arange(n_cells))), shape=(len(np.bincount(codes)), n_cells))
 
 
 def finite_matrix(x: Any, what: str) -> NDArray[np.float64]:

@@ -153,12 +153,14 @@ def diffusion_components(
     x = finite_matrix(coordinates, "embedding")
     if len(x) < MIN_DIFFUSION_CELLS:
         raise InputError(f"There are {len(x)} cells: a diffusion map needs at least {MIN_DIFFUSION_CELLS}.")
-    cells = AnnData(obsm={"x": x.astype(np.float32)})
+    cells = AnnData(np.zeros((len(x), 0), dtype=np.float32))
+    cells.obsm["x"] = x.astype(np.float32)
     sc.pp.neighbors(cells, n_neighbors=min(n_neighbors, len(x) - 1), use_rep="x", method="gauss", random_state=seed)
     sc.tl.diffmap(cells, n_comps=min(n_components + 1, len(x) - 2), random_state=seed)
     # scanpy keeps the first one, which tells only how dense the cells lie
-    vectors, values = cells.obsm["X_diffmap"][:, 1:], cells.uns["diffmap_evals"][1:]
-    scaled: NDArray[np.float64] = np.sqrt(len(x)) * values * np.asarray(vectors, dtype=np.float64)
+    vectors = np.asarray(cells.obsm["X_diffmap"], dtype=np.float64)
+    values = np.asarray(cells.uns["diffmap_evals"], dtype=np.float64)
+    scaled: NDArray[np.float64] = np.sqrt(len(x)) * (vectors * values)[:, 1:]
     return scaled
 
 

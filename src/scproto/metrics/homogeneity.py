@@ -6,20 +6,22 @@ batch of each cell together: then cells are compared with those of their own bat
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ._groups import finite_scores, gene_matrix, group_codes, membership
 
-Counts = ArrayLike | sparse.spmatrix | sparse.sparray
+Matrix: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
 
 BLOCK = 256
 """Cells whose correlations with all others are computed at a time."""
 
 
 def inner_normalized_variance(
-    counts: Counts, assignment: ArrayLike, *, min_total: float = 40, quantile: float = 0.95
+    counts: Matrix, assignment: ArrayLike, *, min_total: float = 40, quantile: float = 0.95
 ) -> NDArray[np.float64]:
     """Variance over mean of the counts inside each metacell, at a high quantile over genes. Lower is better.
 
@@ -66,7 +68,7 @@ def inner_normalized_variance(
     return values
 
 
-def inv(counts: Counts, assignment: ArrayLike, *, min_total: float = 40, quantile: float = 0.95) -> float:
+def inv(counts: Matrix, assignment: ArrayLike, *, min_total: float = 40, quantile: float = 0.95) -> float:
     """Inner normalised variance: the median of :func:`inner_normalized_variance` over metacells. Lower is better.
 
     About 1 is Poisson noise and nothing else; parameters and errors are the same. NaN if no metacell can be judged.
@@ -76,7 +78,7 @@ def inv(counts: Counts, assignment: ArrayLike, *, min_total: float = 40, quantil
     return float(np.median(judged)) if len(judged) else float("nan")
 
 
-def compactness_correlation(expression: Counts, assignment: ArrayLike) -> float:
+def compactness_correlation(expression: Matrix, assignment: ArrayLike) -> float:
     """Compactness as MetaQ defines it: correlation of the cells inside a metacell; higher is better.
 
     The Pearson correlation over genes of every pair of cells in the metacell, each cell with itself too, averaged over
@@ -114,7 +116,7 @@ def compactness_correlation(expression: Counts, assignment: ArrayLike) -> float:
 
 
 def separation_correlation(
-    expression: Counts, assignment: ArrayLike, *, max_cells: int | None = 1000, seed: int = 0
+    expression: Matrix, assignment: ArrayLike, *, max_cells: int | None = 1000, seed: int = 0
 ) -> float:
     """Separation as MetaQ defines it: how unlike the most alike cell of another metacell is; higher is better.
 
@@ -159,7 +161,7 @@ def separation_correlation(
 
 
 def homogeneity_scores(
-    counts: Counts, assignment: ArrayLike, batches: ArrayLike | None = None, *, seed: int = 0
+    counts: Matrix, assignment: ArrayLike, batches: ArrayLike | None = None, *, seed: int = 0
 ) -> dict[str, float]:
     """Score how homogeneous metacells are in the counts.
 
@@ -186,7 +188,7 @@ def homogeneity_scores(
     InputError
         If the shapes do not match, a value is missing, or values are negative or not finite.
     """
-    from ._expression import log1p_cp10k, variable_genes
+    from .expression import log1p_cp10k, variable_genes
     from .mcrigor import dubious_rate
 
     x = gene_matrix(counts)

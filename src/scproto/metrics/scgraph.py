@@ -7,7 +7,6 @@ Everything is per type: a rare one weighs as much as a common one.
 from __future__ import annotations
 
 import numpy as np
-from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
@@ -16,6 +15,8 @@ from ._groups import finite_matrix, gene_matrix, group_codes
 
 N_GENES = 1000
 N_COMPONENTS = 10
+LOG_CEILING = 20.0
+"""Log-transformed expression stays below this (log1p of a million counts is 13.8)."""
 
 Distances = NDArray[np.float64]
 
@@ -58,12 +59,14 @@ def scgraph_scores(
     Raises
     ------
     InputError
-        If the shapes do not match, a value is missing or not finite, no batch is large enough, or large batches hold
+        If the shapes do not match, a value is missing or not finite, the expression is not log-transformed, no batch is large enough, or large batches hold
         fewer than three types.
     """
     coordinates, x = finite_matrix(embedding, "embedding"), gene_matrix(expression)
     if x.shape[0] != len(coordinates):
         raise InputError(f"The embedding has {len(coordinates)} cells and the expression {x.shape[0]}: give the same.")
+    if x.nnz and x.data.max() > LOG_CEILING:
+        raise InputError(f"The expression goes up to {x.data.max():.4g}: give log1p CP10k (metrics.log1p_cp10k).")
     label_codes, label_names = group_codes(labels, len(coordinates), "label")
     batch_codes, _ = group_codes(batches, len(coordinates), "batch")
     large = np.flatnonzero(np.bincount(batch_codes) >= min_batch_cells)
@@ -173,6 +176,7 @@ def distance_correlations(distances: Distances, consensus: Distances) -> dict[st
 def _components(expression: sparse.csr_matrix) -> NDArray[np.float64]:
     """PCA of one batch's highly variable genes, ``(n_cells, 10)``."""
     import scanpy as sc
+    from anndata import AnnData
 
     cells = AnnData(expression.astype(np.float32))
     sc.pp.highly_variable_genes(cells, n_top_genes=min(N_GENES, cells.n_vars))
@@ -184,7 +188,7 @@ def _components(expression: sparse.csr_matrix) -> NDArray[np.float64]:
 
 def _over_largest(distances: Distances) -> Distances:
     """Divide each column by its largest value; NaN stays, and a column of zeros becomes NaN."""
-    largest = np.fmax.reduce(distances, axis=0)
+    largest = np.where(np.isnan(distances), 0, distances).max(axis=0)
     return np.divide(distances, largest, out=np.full(distances.shape, np.nan), where=largest > 0)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from anndata import AnnData
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 N_VARIABLE_GENES = 2000
 """As in mcRigor and in :func:`scproto.pp.prepare`."""
 
 
-def log1p_cp10k(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Counts ``(n_cells, n_genes)`` scaled to 10,000 a cell, then log1p; cells without counts stay zero."""
+def log1p_cp10k(counts: ArrayLike | sparse.spmatrix | sparse.sparray) -> sparse.csr_matrix:
+    """Scale counts ``(n_cells, n_genes)`` to 10,000 a cell, then log1p; cells without counts stay zero."""
     import scanpy as sc
+    from anndata import AnnData
 
     cells = AnnData(sparse.csr_matrix(counts, dtype=np.float32, copy=True))
     sc.pp.normalize_total(cells, target_sum=1e4)
@@ -24,6 +24,7 @@ def log1p_cp10k(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 def variable_genes(expression: sparse.csr_matrix, n_genes: int = N_VARIABLE_GENES) -> NDArray[np.bool_]:
     """Mask of the highly variable genes of log1p CP10k, ``(n_genes,)``; all if there are no more than wanted."""
     import scanpy as sc
+    from anndata import AnnData
 
     if expression.shape[1] <= n_genes:
         return np.ones(expression.shape[1], dtype=bool)
