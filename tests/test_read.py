@@ -10,7 +10,7 @@ import pytest
 from anndata import AnnData
 
 from scproto._errors import InputError
-from scproto._read import check_readable, read_annotation, read_cells
+from scproto._read import check_readable, read_annotation, read_cells, read_matrix
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def file_as_zarr(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("reader", [check_readable, read_cells, read_annotation])
+@pytest.mark.parametrize("reader", [check_readable, read_cells, read_annotation, read_matrix])
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -111,6 +111,25 @@ def test_unreadable_input_gives_one_sentence(tmp_path, reader, make, says):
         reader(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_reads_the_matrix_or_a_layer_alone(tmp_path, cells, suffix):
+    cells.layers["twice"] = 2 * cells.X
+    path = write(cells, tmp_path / f"cells{suffix}")
+    np.testing.assert_array_equal(read_matrix(path), cells.X)
+    np.testing.assert_array_equal(read_matrix(path, "twice"), 2 * cells.X)
+    with pytest.raises(InputError, match=r"no layer 'thrice'; it has 'twice'"):
+        read_matrix(path, "thrice")
+
+
+def test_a_file_may_hold_no_matrix(tmp_path, cells):
+    cells.X = None
+    path = write(cells, tmp_path / "cells.h5ad")
+    assert read_matrix(path) is None
+    with pytest.raises(InputError, match="it has none"):
+        read_matrix(path, "counts")
 
 
 @pytest.mark.filterwarnings("ignore:Element '/X' was written without")

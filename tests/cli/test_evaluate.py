@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 import scproto.metrics
+
+SCGRAPH = scproto.metrics.scgraph_scores
 
 
 @pytest.fixture
@@ -23,15 +26,33 @@ def scored_file(tmp_path, cells):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """Return what the integration scores were asked for; they are slow and tested elsewhere."""
+    """Return what the slow scores, which are tested elsewhere, were asked for."""
     seen = {}
 
     def integration_scores(embedding, labels, batches):
         seen.update(embedding=embedding, labels=list(labels), batches=list(batches))
         return {"total": 0.5, "scib_metrics_version": "0.0"}
 
+    def scgraph_scores(embedding, expression, labels, batches):
+        seen.update(expression=expression)
+        return {"corr_weighted": 0.25}
+
+    def geometry_scores(embedding, assignment):
+        return {"compactness_variance": 0.125}
+
     monkeypatch.setattr(scproto.metrics, "integration_scores", integration_scores)
+    monkeypatch.setattr(scproto.metrics, "scgraph_scores", scgraph_scores)
+    monkeypatch.setattr(scproto.metrics, "geometry_scores", geometry_scores)
     return seen
+
+
+PARTS = {
+    "metacells": "purity",
+    "homogeneity": "compactness_correlation",
+    "geometry": "compactness_variance",
+    "integration": "total",
+    "scgraph": "corr_weighted",
+}
 
 
 def test_prints_a_table_and_writes_json(cli, scored_file, tmp_path, seen):
@@ -44,10 +65,15 @@ def test_prints_a_table_and_writes_json(cli, scored_file, tmp_path, seen):
     assert scores["metacells"]["purity"] == 1.0
     assert scores["metacells"]["n_metacells"] == 6
     assert scores["metacells"]["batch_entropy"] == pytest.approx(1.0)
-    for name in ("purity", "batch_entropy", "total", "0.500"):
+    assert scores["label_recall"] == {"B": 1.0, "T": 1.0}
+    for part, name in PARTS.items():
+        assert name in scores[part]
+    for name in (*PARTS.values(), "0.500", "higher", "lower", "recall"):
         assert name in result.stdout
     assert seen["embedding"].shape == (24, 4)
     assert seen["batches"][:2] == ["a", "b"]
+    assert seen["expression"].shape == (24, 10)
+    assert seen["expression"].max() < 10
     assert "Reading" not in result.stdout
 
 
@@ -61,12 +87,48 @@ def test_leaves_out_cells_without_a_label(cli, scored_file, seen):
 
 
 @pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda cells: cells.X * 0.5, "whole numbers|fractions"),
+        (lambda cells: -cells.X, "negative"),
+        (lambda cells: None, "no X"),
+    ],
+    ids=["normalised", "negative", "no matrix"],
+)
+def test_scores_that_need_counts_are_left_out_without_them(cli, scored_file, cells, tmp_path, seen, change, says):
+    counts = cells.X.copy()
+    cells.X = change(cells)
+    cells.layers["counts"] = counts
+    cells.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert re.search(f"({says}).*are left out", result.stderr)
+    assert set(json.loads(out.read_text())) == {"n_cells", "label_recall", "metacells", "geometry", "integration"}
+    assert "corr_weighted" not in result.stdout
+
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--layer", "counts", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert set(PARTS) < set(json.loads(out.read_text()))
+
+
+def test_scgraph_is_left_out_where_batches_are_small(cli, scored_file, tmp_path, seen, monkeypatch):
+    monkeypatch.setattr(scproto.metrics, "scgraph_scores", SCGRAPH)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "No batch has 100 cells" in result.stderr
+    assert json.loads(out.read_text())["scgraph"] == {}
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--label-key", "celltype"], "'celltype'"),
         (["--label-key", "cell_type", "--batch-key", "labb"], "'labb'"),
         (["--label-key", "cell_type", "--assignment", "cluster"], "'cluster'"),
         (["--label-key", "cell_type", "--embedding", "X_pca"], "X_scproto"),
+        (["--label-key", "cell_type", "--layer", "raw"], "no layer 'raw'"),
         (["--label-key", "nothing"], "No cell"),
     ],
 )

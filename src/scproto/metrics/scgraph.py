@@ -59,8 +59,8 @@ def scgraph_scores(
     Raises
     ------
     InputError
-        If the shapes do not match, a value is missing or not finite, the expression is not log-transformed, no batch is large enough, or large batches hold
-        fewer than three types.
+        If the shapes do not match, a value is missing or not finite, the expression is not log-transformed, no batch
+        is large enough, or large batches hold fewer than three types.
     """
     coordinates, x = finite_matrix(embedding, "embedding"), gene_matrix(expression)
     if x.shape[0] != len(coordinates):
