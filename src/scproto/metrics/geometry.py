@@ -16,6 +16,8 @@ from ._groups import finite_matrix, finite_scores, group_codes, membership
 
 QUANTILES = (0.5, 0.9, 0.99)
 MIN_DIFFUSION_CELLS = 5
+EXACT_CELLS = 20_000
+"""Up to so many cells the neighbours are searched by brute force, which is faster than compiling an index."""
 
 
 def compactness_variance(coordinates: ArrayLike, assignment: ArrayLike) -> float:
@@ -155,7 +157,14 @@ def diffusion_components(
         raise InputError(f"There are {len(x)} cells: a diffusion map needs at least {MIN_DIFFUSION_CELLS}.")
     cells = AnnData(np.zeros((len(x), 0), dtype=np.float32))
     cells.obsm["x"] = x.astype(np.float32)
-    sc.pp.neighbors(cells, n_neighbors=min(n_neighbors, len(x) - 1), use_rep="x", method="gauss", random_state=seed)
+    sc.pp.neighbors(
+        cells,
+        n_neighbors=min(n_neighbors, len(x) - 1),
+        use_rep="x",
+        method="gauss",
+        transformer="sklearn" if len(x) <= EXACT_CELLS else "pynndescent",
+        random_state=seed,
+    )
     sc.tl.diffmap(cells, n_comps=min(n_components + 1, len(x) - 2), random_state=seed)
     # scanpy keeps the first one, which tells only how dense the cells lie
     vectors = np.asarray(cells.obsm["X_diffmap"], dtype=np.float64)
