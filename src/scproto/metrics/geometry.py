@@ -167,8 +167,8 @@ def diffusion_components(
     )
     sc.tl.diffmap(cells, n_comps=min(n_components + 1, len(x) - 2), random_state=seed)
     # scanpy keeps the first one, which tells only how dense the cells lie
-    vectors = np.asarray(cells.obsm["X_diffmap"], dtype=np.float64)
-    values = np.asarray(cells.uns["diffmap_evals"], dtype=np.float64)
+    vectors: NDArray[np.float64] = np.asarray(cells.obsm["X_diffmap"], dtype=np.float64)
+    values: NDArray[np.float64] = np.asarray(cells.uns["diffmap_evals"], dtype=np.float64)
     scaled: NDArray[np.float64] = np.sqrt(len(x)) * (vectors * values)[:, 1:]
     return scaled
 
