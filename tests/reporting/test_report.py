@@ -145,16 +145,17 @@ def test_same_run_gives_the_same_page(make_run: Callable, tmp_path: Path) -> Non
 
 def test_report_of_a_model(make_run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells, metacells, history = make_run()
+    cells.uns[_keys.UNS]["n_metacells"] = 3
     asked = []
 
-    def get_metacells(label_keys: tuple[str, ...]) -> object:
-        asked.append(tuple(label_keys))
+    def get_metacells(n: int | None, label_keys: tuple[str, ...]) -> object:
+        asked.append((n, tuple(label_keys)))
         return metacells
 
     model = SimpleNamespace(get_metacells=get_metacells, history=history)
     monkeypatch.setattr("scproto.reporting.write.library_versions", lambda: {"torch": "2.0"})
     page = Page(scproto.report(cells, model, tmp_path / "report.html", label_key="cell_type"))
-    assert asked == [("cell_type",)]
+    assert asked == [(3, ("cell_type",))]
     assert "settings.n_prototypes" in page.text
     assert '<th scope="row">torch</th><td>2.0</td>' in page.source
 

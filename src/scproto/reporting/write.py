@@ -45,7 +45,8 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
         If a key is missing or the path cannot be written.
     """
     _check(adata, Path(path), label_key)
-    metacells = model.get_metacells(label_keys=() if label_key is None else (label_key,))
+    level = adata.uns.get(_keys.UNS, {}).get("n_metacells")
+    metacells = model.get_metacells(n=level, label_keys=() if label_key is None else (label_key,))
     settings = dict(adata.uns.get(_keys.UNS, {})) | library_versions()
     return write_report(adata, metacells, model.history, settings, path, label_key=label_key)
 
