@@ -75,7 +75,10 @@ class OutputsMixin:
         """
         if not self.is_trained_:
             raise InputError("The model is not trained; call model.train() first.")
-        cells = self.cells(adata)
+        return self.embed(self.cells(adata))
+
+    def embed(self, cells: CellViews) -> NDArray[np.float32]:
+        """Integrated embedding of cells as :meth:`cells` reads them, unit vectors ``(n_cells, n_latent)``."""
         unit = embed(self.module, cells).cpu()
         alignment = self.module.alignment.to("cpu")
         return alignment(unit, torch.from_numpy(cells.batch)).numpy()

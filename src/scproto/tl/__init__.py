@@ -1,6 +1,7 @@
 """Tools: what to do with a trained model."""
 
 from .assign import assign_metacells
+from .resolution import Resolution, choose_resolution
 from .umap import umap
 
-__all__ = ["assign_metacells", "umap"]
+__all__ = ["Resolution", "assign_metacells", "choose_resolution", "umap"]
