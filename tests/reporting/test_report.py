@@ -80,6 +80,15 @@ def test_batches_apart_are_called_so(make_run: Callable, tmp_path: Path) -> None
     assert "The batches are mostly apart: the mean batch entropy of a metacell is 0.00." in text
 
 
+def test_verdict_is_shown(make_run: Callable, tmp_path: Path) -> None:
+    cells, metacells, history = make_run()
+    assert "Check" not in Page(write_report(cells, metacells, history, {}, tmp_path / "a.html")).text
+    cells.uns[_keys.UNS]["verdict"] = {"sentences": ["All 4 metacells have cells.", "1 < 2 & so on."]}
+    text = Page(write_report(cells, metacells, history, {}, tmp_path / "b.html")).text
+    assert "All 4 metacells have cells." in text
+    assert "1 < 2 & so on." in text
+
+
 def test_one_batch_and_no_label(make_run: Callable, tmp_path: Path) -> None:
     page = Page(write_report(*make_run(batches=("all",)), {}, tmp_path / "report.html"))
     assert "80 cells from one batch in 4 metacells." in page.text

@@ -6,6 +6,7 @@ differences within a batch are not touched by any alignment.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +38,6 @@ def structure_kept(
     -------
     About 0 for random metacells, about 1 for those as good as k-means; 1 where there is nothing to explain.
     """
-    from sklearn.cluster import KMeans
-
     explained = best = 0.0
     for b in np.unique(batch):
         x = np.asarray(points[batch == b], np.float64)
@@ -50,9 +49,17 @@ def structure_kept(
         # the variance that groups of noise explain by their mere number comes off both
         chance = (x**2).sum() * (n_clusters - 1) / max(1, len(x) - 1)
         explained += _between(x, own, n_clusters) - chance
-        found = KMeans(n_clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(x)
-        best += _between(x, found, n_clusters) - chance
+        best += _between(x, _kmeans(x, n_clusters, seed), n_clusters) - chance
     return float(explained / best) if best > 0 else 1.0
+
+
+def _kmeans(x: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.int32]:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # equal cells give fewer clusters
+        return KMeans(n_clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(x)
 
 
 def _between(x: NDArray[np.float64], group: NDArray[np.integer], n_groups: int) -> float:
