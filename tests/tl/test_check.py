@@ -42,7 +42,7 @@ def test_a_good_fit(cells):
     assert found.doubtful.empty
     assert found.sentences == [
         "All 4 metacells have cells.",
-        "The metacells keep 100% of what k-means in each batch alone would tell apart, which is enough (80%).",
+        "The metacells keep 100% of what k-means in each batch alone would tell apart, which is enough (85%).",
         "The batches disagree about 0% of the differences between metacells, which is little (up to 15%): no sign of "
         "over-mixing.",
         "0% of the cells have a partner in another batch that is missing from their metacell, and the median batch "

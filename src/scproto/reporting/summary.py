@@ -19,9 +19,7 @@ MAX_ROWS = 200
 
 @dataclass(frozen=True)
 class Summary:
-    """``headline`` is one sentence, ``details`` follow it, ``verdict`` says how good they are,
-    ``tiles`` are (value, name, meaning).
-    """
+    """Plain values: one sentence, those that follow it, those on how good the fit is, and (value, name, meaning)."""
 
     headline: str
     details: list[str]

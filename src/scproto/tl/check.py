@@ -15,7 +15,7 @@ from .._errors import InputError
 from ..metrics import contingency, mixing_entropy
 from ..metrics.mixing import apart_from_partner, batch_disagreement, structure_kept
 
-LEAST_KEPT = 0.8
+LEAST_KEPT = 0.85
 """Structure kept below which metacells lump together what a batch tells apart."""
 
 MOST_DISAGREEMENT = 0.15
