@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from scproto._errors import InputError
 from scproto.data.module import CellViews
 from scproto.tl import choose_resolution
 from scproto.tl import resolution as module
@@ -36,7 +37,7 @@ def model() -> SimpleNamespace:
 
 
 def test_the_number_of_types_is_found(model):
-    found = choose_resolution(None, model)
+    found = choose_resolution(None, model, tolerance=0)
     assert found.best == N_TYPES
     table = found.table.set_index("n")
     assert table.index[0] == 1
@@ -44,9 +45,22 @@ def test_the_number_of_types_is_found(model):
     assert table.loc[1, "score"] == 0
     assert table["score"].idxmax() == N_TYPES
     assert table.loc[N_PROTOTYPES, "score"] < table.loc[N_TYPES, "score"]
-    assert table.loc[N_TYPES, "error"] == 0
+    np.testing.assert_allclose(table["share"], table["score"] / table.loc[N_TYPES, "score"])
     assert (table["n_used"] <= table.index).all()
     assert str(found).endswith("Best: 4 metacells.")
+
+
+def test_the_finest_level_that_keeps_enough_is_chosen(model):
+    table = choose_resolution(None, model).table
+    for tolerance in (0.02, 0.1, 0.5):
+        enough = table.loc[table["share"] >= 1 - tolerance, "n"]
+        assert choose_resolution(None, model, tolerance=tolerance).best == enough.max() >= N_TYPES
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.0, float("nan")])
+def test_tolerance_is_a_share(model, tolerance):
+    with pytest.raises(InputError, match="choose a number from 0 to below 1"):
+        choose_resolution(None, model, tolerance=tolerance)
 
 
 def test_cells_are_assigned_by_half_of_their_counts(model):
@@ -64,7 +78,7 @@ def test_the_seed_decides(model):
 
 def test_some_cells_are_enough(model, monkeypatch):
     monkeypatch.setattr(module, "MAX_SCORED", 150)
-    assert choose_resolution(None, model).best == N_TYPES
+    assert choose_resolution(None, model, tolerance=0).best == N_TYPES
 
 
 def test_one_prototype(model):
