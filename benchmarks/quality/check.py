@@ -5,8 +5,8 @@
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``; ``simulated`` is an atlas of
 ``scproto.datasets``. Fits: the defaults; 60 steps; an alignment loss of 100 times its weight; no integration, by
 leaving the batch key out. Made of the labels: the types themselves; types merged in pairs (in the order in which they
-occur); types exchanged for the next one in half of the batches. A model that is in the output already is not fitted
-again.
+occur); types exchanged for the next one in half of the batches. Of no integration: k-means of the PCA of all batches.
+A model that is in the output already is not fitted again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import anndata
 import numpy as np
 import pandas as pd
 from resolution import load
+from sklearn.cluster import KMeans
 
 import scproto
 
@@ -47,12 +48,14 @@ def fit(data: str, folder: Path, max_steps: int | None, constants: dict[str, Any
     return model
 
 
-def from_labels(adata: anndata.AnnData) -> Iterator[tuple[str, np.ndarray]]:
-    """Metacells made of the labels, by name."""
+def made(adata: anndata.AnnData) -> Iterator[tuple[str, np.ndarray]]:
+    """Metacells made without a fit, by name."""
     kind, batch = pd.factorize(adata.obs["cell_type"])[0], pd.factorize(adata.obs["batch"])[0]
     yield "types", kind
     yield "types merged in pairs", kind // 2
     yield "types exchanged", np.where(batch > batch.max() // 2, (kind + 1) % (kind.max() + 1), kind)
+    n_clusters = max(10, adata.n_obs // 75)
+    yield "k-means of the PCA", KMeans(n_clusters, n_init=1, random_state=0).fit_predict(adata.obsm["X_scproto_pca"])
 
 
 def describe(adata: anndata.AnnData) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def main() -> None:
             model = fit(data, arguments.out / f"{Path(data).stem}_{name}", arguments.max_steps, FITS[name])
             scproto.tl.assign_metacells(adata, model)
             rows.append({"data": Path(data).stem, "metacells": name} | describe(adata))
-        for name, metacell in from_labels(adata):
+        for name, metacell in made(adata):
             adata.obs["metacell"] = pd.Categorical(metacell.astype(str))
             adata.uns["scproto"]["n_metacells"] = metacell.max() + 1
             rows.append({"data": Path(data).stem, "metacells": name} | describe(adata))

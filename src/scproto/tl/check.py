@@ -115,7 +115,9 @@ class Check:
         return f"Only {text}: take fewer prototypes (n_prototypes)."
 
     def _structure(self) -> str:
-        kept = f"The metacells keep {self.structure_kept:.0%} of what k-means in each batch alone would tell apart"
+        kept = (
+            f"The metacells keep {min(self.structure_kept, 1):.0%} of what k-means in each batch alone would tell apart"
+        )
         if self.structure_kept >= LEAST_KEPT:
             return f"{kept}, which is enough ({LEAST_KEPT:.0%})."
         return (
