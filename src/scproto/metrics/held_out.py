@@ -72,7 +72,7 @@ def held_out_likelihood(
     -------
     Multinomial log-likelihood in nats without the coefficient, ``(n_levels, n_scored)``.
     """
-    shape = levels.shape[1], int(batch.max()) + 1
+    shape = levels.shape[1], int(np.max(batch)) + 1
     depth = np.asarray(seen.sum(1), np.float64).ravel()
     ones = np.ones(len(batch), np.float32)
     total = sp.csr_matrix((ones, (finest, np.arange(len(batch)))), shape=(shape[0], len(batch))) @ seen

@@ -43,7 +43,7 @@ def structure_kept(
         x = np.asarray(points[batch == b], np.float64)
         x -= x.mean(0)
         own = np.unique(metacell[batch == b], return_inverse=True)[1]
-        n_clusters = int(own.max()) + 1
+        n_clusters = int(np.max(own)) + 1
         if n_clusters == 1:
             continue
         # the variance that groups of noise explain by their mere number comes off both
@@ -114,15 +114,15 @@ def batch_disagreement(
         Times that shifts and effects are fitted in turn.
     """
     x = np.asarray(points, np.float64)
-    n_metacells, n_batches = int(metacell.max()) + 1, int(batch.max()) + 1
+    n_metacells, n_batches = int(np.max(metacell)) + 1, int(np.max(batch)) + 1
     cell = metacell * n_batches + batch
     size = np.bincount(cell, minlength=n_metacells * n_batches)
     mean = _sums(x, cell, len(size)) / np.maximum(size, 1)[:, None]
     square = np.bincount(cell, ((x - mean[cell]) ** 2).sum(1), minlength=len(size))
     noise = (square / np.maximum(size * (size - 1), 1)).reshape(n_metacells, n_batches)
     means = mean.reshape(n_metacells, n_batches, -1)
-    size = size.reshape(n_metacells, n_batches)
-    weight = np.where(size >= MIN_CELLS, size / np.maximum(size.sum(0), 1), 0.0)  # batches weigh the same
+    table = size.reshape(n_metacells, n_batches)
+    weight = np.where(table >= MIN_CELLS, table / np.maximum(table.sum(0), 1), 0.0)  # batches weigh the same
     weight[(weight > 0).sum(1) < 2] = 0
     of_metacell = np.full(n_metacells, np.nan)
     if (weight.sum(1) > 0).sum() < 2:
@@ -178,7 +178,7 @@ def apart_from_partner(
     """
     from ..graph import mutual_neighbors
 
-    shape = int(metacell.max()) + 1, int(batch.max()) + 1
+    shape = int(np.max(metacell)) + 1, int(np.max(batch)) + 1
     table = np.bincount(metacell * shape[1] + batch, minlength=shape[0] * shape[1]).reshape(shape)
     share = table / np.maximum(table.sum(0), 1)
     absent = share < least * share.max(1, keepdims=True)

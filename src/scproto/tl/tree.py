@@ -83,7 +83,7 @@ def pool(values: NDArray[np.float32], group: NDArray[np.int64], mass: NDArray[np
     """
     weight = np.where(np.bincount(group, mass)[group] > 0, mass, 1).astype(np.float64)
     weight /= np.bincount(group, weight)[group]
-    member = np.zeros((group.max() + 1, len(group)), dtype=np.float32)
+    member = np.zeros((int(np.max(group)) + 1, len(group)), dtype=np.float32)
     member[group, np.arange(len(group))] = weight
     return member @ values
 
@@ -110,7 +110,7 @@ def contract_tree(tree: NDArray[np.float64], row: NDArray[np.int64]) -> NDArray[
     -------
     Linkage of the rows at the same heights, ``(n_rows - 1, 4)``.
     """
-    n_rows = int(row.max()) + 1
+    n_rows = int(np.max(row)) + 1
     node, size = list(row), [1] * n_rows
     merges: list[tuple[Any, ...]] = []
     for left, right, height, _ in tree:
