@@ -79,9 +79,8 @@ def assign(
         if group is not None:
             share = share.new_zeros(len(cells), n_metacells).index_add_(1, metacell_of, share)
         values, indices = share.topk(n_top, dim=1)
-        metacell = metacell_of[nearest]
-        confidence = share.gather(1, metacell.unsqueeze(1)).squeeze(1)
-        parts.append((nearest, metacell, confidence, cosine, indices, values))
+        own = metacell_of[nearest]
+        parts.append((nearest, own, share.gather(1, own.unsqueeze(1)).squeeze(1), cosine, indices, values))
     nearest, metacell, confidence, cosine, which, top = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
     indptr = np.arange(0, len(unit) * n_top + 1, n_top)
     probability = sp.csr_matrix((top.ravel(), which.ravel(), indptr), shape=(len(unit), n_metacells))

@@ -199,7 +199,7 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
         raise InputError("The cells have no metacells to check: run scproto.tl.assign_metacells(adata, model) first.")
     if _keys.PCA not in adata.obsm:
         raise InputError(f'The cells have no obsm["{_keys.PCA}"]: run scproto.pp.prepare(adata, batch_key=...) first.')
-    points = np.asarray(adata.obsm[_keys.PCA])
+    points: NDArray[np.float32] = np.asarray(adata.obsm[_keys.PCA])
     metacell, names = pd.factorize(adata.obs[_keys.METACELL], sort=True)
     batch = pd.factorize(adata.obs[_keys.BATCH])[0]
     some = np.sort(np.random.default_rng(seed).permutation(len(batch))[:MAX_CELLS])
