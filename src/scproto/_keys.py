@@ -33,7 +33,7 @@ CONFIDENCE = "metacell_confidence"
 """``obs``: probability of that metacell, in [0, 1]."""
 
 DISTANCE = "metacell_distance"
-"""``obs``: cosine distance from the cell to its prototype."""
+"""``obs``: cosine distance from the cell to the nearest prototype."""
 
 OUTLIER = "metacell_outlier"
 """``obs``: whether the cell lies unusually far from every prototype."""

@@ -94,8 +94,8 @@ def run(
 
     Returns
     -------
-    What ``run.json`` holds: settings, versions, timings in seconds, peak memory in MiB, last losses and
-    diagnostics.
+    What ``run.json`` holds: settings, versions, timings in seconds, peak memory in MiB, last losses,
+    diagnostics, and the verdict of :func:`scproto.tl.check`.
 
     Raises
     ------
@@ -142,6 +142,8 @@ def fit(adata: AnnData, settings: Settings, stages: Stages, *, progress_bar: boo
         scproto.tl.assign_metacells(adata, model)
         adata.uns[_keys.UNS] |= {"settings": _storable(settings), "seed": settings.seed}
         metacells = model.get_metacells(label_keys=settings.label_keys)
+    with stages("Check"):
+        adata.uns[_keys.UNS]["verdict"] = scproto.tl.check(adata, seed=settings.seed).to_json()
     if settings.report:
         with stages("UMAP"):
             scproto.tl.umap(adata, metacells, seed=settings.seed)
@@ -237,6 +239,7 @@ def _record(
         "losses": {name: value for name, value in last.items() if name.startswith("loss")},
         "diagnostics": {name: value for name, value in last.items() if not name.startswith("loss")},
         "metacells": _describe_metacells(adata, settings.label_keys),
+        "verdict": adata.uns.get(_keys.UNS, {}).get("verdict"),
     }
 
 

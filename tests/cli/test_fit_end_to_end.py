@@ -74,13 +74,34 @@ def metacells(run):
 
 
 def test_only_our_own_messages_are_shown(finished):
-    stages = ["Reading", "Checking", "Loading libraries", "Preparing", "Training", "Metacells", "UMAP", "Writing"]
+    stages = [
+        "Reading",
+        "Checking",
+        "Loading libraries",
+        "Preparing",
+        "Training",
+        "Metacells",
+        "Check",
+        "UMAP",
+        "Writing",
+    ]
     stages.append("Report")
     shown = [line.split(" ", 1)[1].rsplit(" ", 2)[0] for line in finished.stderr.splitlines() if line.startswith("✓")]
     assert shown == stages
     for noise in ("Warning", "GPU available", "Seed set", "lightning", "scvi", "Epoch"):
         assert noise not in finished.stderr
     assert finished.stdout.startswith("300 cells of 2 batches in ")
+
+
+def test_verdict_is_told_kept_and_shown(finished, run, cells):
+    verdict = json.loads((run / "run.json").read_text())["verdict"]
+    assert 3 <= len(verdict["sentences"]) <= 7
+    assert 0 <= verdict["disagreement"] <= 1
+    page = (run / "report.html").read_text()
+    for sentence in verdict["sentences"]:
+        assert sentence in finished.stdout
+        assert sentence.split('"')[0] in page
+    assert list(cells.uns["scproto"]["verdict"]["sentences"]) == verdict["sentences"]
 
 
 def test_folder_holds_everything_and_nothing_else(run):

@@ -82,3 +82,20 @@ def test_unknown_label_or_batch(model):
         model.get_metacells(label_keys=["colour"])
     with pytest.raises(InputError, match="no batch 'moon'; it knows batch_0, batch_1, batch_2"):
         model.get_metacells(decode_batches=["moon"])
+
+
+def test_levels_of_one_fit(atlas, model, metacells):
+    finest = model.get_metacells(n=10, label_keys=["cell_type"], decode_batches=["batch_2"])
+    np.testing.assert_array_equal(finest.X, metacells.X)
+    pd.testing.assert_frame_equal(finest.obs, metacells.obs)
+    coarse, one = model.get_metacells(n=4), model.get_metacells(n=1)
+    assert one.obs_names.tolist() == ["metacell_0_of_1"]
+    for level in (coarse, one):
+        np.testing.assert_allclose(level.layers["counts"].sum(0), atlas.X.sum(0))
+        np.testing.assert_allclose(np.linalg.norm(level.obsm[_keys.LATENT], axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(level.X.sum(1), 1e4, rtol=1e-4)
+    adata = atlas.copy()
+    assign_metacells(adata, model, n=4)
+    assert adata.obs[_keys.METACELL].cat.categories.tolist() == coarse.obs_names.tolist()
+    with pytest.raises(InputError, match="choose a whole number from 1 to 10"):
+        model.get_metacells(n=11)

@@ -80,6 +80,15 @@ def test_batches_apart_are_called_so(make_run: Callable, tmp_path: Path) -> None
     assert "The batches are mostly apart: the mean batch entropy of a metacell is 0.00." in text
 
 
+def test_verdict_is_shown(make_run: Callable, tmp_path: Path) -> None:
+    cells, metacells, history = make_run()
+    assert "Check" not in Page(write_report(cells, metacells, history, {}, tmp_path / "a.html")).text
+    cells.uns[_keys.UNS]["verdict"] = {"sentences": ["All 4 metacells have cells.", "1 < 2 & so on."]}
+    text = Page(write_report(cells, metacells, history, {}, tmp_path / "b.html")).text
+    assert "All 4 metacells have cells." in text
+    assert "1 < 2 & so on." in text
+
+
 def test_one_batch_and_no_label(make_run: Callable, tmp_path: Path) -> None:
     page = Page(write_report(*make_run(batches=("all",)), {}, tmp_path / "report.html"))
     assert "80 cells from one batch in 4 metacells." in page.text
@@ -145,16 +154,17 @@ def test_same_run_gives_the_same_page(make_run: Callable, tmp_path: Path) -> Non
 
 def test_report_of_a_model(make_run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells, metacells, history = make_run()
+    cells.uns[_keys.UNS]["n_metacells"] = 3
     asked = []
 
-    def get_metacells(label_keys: tuple[str, ...]) -> object:
-        asked.append(tuple(label_keys))
+    def get_metacells(n: int | None, label_keys: tuple[str, ...]) -> object:
+        asked.append((n, tuple(label_keys)))
         return metacells
 
     model = SimpleNamespace(get_metacells=get_metacells, history=history)
     monkeypatch.setattr("scproto.reporting.write.library_versions", lambda: {"torch": "2.0"})
     page = Page(scproto.report(cells, model, tmp_path / "report.html", label_key="cell_type"))
-    assert asked == [("cell_type",)]
+    assert asked == [(3, ("cell_type",))]
     assert "settings.n_prototypes" in page.text
     assert '<th scope="row">torch</th><td>2.0</td>' in page.source
 

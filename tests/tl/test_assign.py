@@ -8,6 +8,7 @@ import pytest
 from anndata import AnnData, read_h5ad
 
 from scproto import _keys
+from scproto._errors import InputError
 from scproto.tl import assign_metacells
 from scproto.tl.assignment import assign
 
@@ -21,7 +22,6 @@ def model() -> SimpleNamespace:
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     return SimpleNamespace(
         prototypes=prototypes,
-        metacell_names=[f"metacell_{i}" for i in range(4)],
         init_params_={"n_prototypes": 4, "seed": 0},
         get_latent_representation=lambda adata: unit[: adata.n_obs],
     )
@@ -45,7 +45,7 @@ def test_what_is_written(cells, model):
     np.testing.assert_array_equal(cells.obsm[_keys.PROBABILITY].toarray(), expected.probability.toarray())
     assert cells.obs[_keys.CONFIDENCE].between(0, 1).all()
     assert cells.obs[_keys.OUTLIER].dtype == bool
-    assert cells.uns[_keys.UNS] == {"version": "0.1", "model": {"n_prototypes": 4, "seed": 0}}
+    assert cells.uns[_keys.UNS] == {"version": "0.1", "model": {"n_prototypes": 4, "seed": 0}, "n_metacells": 4}
 
 
 def test_again_replaces_what_was_there(cells, model):
@@ -53,6 +53,26 @@ def test_again_replaces_what_was_there(cells, model):
     first = cells.copy()
     assign_metacells(cells, model)
     pd.testing.assert_frame_equal(cells.obs, first.obs)
+
+
+def test_coarser_level(cells, model):
+    assign_metacells(cells, model)
+    finest = cells.copy()
+    assign_metacells(cells, model, n=2)
+    assert cells.uns[_keys.UNS]["n_metacells"] == 2
+    assert cells.obsm[_keys.PROBABILITY].shape == (9, 2)
+    assert set(cells.obs[_keys.METACELL]) <= {"metacell_0_of_2", "metacell_1_of_2"}
+    pairs = set(zip(finest.obs[_keys.METACELL], cells.obs[_keys.METACELL], strict=True))
+    assert len(pairs) == 3  # each fine metacell lies in one coarse one
+    np.testing.assert_array_equal(cells.obs[_keys.DISTANCE], finest.obs[_keys.DISTANCE])
+    assert (cells.obs[_keys.CONFIDENCE] >= finest.obs[_keys.CONFIDENCE] - 1e-6).all()
+
+
+@pytest.mark.parametrize("n", [0, 5, 2.0, True, "2"])
+def test_no_such_level(cells, model, n):
+    with pytest.raises(InputError, match="choose a whole number from 1 to 4, its number of prototypes"):
+        assign_metacells(cells, model, n=n)
+    assert _keys.METACELL not in cells.obs
 
 
 def test_survives_a_file(cells, model, tmp_path):

@@ -22,7 +22,7 @@ def test_equals_a_loop(n_cells, n_prototypes):
         p = np.exp(np.array(cosine) / 0.1)
         p /= p.sum()
         best = int(np.argmax(cosine))
-        assert found.nearest[cell] == best
+        assert found.nearest[cell] == found.metacell[cell] == best
         assert found.confidence[cell] == pytest.approx(p[best], rel=1e-4)
         assert found.distance[cell] == pytest.approx(1 - cosine[best], abs=1e-6)
         kept = np.sort(np.argsort(-p)[:5])
@@ -35,6 +35,28 @@ def test_probabilities_of_few_prototypes_are_complete():
     found = assign(random_unit(20), random_unit(4, seed=1))
     np.testing.assert_allclose(found.probability.sum(1), 1, rtol=1e-5)
     assert found.probability.has_sorted_indices
+
+
+@pytest.mark.parametrize("n_groups", [1, 3, 8])
+def test_metacells_of_several_prototypes_equal_a_loop(n_groups):
+    unit, prototypes = random_unit(30), random_unit(9, seed=1)
+    group = np.arange(9) % n_groups
+    found = assign(unit, prototypes, group, temperature=0.1, n_top=3)
+    assert found.probability.shape == (30, n_groups)
+    for cell in range(30):
+        cosine = prototypes @ unit[cell]
+        p = np.exp(cosine / 0.1)
+        p /= p.sum()
+        share = np.array([p[group == g].sum() for g in range(n_groups)])
+        best = int(np.argmax(cosine))
+        assert found.nearest[cell] == best
+        assert found.metacell[cell] == group[best]
+        assert found.confidence[cell] == pytest.approx(share[group[best]], rel=1e-4)
+        assert found.distance[cell] == pytest.approx(1 - cosine[best], abs=1e-6)
+        row = found.probability[cell].toarray().ravel()
+        kept = np.sort(np.argsort(-share)[:3])
+        np.testing.assert_array_equal(row.nonzero()[0], kept)
+        np.testing.assert_allclose(row[kept], share[kept], rtol=1e-4)
 
 
 def test_chunks_do_not_matter(monkeypatch):
@@ -56,7 +78,8 @@ def test_a_cell_on_its_prototype_has_no_distance():
 
 
 def outliers(distance: list[float]) -> list[bool]:
-    return Assignment(np.zeros(len(distance)), np.zeros(len(distance)), np.array(distance), None).outlier.tolist()
+    zeros = np.zeros(len(distance))
+    return Assignment(zeros, zeros, zeros, np.array(distance), None).outlier.tolist()
 
 
 def test_outliers_lie_five_deviations_above_the_median():

@@ -8,7 +8,8 @@ from scipy import sparse
 
 from scproto import _keys
 from scproto.tl.assignment import assign
-from scproto.tl.metacells import build_metacells, tree_parents, ward_tree
+from scproto.tl.metacells import build_metacells
+from scproto.tl.tree import contract_tree, cut, tree_parents, ward_tree
 
 N_CELLS, N_GENES, N_PROTOTYPES = 40, 7, 6
 MODELLED = np.array([True, False, True, True, False, True, True])
@@ -44,7 +45,7 @@ class Example:
             "batch": self.batch,
             "assignment": self.assignment,
             "prototypes": self.prototypes,
-            "names": [f"metacell_{i}" for i in range(N_PROTOTYPES)],
+            "level": cut(self.prototypes),
             "decoded": {"decoded": self.decoded},
             "modelled": MODELLED,
             "label_keys": ["kind"],
@@ -178,7 +179,7 @@ def test_one_prototype(example):
     metacells = example.build(
         prototypes=prototypes,
         assignment=assign(example.unit, prototypes),
-        names=["metacell_0"],
+        level=cut(prototypes),
         decoded={"decoded": example.decoded[:1]},
     )
     assert metacells.obs["n_cells"].tolist() == [N_CELLS]
@@ -194,22 +195,43 @@ def test_survives_a_file(example, tmp_path):
     np.testing.assert_array_equal(read.uns[_keys.TREE], metacells.uns[_keys.TREE])
 
 
-def test_tree_merges_the_nearest_first():
-    angle = np.array([0.0, 0.1, 1.5, 1.7])
-    tree = ward_tree(np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32))
-    assert tree.shape == (3, 4)
-    assert tree_parents(tree, 4).tolist() == [4, 4, 5, 5]
-    chain = ward_tree(np.array([[0.0], [0.1], [0.5], [5.0]], dtype=np.float32))
-    assert tree_parents(chain, 4).tolist() == [4, 4, 5, 6]
-
-
-def test_tree_of_the_used_prototypes(example):
+def test_tree_is_that_of_the_model_without_the_unused_prototype(example):
     metacells = example.build()
-    np.testing.assert_array_equal(metacells.uns[_keys.TREE], ward_tree(example.prototypes[:5]))
-    np.testing.assert_array_equal(metacells.obs["tree_parent"], tree_parents(metacells.uns[_keys.TREE], 5))
+    tree = metacells.uns[_keys.TREE]
+    np.testing.assert_array_equal(tree, contract_tree(ward_tree(example.prototypes), np.array([0, 1, 2, 3, 4, -1])))
+    np.testing.assert_array_equal(metacells.obs["tree_parent"], tree_parents(tree, 5))
 
 
-def test_no_tree_of_one_prototype():
-    tree = ward_tree(np.ones((1, 3), dtype=np.float32))
-    assert tree.shape == (0, 4)
-    assert tree_parents(tree, 1).tolist() == [-1]
+@pytest.mark.parametrize("n", range(1, N_PROTOTYPES))
+def test_coarser_level_equals_a_loop(example, n):
+    level = cut(example.prototypes, n)
+    assignment = assign(example.unit, example.prototypes, level.group)
+    metacells = example.build(level=level, assignment=assignment)
+    finest = example.build()
+    row = 0
+    for name, prototypes in zip(level.names, [np.flatnonzero(level.group == g) for g in range(n)], strict=True):
+        cells = np.isin(assignment.nearest, prototypes)
+        if not cells.any():
+            assert name not in metacells.obs_names
+            continue
+        assert metacells.obs_names[row] == name
+        mass = np.array([(assignment.nearest == p).sum() for p in prototypes])
+        centre = sum(m * example.prototypes[p] for m, p in zip(mass, prototypes, strict=True))
+        np.testing.assert_allclose(metacells.obsm[_keys.LATENT][row], centre / np.linalg.norm(centre), rtol=1e-5)
+        shares = sum(m * example.decoded[p] for m, p in zip(mass, prototypes, strict=True)) / mass.sum()
+        known = metacells.X[row, MODELLED]
+        np.testing.assert_allclose(known / known.sum(), shares / shares.sum(), rtol=1e-4)
+        np.testing.assert_allclose(metacells.X[row].sum(), 1e4, rtol=1e-5)
+        np.testing.assert_array_equal(metacells.layers["counts"][row].toarray().ravel(), example.counts[cells].sum(0))
+        row += 1
+    assert row == metacells.n_obs == len(metacells.uns[_keys.TREE]) + 1
+    np.testing.assert_array_equal(metacells.layers["counts"].sum(0), finest.layers["counts"].sum(0))
+
+
+def test_one_metacell_of_all_cells(example):
+    level = cut(example.prototypes, 1)
+    metacells = example.build(level=level, assignment=assign(example.unit, example.prototypes, level.group))
+    assert metacells.obs_names.tolist() == ["metacell_0_of_1"]
+    assert metacells.obs["n_cells"].tolist() == [N_CELLS]
+    assert metacells.obs["tree_parent"].tolist() == [-1]
+    np.testing.assert_allclose(metacells.obs["confidence"], 1, rtol=1e-5)

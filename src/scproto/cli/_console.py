@@ -23,7 +23,7 @@ FILES = {
     "cells.h5ad": 'your cells with the embedding (obsm["X_scproto"]) and their metacells (obs["metacell"])',
     "metacells.h5ad": 'a metacell a row: decoded profiles, summed counts (layers["counts"]) and batch shares',
     "model/": "the fitted model: scproto.SCPROTO.load",
-    "run.json": "settings, versions, timings, losses and diagnostics",
+    "run.json": "settings, versions, timings, losses, diagnostics and the verdict",
 }
 """What a run folder holds, the best thing to open first."""
 
@@ -102,6 +102,8 @@ def run_summary(record: dict[str, Any], out: Path) -> str:
             lines.append(
                 f"Purity {purity:.2f}: {purity:.0%} of the cells share the most common {key} of their metacell."
             )
+    if record["verdict"]:
+        lines += ["", "Check, without labels:", *(f"  {sentence}" for sentence in record["verdict"]["sentences"])]
     lines += ["", f"Written to {out}:"]
     made = [(f"{out}/{name}", purpose) for name, purpose in FILES.items() if (out / name).exists()]
     width = max(len(path) for path, _ in made)

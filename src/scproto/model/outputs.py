@@ -16,6 +16,7 @@ from ..data.module import CellViews
 from ..pp.checks import as_keys
 from ..tl.assignment import assign
 from ..tl.metacells import build_metacells
+from ..tl.tree import cut
 from ..train.plan import embed
 from .cells import Reader
 from .module import PrototypeModule
@@ -53,7 +54,7 @@ class OutputsMixin:
     @property
     def metacell_names(self) -> list[str]:
         """Name of each prototype, ``(n_prototypes,)``."""
-        return [f"metacell_{i}" for i in range(len(self.module.prototypes))]
+        return cut(self.prototypes).names
 
     def get_latent_representation(self, adata: AnnData | None = None) -> NDArray[np.float32]:
         """Integrated embedding.
@@ -74,7 +75,10 @@ class OutputsMixin:
         """
         if not self.is_trained_:
             raise InputError("The model is not trained; call model.train() first.")
-        cells = self.cells(adata)
+        return self.embed(self.cells(adata))
+
+    def embed(self, cells: CellViews) -> NDArray[np.float32]:
+        """Integrated embedding of cells as :meth:`cells` reads them, unit vectors ``(n_cells, n_latent)``."""
         unit = embed(self.module, cells).cpu()
         alignment = self.module.alignment.to("cpu")
         return alignment(unit, torch.from_numpy(cells.batch)).numpy()
@@ -83,15 +87,20 @@ class OutputsMixin:
         self,
         adata: AnnData | None = None,
         *,
+        n: int | None = None,
         label_keys: str | Sequence[str] = (),
         decode_batches: str | Sequence[str] = (),
     ) -> AnnData:
-        """One decoded and aggregated expression profile for each prototype.
+        """One decoded and aggregated expression profile for each metacell.
 
         Parameters
         ----------
         adata
             Cells to aggregate; by default the model's own.
+        n
+            Number of metacells, from 1 to the number of prototypes. By default every prototype is one. Fewer
+            are groups of prototypes: a cut through their Ward tree, so that a finer level refines a coarser
+            one. The tree has all prototypes of the model, whatever the cells. A group without cells has no row.
         label_keys
             Columns of ``obs`` whose majority and its share are carried over, for example cell types.
         decode_batches
@@ -99,20 +108,23 @@ class OutputsMixin:
 
         Returns
         -------
-        ``(n_metacells, n_genes)``, a row for each prototype that has cells. ``X`` and
-        ``layers["decoded"]``: decoded mean expression, CP10k, averaged over the batches' embeddings; a gene
-        that the decoder does not know (``var["scproto_gene"]`` is false) has its mean over the cells instead,
-        weighted by their probability of the metacell. ``layers["counts"]``: sum of the observed counts.
-        ``obs``: ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy`` (0: one batch, 1: all alike,
-        batches weighted to the same size), each label and ``<label>_share``, mean ``confidence`` and
-        ``tree_parent``. ``obsm["X_scproto"]``: the prototype. ``uns["scproto_tree"]``: Ward linkage.
+        ``(n_metacells, n_genes)``, a row for each metacell that has cells, named ``metacell_<i>`` after its
+        prototype, and ``metacell_<i>_of_<n>`` at a coarser level. ``X`` and ``layers["decoded"]``: decoded
+        mean expression, CP10k, averaged over the batches' embeddings and over the prototypes of the metacell,
+        weighted by their cells; a gene that the decoder does not know (``var["scproto_gene"]`` is false) has
+        its mean over the cells instead, weighted by their probability of the metacell. ``layers["counts"]``:
+        sum of the observed counts. ``obs``: ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy``
+        (0: one batch, 1: all alike, batches weighted to the same size), each label and ``<label>_share``, mean
+        ``confidence`` and ``tree_parent``. ``obsm["X_scproto"]``: the prototype, or the normalised mean of the
+        prototypes weighted by their cells. ``uns["scproto_tree"]``: Ward linkage of the rows.
 
         Raises
         ------
         InputError
-            If a label or a batch does not exist.
+            If a label or a batch does not exist, or the tree has no such level.
         """
         adata = self._cells_or_own(adata)
+        level = cut(self.prototypes, n)
         unit = self.get_latent_representation(adata)
         label_keys = as_keys(label_keys)
         if absent := [key for key in label_keys if key not in adata.obs]:
@@ -126,9 +138,9 @@ class OutputsMixin:
             adata,
             self.reader.counts(adata),
             self.reader.batch_of(adata),
-            assign(unit, self.prototypes),
+            assign(unit, self.prototypes, level.group),
             self.prototypes,
-            self.metacell_names,
+            level,
             decoded,
             modelled,
             label_keys,

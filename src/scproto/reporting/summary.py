@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._keys import BATCH, METACELL
+from .._keys import BATCH, METACELL, UNS
 from ..metrics.metacells import metacell_scores
 from ..pl.metacells import shares_by_batch, with_cells
 
@@ -19,10 +19,11 @@ MAX_ROWS = 200
 
 @dataclass(frozen=True)
 class Summary:
-    """``headline`` is one sentence, ``details`` follow it, ``tiles`` are (value, name, meaning)."""
+    """Plain values: one sentence, those that follow it, those on how good the fit is, and (value, name, meaning)."""
 
     headline: str
     details: list[str]
+    verdict: list[str]
     tiles: list[tuple[str, str, str]]
 
 
@@ -65,7 +66,8 @@ def summarise(adata: AnnData, label_key: str | None) -> Summary:
             by_label = metacell_scores(known[METACELL], known[label_key])
             details.append(_purity(by_label, label_key, n_unlabelled=int((~labelled).sum())))
             tiles.append((f"{by_label['purity']:.2f}", "purity", f"by {label_key}"))
-    return Summary(headline, details, tiles)
+    verdict = adata.uns.get(UNS, {}).get("verdict", {}).get("sentences", [])
+    return Summary(headline, details, list(verdict), tiles)
 
 
 def _count(n: int, noun: str) -> str:

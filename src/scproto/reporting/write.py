@@ -27,7 +27,8 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
     Parameters
     ----------
     adata
-        The cells, after :func:`scproto.tl.assign_metacells`. ``obsm["X_scproto_umap"]`` is added.
+        The cells, after :func:`scproto.tl.assign_metacells`. ``obsm["X_scproto_umap"]`` is added, and where the
+        PCA of :func:`scproto.pp.prepare` is there ``uns["scproto"]["verdict"]``.
     model
         The trained model.
     path
@@ -45,8 +46,14 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
         If a key is missing or the path cannot be written.
     """
     _check(adata, Path(path), label_key)
-    metacells = model.get_metacells(label_keys=() if label_key is None else (label_key,))
-    settings = dict(adata.uns.get(_keys.UNS, {})) | library_versions()
+    level = adata.uns.get(_keys.UNS, {}).get("n_metacells")
+    metacells = model.get_metacells(n=level, label_keys=() if label_key is None else (label_key,))
+    settings = {name: value for name, value in adata.uns.get(_keys.UNS, {}).items() if name != "verdict"}
+    if _keys.PCA in adata.obsm:
+        from ..tl.check import check
+
+        adata.uns[_keys.UNS]["verdict"] = check(adata).to_json()
+    settings |= library_versions()
     return write_report(adata, metacells, model.history, settings, path, label_key=label_key)
 
 
@@ -64,7 +71,8 @@ def write_report(
     Parameters
     ----------
     adata
-        The cells, after :func:`scproto.tl.assign_metacells`.
+        The cells, after :func:`scproto.tl.assign_metacells`. The sentences of ``uns["scproto"]["verdict"]``,
+        where it is there, are shown.
     metacells
         The metacells, ``(n_metacells, n_genes)``, as ``model.get_metacells`` gives them. Where cells or
         metacells lack ``obsm["X_scproto_umap"]``, it is computed and added to both.

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import _keys
 from .assignment import assign
+from .tree import cut
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 
-def assign_metacells(adata: AnnData, model: SCPROTO) -> None:
+def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None) -> None:
     """Give each cell its metacell.
 
     Every cell is assigned; doubtful ones are flagged, not dropped.
@@ -26,27 +27,33 @@ def assign_metacells(adata: AnnData, model: SCPROTO) -> None:
         Cells of the batches that the model knows. Changed in place.
     model
         A trained model.
+    n
+        Number of metacells, from 1 to the number of prototypes: a level of the tree of the prototypes, as in
+        :meth:`scproto.SCPROTO.get_metacells`. By default every prototype is one.
 
     Returns
     -------
     Nothing. Written to ``adata``: ``obsm["X_scproto"]`` (integrated embedding, unit norm),
     ``obs["metacell"]``, ``obs["metacell_confidence"]`` (probability of that metacell, in [0, 1]),
-    ``obs["metacell_distance"]`` (cosine distance to its prototype), ``obs["metacell_outlier"]`` (distance
-    more than five median absolute deviations above the median) and ``obsm["metacell_probability"]``
-    (sparse, the five most probable metacells); ``uns["scproto"]["model"]``: the model's settings and seed.
+    ``obs["metacell_distance"]`` (cosine distance to the nearest prototype, at any level),
+    ``obs["metacell_outlier"]`` (distance more than five median absolute deviations above the median) and
+    ``obsm["metacell_probability"]`` (sparse, the five most probable metacells);
+    ``uns["scproto"]["model"]``: the model's settings and seed; ``uns["scproto"]["n_metacells"]``: the level.
 
     Raises
     ------
     InputError
-        If the model is not trained, or the cells lack its genes or come from an unknown batch.
+        If the model is not trained, the cells lack its genes or come from an unknown batch, or the tree has
+        no such level.
     """
+    level = cut(model.prototypes, n)
     unit = model.get_latent_representation(adata)
-    assignment = assign(unit, model.prototypes)
-    names = model.metacell_names
+    assignment = assign(unit, model.prototypes, level.group)
     adata.obsm[_keys.LATENT] = unit
-    adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.nearest, names).remove_unused_categories()
+    adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.metacell, level.names).remove_unused_categories()
     adata.obs[_keys.CONFIDENCE] = assignment.confidence
     adata.obs[_keys.DISTANCE] = assignment.distance
     adata.obs[_keys.OUTLIER] = assignment.outlier
     adata.obsm[_keys.PROBABILITY] = assignment.probability
-    adata.uns[_keys.UNS] = {**adata.uns.get(_keys.UNS, {}), "model": dict(model.init_params_)}
+    settings = {"model": dict(model.init_params_), "n_metacells": len(level.names)}
+    adata.uns[_keys.UNS] = {**adata.uns.get(_keys.UNS, {}), **settings}

@@ -15,22 +15,25 @@ CHUNK = 16_384
 
 @dataclass(frozen=True)
 class Assignment:
-    """Prototype of each cell.
+    """Prototype and metacell of each cell.
 
     Attributes
     ----------
     nearest
         Index of the nearest prototype, ``(n_cells,)``.
+    metacell
+        The metacell of that prototype, ``(n_cells,)``.
     confidence
-        Its probability, ``(n_cells,)``.
+        Probability of the metacell, summed over its prototypes, ``(n_cells,)``.
     distance
-        Cosine distance to it, ``(n_cells,)``.
+        Cosine distance to the nearest prototype, ``(n_cells,)``.
     probability
-        The most probable prototypes of each cell, CSR ``(n_cells, n_prototypes)``. The probabilities left
+        The most probable metacells of each cell, CSR ``(n_cells, n_metacells)``. The probabilities left
         out are why a row sums to less than one.
     """
 
     nearest: NDArray[np.int64]
+    metacell: NDArray[np.int64]
     confidence: NDArray[np.float32]
     distance: NDArray[np.float32]
     probability: sp.csr_matrix
@@ -43,7 +46,12 @@ class Assignment:
 
 
 def assign(
-    unit: NDArray[np.float32], prototypes: NDArray[np.float32], *, temperature: float = 0.05, n_top: int = 5
+    unit: NDArray[np.float32],
+    prototypes: NDArray[np.float32],
+    group: NDArray[np.int64] | None = None,
+    *,
+    temperature: float = 0.05,
+    n_top: int = 5,
 ) -> Assignment:
     """Assign cells to prototypes on the hypersphere.
 
@@ -53,21 +61,28 @@ def assign(
         Unit vectors of cells, ``(n_cells, n_latent)``.
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
+    group
+        Metacell of each prototype, ``(n_prototypes,)``; by default each is one of its own.
     temperature
         Of the softmax of the cosine similarities that gives the probabilities.
     n_top
-        Prototypes a cell whose probability is kept.
+        Metacells a cell whose probability is kept.
     """
-    n_top = min(n_top, len(prototypes))
     centres = torch.from_numpy(prototypes)
+    metacell_of = torch.arange(len(centres)) if group is None else torch.from_numpy(group)
+    n_metacells = int(metacell_of.max()) + 1
+    n_top = min(n_top, n_metacells)
     parts = []
     for cells in torch.from_numpy(unit).split(CHUNK):
-        scores = cells @ centres.T
-        values, indices = torch.softmax(scores / temperature, dim=1).topk(n_top, dim=1)
-        parts.append((indices, values, scores.gather(1, indices[:, :1]).squeeze(1)))
-    which, top, cosine = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    nearest, confidence = which[:, 0].copy(), top[:, 0].copy()  # the sorting below reorders top itself
+        cosine, nearest = (scores := cells @ centres.T).max(dim=1)
+        share = torch.softmax(scores / temperature, dim=1)
+        if group is not None:
+            share = share.new_zeros(len(cells), n_metacells).index_add_(1, metacell_of, share)
+        values, indices = share.topk(n_top, dim=1)
+        own = metacell_of[nearest]
+        parts.append((nearest, own, share.gather(1, own.unsqueeze(1)).squeeze(1), cosine, indices, values))
+    nearest, metacell, confidence, cosine, which, top = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
     indptr = np.arange(0, len(unit) * n_top + 1, n_top)
-    probability = sp.csr_matrix((top.ravel(), which.ravel(), indptr), shape=(len(unit), len(prototypes)))
+    probability = sp.csr_matrix((top.ravel(), which.ravel(), indptr), shape=(len(unit), n_metacells))
     probability.sort_indices()
-    return Assignment(nearest, confidence, np.maximum(1.0 - cosine, 0.0), probability)
+    return Assignment(nearest, metacell, confidence, np.maximum(1.0 - cosine, 0.0), probability)

@@ -10,10 +10,12 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from .. import _keys
 from ..metrics import mixing_entropy
 from .assignment import Assignment
+from .tree import Level, contract_tree, pool, tree_parents, ward_tree
 
 
 def build_metacells(
@@ -22,7 +24,7 @@ def build_metacells(
     batch: pd.Categorical,
     assignment: Assignment,
     prototypes: NDArray[np.float32],
-    names: Sequence[str],
+    level: Level,
     decoded: Mapping[str, NDArray[np.float32]],
     modelled: NDArray[np.bool_],
     label_keys: Sequence[str] = (),
@@ -38,11 +40,11 @@ def build_metacells(
     batch
         Batch of each cell, ``(n_cells,)``.
     assignment
-        Prototype of each cell.
+        Prototype and metacell of each cell.
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
-    names
-        Names of the prototypes, ``(n_prototypes,)``.
+    level
+        Which prototypes make a metacell, and its name.
     decoded
         Decoded shares of the modelled genes by name of the layer, each ``(n_prototypes, n_modelled)``, the
         genes in the order of ``cells``.
@@ -53,26 +55,42 @@ def build_metacells(
 
     Returns
     -------
-    One row a prototype that has cells; see :meth:`scproto.SCPROTO.get_metacells`.
+    One row a metacell that has cells; see :meth:`scproto.SCPROTO.get_metacells`.
     """
-    used, metacell = np.unique(assignment.nearest, return_inverse=True)
+    used, metacell = np.unique(assignment.metacell, return_inverse=True)
     member = sp.csr_matrix((np.ones(len(metacell), np.float32), (metacell, np.arange(len(metacell)))))
     total = member @ counts  # (n_metacells, n_genes)
     smooth = assignment.probability.T.tocsr()[used] @ counts
-    tree = ward_tree(prototypes[used])
+    mass = np.bincount(assignment.nearest, minlength=len(prototypes))
+    tree = _tree(prototypes, level.group, mass)
     obs = _describe(cells.obs, batch, metacell, assignment.confidence, label_keys)
     obs.insert(1, "n_counts", np.asarray(total.sum(1)).ravel())
     obs["tree_parent"] = tree_parents(tree, len(used))
-    obs.index = pd.Index(np.asarray(names)[used])
-    layers = {layer: _complete(shares[used], smooth, modelled) for layer, shares in decoded.items()}
+    obs.index = pd.Index(np.asarray(level.names)[used])
+    layers = {
+        layer: _complete(pool(shares, level.group, mass)[used], smooth, modelled) for layer, shares in decoded.items()
+    }
     metacells = AnnData(layers["decoded"].copy(), obs=obs, var=cells.var[[]].copy())
     metacells.var[_keys.GENES] = modelled
     for layer, values in layers.items():
         metacells.layers[layer] = values
     metacells.layers["counts"] = total
-    metacells.obsm[_keys.LATENT] = prototypes[used]
+    metacells.obsm[_keys.LATENT] = _centres(prototypes, level, mass)[used]
     metacells.uns[_keys.TREE] = tree
     return metacells
+
+
+def _tree(prototypes: NDArray[np.float32], group: NDArray[np.int64], mass: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Tree of the metacells that have cells, as the model's tree has it."""
+    has_cells = np.bincount(group, mass) > 0
+    return contract_tree(ward_tree(prototypes), np.where(has_cells, np.cumsum(has_cells) - 1, -1)[group])
+
+
+def _centres(prototypes: NDArray[np.float32], level: Level, mass: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Unit vectors of the metacells; of the finest level the prototypes as they are."""
+    if len(level.names) == len(prototypes):
+        return prototypes
+    return normalize(pool(prototypes, level.group, mass))
 
 
 def _complete(shares: NDArray[np.float32], smooth: sp.csr_matrix, modelled: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -107,18 +125,3 @@ def _describe(
         columns[f"{key}_share"] = (by_label.max(axis=1) / by_label.sum(axis=1)).reindex(size.index)
     columns["confidence"] = pd.Series(confidence).groupby(metacell).mean()
     return pd.DataFrame(columns)
-
-
-def ward_tree(prototypes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Ward linkage of the prototypes in SciPy's format, ``(n_prototypes - 1, 4)``."""
-    from scipy.cluster.hierarchy import linkage
-
-    return linkage(prototypes, method="ward") if len(prototypes) > 1 else np.empty((0, 4))
-
-
-def tree_parents(tree: NDArray[np.float64], n_leaves: int) -> NDArray[np.int64]:
-    """Node that each leaf merges into, numbered as SciPy does, ``(n_leaves,)``; -1 without a merge."""
-    parent = np.full(n_leaves, -1)
-    for node, children in enumerate(tree[:, :2].astype(int), start=n_leaves):
-        parent[children[children < n_leaves]] = node
-    return parent

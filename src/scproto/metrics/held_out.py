@@ -1,0 +1,126 @@
+"""How well metacells predict counts that they have not seen: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+CHUNK = 512
+"""Cells whose predictions are held at once."""
+
+N_ITERATIONS = 10
+"""Times that profiles of metacells and factors of batches are fitted in turn."""
+
+
+def split_counts(counts: sp.csr_matrix, rng: np.random.Generator) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Throw a coin for each count.
+
+    If the counts are Poisson, the halves are independent given the expression of the cell.
+
+    Parameters
+    ----------
+    counts
+        ``(n_cells, n_genes)``, whole numbers.
+    rng
+        The coin.
+
+    Returns
+    -------
+    The halves, float32, of the shape of ``counts``.
+
+    References
+    ----------
+    Neufeld et al., Biostatistics 2024 (count splitting).
+    """
+    first, second = counts.astype(np.float32), counts.astype(np.float32)
+    first.data = rng.binomial(counts.data.astype(np.int64), 0.5).astype(np.float32)
+    second.data = second.data - first.data
+    return first, second
+
+
+def held_out_likelihood(
+    seen: sp.csr_matrix,
+    held_out: sp.csr_matrix,
+    batch: NDArray[np.int64],
+    finest: NDArray[np.int64],
+    levels: NDArray[np.int64],
+    scored: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    r"""Log-likelihood of the held-out counts of each cell, predicted from the other cells of its metacell.
+
+    A cell of the metacell :math:`g` and the batch :math:`b` has genes in the proportions :math:`q_{gj} s_{bj}`:
+    a profile of the metacell, shared by the batches, and a factor of the batch, shared by the metacells. Both
+    are fitted to the seen counts (Poisson, in turn). The seen counts of the cell itself are taken off its
+    metacell, so that a metacell does not win by being the cell. To each metacell one average cell of the whole
+    is added, so that nothing is impossible; a metacell of one cell predicts no more than that.
+
+    Parameters
+    ----------
+    seen, held_out
+        Counts, ``(n_cells, n_genes)``.
+    batch
+        Of each cell, integers from 0, ``(n_cells,)``.
+    finest
+        Metacell of each cell at the finest level, integers from 0, ``(n_cells,)``.
+    levels
+        Metacell of each finest metacell at each level to score, ``(n_levels, n_finest)``.
+    scored
+        Cells to predict, ``(n_scored,)``.
+
+    Returns
+    -------
+    Multinomial log-likelihood in nats without the coefficient, ``(n_levels, n_scored)``.
+    """
+    shape = levels.shape[1], int(np.max(batch)) + 1
+    depth = np.asarray(seen.sum(1), np.float64).ravel()
+    ones = np.ones(len(batch), np.float32)
+    total = sp.csr_matrix((ones, (finest, np.arange(len(batch)))), shape=(shape[0], len(batch))) @ seen
+    of_batch = sp.csr_matrix((ones, (batch, np.arange(len(batch)))), shape=(shape[1], len(batch))) @ seen
+    depth_table = np.bincount(finest * shape[1] + batch, depth, minlength=shape[0] * shape[1]).reshape(shape)
+    genes = np.flatnonzero(np.asarray(of_batch.sum(0)).ravel())  # a gene never seen has nothing to predict it
+    total, of_batch = total[:, genes].toarray().astype(np.float64), of_batch[:, genes].toarray().astype(np.float64)
+    average = of_batch.sum(0) / len(batch)  # counts of an average cell
+    spread = depth_table.sum(0) / depth.sum()  # and how much of it is of each batch
+    of_batch += np.outer(spread, average)
+    scores = np.zeros((len(levels), len(scored)))
+    for i, group in enumerate(levels):
+        member = sp.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))))
+        counts, exposure = member @ total + average, member @ depth_table + average.sum() * spread
+        factor = _batch_factors(counts, exposure, of_batch)
+        expected = exposure @ factor
+        for start in range(0, len(scored), CHUNK):
+            cells = scored[start : start + CHUNK]
+            g, s = group[finest[cells]], factor[batch[cells]]
+            own = counts[g] - seen[cells][:, genes].toarray()
+            q = own / np.maximum(expected[g] - depth[cells, None] * s, np.finfo(float).tiny)
+            scores[i, start : start + CHUNK] = _log_likelihood(held_out[cells][:, genes].tocsr(), q * s)
+    return scores
+
+
+def _batch_factors(
+    counts: NDArray[np.float64], exposure: NDArray[np.float64], of_batch: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Factor of each batch on each gene, ``(n_batches, n_genes)``, by iterative proportional fitting.
+
+    Parameters
+    ----------
+    counts
+        Of each metacell, ``(n_metacells, n_genes)``; positive.
+    exposure
+        Counts of all genes of each batch in each metacell, ``(n_metacells, n_batches)``.
+    of_batch
+        Counts of each batch, ``(n_batches, n_genes)``; positive.
+    """
+    factor = np.ones_like(of_batch)
+    for _ in range(N_ITERATIONS if len(of_batch) > 1 else 0):
+        profile = counts / (exposure @ factor)
+        factor = of_batch / (exposure.T @ profile)
+    return factor
+
+
+def _log_likelihood(counts: sp.csr_matrix, rate: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multinomial log-likelihood of each row of counts under rates that need not sum to one."""
+    rows = np.repeat(np.arange(len(rate)), np.diff(counts.indptr))
+    log_share = np.log(rate[rows, counts.indices]) - np.log(rate.sum(1))[rows]
+    return np.bincount(rows, counts.data * log_share, minlength=len(rate))

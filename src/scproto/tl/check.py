@@ -1,0 +1,244 @@
+"""What speaks for or against a fit, without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .. import _keys
+from .._errors import InputError
+from ..metrics import contingency, mixing_entropy
+from ..metrics.mixing import apart_from_partner, batch_disagreement, structure_kept
+
+LEAST_KEPT = 0.85
+"""Structure kept below which metacells lump together what a batch tells apart."""
+
+MOST_DISAGREEMENT = 0.15
+"""Disagreement of the batches above which metacells hold different populations of different batches."""
+
+MOST_APART = 0.15
+"""Share of cells apart from their partners above which the batches are mixed too little."""
+
+FEW_CELLS = 10
+"""Cells below which a metacell is doubtful."""
+
+MAX_CELLS = 20_000
+"""Cells whose structure and partners are looked at: both cost more than in proportion to the cells."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Signs of a good or a bad fit; ``str()`` says them in words.
+
+    Attributes
+    ----------
+    n_cells, n_batches
+        Sizes.
+    n_metacells, n_used
+        Metacells of the level, and those that have cells.
+    structure_kept
+        See :func:`scproto.metrics.mixing.structure_kept`; low: over-mixed.
+    disagreement
+        See :func:`scproto.metrics.mixing.batch_disagreement`; high: over-mixed.
+    apart
+        Share of cells apart from their partners in other batches; see
+        :func:`scproto.metrics.mixing.apart_from_partner`; high: under-mixed.
+    entropy
+        Quartiles of the batch entropy of the metacells.
+    n_outliers
+        Cells far from every prototype.
+    doubtful
+        Metacells to look at, one row each, with the reasons as columns of booleans: ``few_cells`` (fewer than
+        10), ``low_confidence`` (less than half the median), ``one_batch`` (95 % of it, batches weighted
+        to the same size), ``outliers`` (a fifth of its cells or more) and ``batches_disagree`` (by more than half
+        the variance between metacells).
+    """
+
+    n_cells: int
+    n_batches: int
+    n_metacells: int
+    n_used: int
+    structure_kept: float
+    disagreement: float
+    apart: float
+    entropy: tuple[float, float, float]
+    n_outliers: int
+    doubtful: pd.DataFrame
+
+    @property
+    def over_mixed(self) -> bool:
+        """Whether metacells hold populations that the batches tell apart."""
+        return self.structure_kept < LEAST_KEPT or self.disagreement > MOST_DISAGREEMENT
+
+    @property
+    def under_mixed(self) -> bool:
+        """Whether cells of one population sit in metacells of their own batch."""
+        return self.apart > MOST_APART
+
+    @property
+    def sentences(self) -> list[str]:
+        """The verdict, a sentence for each sign, with what to do about it."""
+        said = [self._use(), self._structure()]
+        if self.n_batches > 1:
+            said += [self._agreement(), self._mixing()]
+        return [*said, self._doubts(), self._outliers()]
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers and words, as JSON has them."""
+        return {
+            "over_mixed": self.over_mixed,
+            "under_mixed": self.under_mixed,
+            "n_used": self.n_used,
+            "structure_kept": self.structure_kept,
+            "disagreement": self.disagreement,
+            "apart": self.apart,
+            "entropy_quartiles": list(self.entropy),
+            "n_outliers": self.n_outliers,
+            "doubtful": {str(name): list(row.index[row]) for name, row in self.doubtful.iterrows()},
+            "sentences": self.sentences,
+        }
+
+    def _use(self) -> str:
+        if self.n_used == self.n_metacells:
+            return f"All {self.n_metacells} metacells have cells."
+        text = f"{self.n_used} of {self.n_metacells} metacells have cells"
+        if self.n_used >= 0.9 * self.n_metacells:
+            return f"{text}, which is enough."
+        return f"Only {text}: take fewer prototypes (n_prototypes)."
+
+    def _structure(self) -> str:
+        kept = (
+            f"The metacells keep {min(self.structure_kept, 1):.0%} of what k-means in each batch alone would tell apart"
+        )
+        if self.structure_kept >= LEAST_KEPT:
+            return f"{kept}, which is enough ({LEAST_KEPT:.0%})."
+        return (
+            f"{kept}, less than {LEAST_KEPT:.0%}: different cells are lumped together; train longer (max_steps), or "
+            "with a smaller weight_alignment."
+        )
+
+    def _agreement(self) -> str:
+        text = f"The batches disagree about {self.disagreement:.0%} of the differences between metacells"
+        if self.disagreement <= MOST_DISAGREEMENT:
+            return f"{text}, which is little (up to {MOST_DISAGREEMENT:.0%}): no sign of over-mixing."
+        return (
+            f"{text}, more than {MOST_DISAGREEMENT:.0%}: over-mixed, some metacells hold different populations of "
+            "different batches; try a smaller weight_alignment, and see whether the batches share cell types at all."
+        )
+
+    def _mixing(self) -> str:
+        text = (
+            f"{self.apart:.0%} of the cells have a partner in another batch that is missing from their metacell, and "
+            f"the median batch entropy of a metacell is {self.entropy[1]:.2f}"
+        )
+        if self.apart <= MOST_APART:
+            return f"{text}: no sign of under-mixing (up to {MOST_APART:.0%})."
+        return (
+            f"{text}: under-mixed (more than {MOST_APART:.0%}), cells of one kind sit in metacells of their own batch; "
+            "check the batch key, train longer (max_steps), or take fewer prototypes (n_prototypes)."
+        )
+
+    def _doubts(self) -> str:
+        if self.doubtful.empty:
+            return "No metacell is doubtful."
+        words = {
+            "few_cells": f"{{}} with fewer than {FEW_CELLS} cells",
+            "low_confidence": "{} with low confidence",
+            "one_batch": "{} of one batch only",
+            "outliers": "{} with many outliers",
+            "batches_disagree": "{} in which the batches disagree",
+        }
+        counts = self.doubtful.sum()
+        reasons = ", ".join(text.format(counts[name]) for name, text in words.items() if counts[name])
+        return (
+            f"{len(self.doubtful)} of {self.n_used} metacells are doubtful ({reasons}): look at them before you rely "
+            f"on them, {self.doubtful.index[0]} first."
+        )
+
+    def _outliers(self) -> str:
+        if not self.n_outliers:
+            return "No cell lies far from every prototype."
+        return (
+            f"{self.n_outliers:,} cells ({self.n_outliers / self.n_cells:.1%}) lie far from every prototype "
+            f'(obs["{_keys.OUTLIER}"]): doublets, poor cells, or a population that wants more prototypes.'
+        )
+
+
+def check(adata: AnnData, *, seed: int = 0) -> Check:
+    """Look for over-mixing, under-mixing and doubtful metacells, without labels.
+
+    Metacells are compared with the PCA from before integration, in which the differences within a batch are as
+    they were measured.
+
+    Parameters
+    ----------
+    adata
+        Cells after :func:`scproto.pp.prepare` and :func:`scproto.tl.assign_metacells`, at any level. Nothing is
+        changed.
+    seed
+        Of k-means, and of the choice of cells to look at where there are more than 20,000.
+
+    Returns
+    -------
+    Numbers; ``print`` them for a verdict in words.
+
+    Raises
+    ------
+    InputError
+        If the cells were not prepared or not assigned.
+    """
+    if _keys.METACELL not in adata.obs:
+        raise InputError("The cells have no metacells to check: run scproto.tl.assign_metacells(adata, model) first.")
+    if _keys.PCA not in adata.obsm:
+        raise InputError(f'The cells have no obsm["{_keys.PCA}"]: run scproto.pp.prepare(adata, batch_key=...) first.')
+    points: NDArray[np.float32] = np.asarray(adata.obsm[_keys.PCA])
+    metacell, names = pd.factorize(adata.obs[_keys.METACELL], sort=True)
+    batch = pd.factorize(adata.obs[_keys.BATCH])[0]
+    some = np.sort(np.random.default_rng(seed).permutation(len(batch))[:MAX_CELLS])
+    by_batch = contingency(metacell, batch)
+    disagreement = batch_disagreement(points, batch, metacell)
+    quartiles = np.quantile(mixing_entropy(by_batch), [0.25, 0.5, 0.75])
+    return Check(
+        n_cells=adata.n_obs,
+        n_batches=by_batch.shape[1],
+        n_metacells=int(adata.uns[_keys.UNS]["n_metacells"]),
+        n_used=len(names),
+        structure_kept=structure_kept(points[some], batch[some], metacell[some], seed=seed),
+        disagreement=disagreement.total,
+        apart=float(apart_from_partner(points[some], batch[some], metacell[some]).mean()),
+        entropy=(float(quartiles[0]), float(quartiles[1]), float(quartiles[2])),
+        n_outliers=int(adata.obs[_keys.OUTLIER].sum()),
+        doubtful=_doubtful(adata.obs, metacell, names, by_batch, disagreement.of_metacell),
+    )
+
+
+def _doubtful(
+    obs: pd.DataFrame,
+    metacell: NDArray[np.int64],
+    names: pd.Index,
+    by_batch: NDArray[np.int64],
+    disagreement: NDArray[np.float64],
+) -> pd.DataFrame:
+    """Metacells with a reason for doubt, those with most reasons first."""
+    means = obs[[_keys.CONFIDENCE, _keys.OUTLIER]].astype(float).groupby(metacell).mean()
+    share = by_batch / by_batch.sum(axis=0)
+    reasons = pd.DataFrame(
+        {
+            "few_cells": by_batch.sum(axis=1) < FEW_CELLS,
+            "low_confidence": (means[_keys.CONFIDENCE] < 0.5 * means[_keys.CONFIDENCE].median()).to_numpy(),
+            "one_batch": (share.max(axis=1) >= 0.95 * share.sum(axis=1)) & (by_batch.shape[1] > 1),
+            "outliers": (means[_keys.OUTLIER] >= 0.2).to_numpy(),
+            "batches_disagree": np.nan_to_num(disagreement) > 0.5,
+        },
+        index=pd.Index(names.astype(str)),
+    )
+    number = reasons.sum(axis=1)
+    return reasons.loc[number[number > 0].sort_values(ascending=False, kind="stable").index]
