@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from .integration import integration_scores
 from .metacells import (
+    absent_label_share,
     balanced_purity,
     batch_entropy,
     contingency,
     coverage,
+    group_scores,
     label_recall,
     metacell_scores,
     mixing_entropy,
@@ -16,10 +18,12 @@ from .metacells import (
 )
 
 __all__ = [
+    "absent_label_share",
     "balanced_purity",
     "batch_entropy",
     "contingency",
     "coverage",
+    "group_scores",
     "integration_scores",
     "label_recall",
     "metacell_scores",
