@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from scproto._errors import InputError
 from scproto.metrics import (
+    absent_label_share,
     balanced_purity,
     batch_entropy,
     contingency,
     coverage,
+    group_scores,
     label_recall,
     metacell_scores,
     purity,
@@ -139,3 +141,53 @@ def test_labels_and_batches_may_be_left_out() -> None:
 def test_bad_input_is_named(assignment: list, labels: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         metacell_scores(assignment, labels)
+
+
+def naive_group_scores(assignment: list[int], labels: list[str], group: list[bool]) -> dict[str, float]:
+    recall, mixed, foreign = [], [], []
+    for cell in range(len(labels)):
+        if group[cell]:
+            company = Counter(label for m, label in zip(assignment, labels, strict=True) if m == assignment[cell])
+            others = company.total() - company[labels[cell]]
+            recall.append(labels[cell] == min(company, key=lambda label: (-company[label], label)))
+            mixed.append(others > 0)
+            foreign.append(others / company.total())
+    n = len(recall)
+    return {"recall": sum(recall) / n, "mixed": sum(mixed) / n, "foreign": sum(foreign) / n}
+
+
+@given(cells, st.data())
+def test_group_scores_equal_the_naive_loop(drawn: list[tuple[int, str, str]], data) -> None:
+    assignment, labels, _ = map(list, zip(*drawn, strict=True))
+    group = data.draw(st.lists(st.booleans(), min_size=len(labels), max_size=len(labels)).filter(any))
+    expected = naive_group_scores(assignment, labels, group)
+    assert group_scores(assignment, labels, group) == pytest.approx(expected, abs=1e-12)
+
+
+def test_group_scores_of_a_label_apart_and_of_one_drowned() -> None:
+    assignment, labels = [0, 0, 1, 1, 1], ["T", "T", "B", "B", "NK"]
+    assert group_scores(assignment, labels, np.isin(labels, ["T"])) == {"recall": 1, "mixed": 0, "foreign": 0}
+    drowned = group_scores(assignment, labels, np.isin(labels, ["NK"]))
+    assert drowned == pytest.approx({"recall": 0, "mixed": 1, "foreign": 2 / 3})
+
+
+@pytest.mark.parametrize("group", [[False, False], [True]], ids=["empty", "length"])
+def test_group_that_does_not_fit_is_refused(group: list[bool]) -> None:
+    with pytest.raises(InputError, match="of 2 cells: say for every cell"):
+        group_scores([0, 1], ["T", "B"], group)
+
+
+@given(cells)
+def test_absent_label_share_equals_the_naive_loop(drawn: list[tuple[int, str, str]]) -> None:
+    assignment, labels, batches = map(list, zip(*drawn, strict=True))
+    misplaced = 0
+    for metacell, batch in zip(assignment, batches, strict=True):
+        count = Counter(label for m, label in zip(assignment, labels, strict=True) if m == metacell)
+        leading = min(count, key=lambda label: (-count[label], label))
+        misplaced += (leading, batch) not in set(zip(labels, batches, strict=True))
+    assert absent_label_share(assignment, labels, batches) == pytest.approx(misplaced / len(drawn))
+
+
+def test_absent_label_share_is_zero_if_every_batch_has_every_label() -> None:
+    assert absent_label_share([0, 0, 0, 0], ["T", "T", "B", "B"], ["x", "y", "x", "y"]) == 0.0
+    assert absent_label_share([0, 0, 0, 0], ["T", "T", "B", "T"], ["x", "x", "y", "x"]) == 0.25

@@ -20,10 +20,12 @@ from .homogeneity import (
 from .integration import integration_scores
 from .mcrigor import dubious_metacells, dubious_rate, metacell_divergence
 from .metacells import (
+    absent_label_share,
     balanced_purity,
     batch_entropy,
     contingency,
     coverage,
+    group_scores,
     label_recall,
     metacell_scores,
     mixing_entropy,
@@ -33,6 +35,7 @@ from .metacells import (
 from .scgraph import scgraph_scores
 
 __all__ = [
+    "absent_label_share",
     "balanced_purity",
     "batch_entropy",
     "compactness_correlation",
@@ -44,6 +47,7 @@ __all__ = [
     "dubious_metacells",
     "dubious_rate",
     "geometry_scores",
+    "group_scores",
     "homogeneity_scores",
     "inner_normalized_variance",
     "integration_scores",

@@ -217,6 +217,72 @@ def metacell_scores(
     return {**scores, "size_cv": size_cv(sizes)}
 
 
+def group_scores(assignment: ArrayLike, labels: ArrayLike, group: ArrayLike) -> dict[str, float]:
+    """Score how far some of the cells keep to their own label.
+
+    All cells make up the metacells; only those of the group are scored, each alike.
+
+    Parameters
+    ----------
+    assignment
+        Metacell of each cell, ``(n_cells,)``, names or numbers.
+    labels
+        Known label of each cell, ``(n_cells,)``.
+    group
+        Whether a cell is scored, ``(n_cells,)``: those of one label or of one batch, say.
+
+    Returns
+    -------
+    Three shares in [0, 1]. ``recall``: of the group's cells, those in a metacell that their label leads (of
+    labels that tie, the first leads). ``mixed``: those in a metacell that holds any cell of another label.
+    ``foreign``: share of other labels in the metacell of a cell of the group, on average.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ, the group is empty, or a value is missing.
+    """
+    by_label = contingency(assignment, labels)
+    group = np.asarray(group, dtype=bool)
+    if group.shape != np.shape(assignment) or not group.any():
+        raise InputError(
+            f"The group has shape {group.shape} and {group.sum()} of {np.size(assignment)} cells: "
+            "say for every cell whether it is in it, and put one in at least."
+        )
+    rows, columns = (pd.factorize(np.asarray(values), sort=True)[0][group] for values in (assignment, labels))
+    own = by_label[rows, columns] / by_label.sum(axis=1)[rows]
+    return {
+        "recall": float((by_label.argmax(axis=1)[rows] == columns).mean()),
+        "mixed": float((own < 1).mean()),
+        "foreign": float(1 - own.mean()),
+    }
+
+
+def absent_label_share(assignment: ArrayLike, labels: ArrayLike, batches: ArrayLike) -> float:
+    """Share of cells in a metacell led by a label that their batch has no cell of.
+
+    Shows a mixing of batches that goes too far: a batch that lacks a label was put upon it.
+
+    Parameters
+    ----------
+    assignment, labels, batches
+        Metacell, label and batch of each cell, ``(n_cells,)`` each.
+
+    Returns
+    -------
+    Share in [0, 1]; 0 if every batch has every label.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ, there is no cell, or a value is missing.
+    """
+    by_batch = contingency(assignment, batches)
+    absent = contingency(labels, batches) == 0
+    leading = contingency(assignment, labels).argmax(axis=1)
+    return float(by_batch[absent[leading]].sum() / by_batch.sum())
+
+
 def _cells_led(by_label: Table) -> Table:
     """Cells by the label that leads their metacell (row) and by their own label (column), ``(n_labels, n_labels)``."""
     n_labels = by_label.shape[1]

@@ -1,0 +1,88 @@
+"""Fit atlases whose batches differ in composition and score the result, beside k-means on the PCA.
+
+    python benchmarks/quality/composition.py --seeds 0 1 2 --out composition.csv
+
+The scenarios are those of :func:`scproto.datasets.simulate_scenario`; a seed is that of the atlas and of the fit.
+Each atlas is fitted with the defaults of ``scproto fit``. k-means finds as many clusters in the PCA of
+``scproto.pp.prepare``. ``focus_recall``, ``focus_mixed`` and ``focus_foreign`` are the ``recall``, ``mixed`` and
+``foreign`` of :func:`scproto.metrics.group_scores` for the cells of the unusual type or batch; ``absent`` is
+:func:`scproto.metrics.absent_label_share`. The rows that are in the output already are not computed again. The table
+on standard output gives mean and standard deviation over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+from anndata import AnnData
+from sklearn.cluster import KMeans
+
+import scproto
+from scproto.datasets import simulate_scenario
+from scproto.datasets._scenarios import Scenario
+from scproto.metrics import absent_label_share, group_scores, metacell_scores
+
+SCENARIOS = get_args(Scenario)
+SCORES = ("n_metacells", "purity", "balanced_purity", "coverage", "batch_entropy")
+
+
+def assignments(adata: AnnData, seed: int, max_steps: int | None) -> Iterator[tuple[str, pd.Series]]:
+    """Give the metacells of each method by its name."""
+    scproto.pp.prepare(adata, batch_key="batch", seed=seed)
+    scproto.SCPROTO.setup_anndata(adata)
+    model = scproto.SCPROTO(adata, seed=seed)
+    model.train(max_steps=max_steps, enable_progress_bar=False)
+    scproto.tl.assign_metacells(adata, model)
+    yield "scproto", adata.obs["metacell"].astype(str)
+    kmeans = KMeans(len(model.prototypes), n_init=1, random_state=seed)
+    yield "k-means", pd.Series(kmeans.fit_predict(adata.obsm["X_scproto_pca"]), adata.obs_names)
+
+
+def score(assignment: pd.Series, adata: AnnData) -> dict[str, float]:
+    """Score metacells against the truth."""
+    labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
+    scores = metacell_scores(assignment, labels, batches)
+    focus = group_scores(assignment, labels, adata.obs["focus"])
+    return (
+        {name: scores[name] for name in SCORES}
+        | {f"focus_{name}": value for name, value in focus.items()}
+        | {"absent": absent_label_share(assignment, labels, batches)}
+    )
+
+
+def main() -> None:
+    """Score both methods on every scenario and seed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=SCENARIOS, metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--n-cells", type=int, default=15_000)
+    parser.add_argument("--max-steps", type=int, help="default: that of scproto fit")
+    parser.add_argument("--out", type=Path, default=Path("composition.csv"))
+    arguments = parser.parse_args()
+    keys = ["scenario", "n_cells", "max_steps", "seed"]
+    steps = "default" if arguments.max_steps is None else str(arguments.max_steps)
+    rows = []
+    if arguments.out.exists():
+        rows = pd.read_csv(arguments.out, dtype={"max_steps": str}).to_dict("records")
+    done = {tuple(row[key] for key in keys) for row in rows}
+    for seed in arguments.seeds:
+        for scenario in arguments.scenarios:
+            row = (scenario, arguments.n_cells, steps, seed)
+            if row in done:
+                continue
+            adata = simulate_scenario(scenario, arguments.n_cells, seed=seed)
+            rows += [
+                dict(zip(keys, row, strict=True)) | {"method": method} | score(assignment, adata)
+                for method, assignment in assignments(adata, seed, arguments.max_steps)
+            ]
+            pd.DataFrame(rows).to_csv(arguments.out, index=False)
+    table = pd.DataFrame(rows).drop(columns="seed").groupby([*keys[:3], "method"], sort=False).agg(["mean", "std"])
+    print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
