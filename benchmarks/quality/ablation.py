@@ -19,10 +19,7 @@ import scproto
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "no alignment": {"n_alignment": 0, "weight_alignment": 0.0},
-    "alignment in training only": {"n_alignment": 0},
-    "alignment after training only": {"weight_alignment": 0.0},
-    "alignment in training, weight 5": {"weight_alignment": 5.0},
+    "no alignment": {"n_alignment": 0},
     "reconstruction, weight 0.01": {"weight_cvae": 0.01},
     "reconstruction, weight 0.1": {"weight_cvae": 0.1},
     "no propagation": {"weight_propagation": 0.0},

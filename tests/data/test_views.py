@@ -33,13 +33,65 @@ def test_shapes(paired, batch_size):
     assert epochs(views).shape == (3, 1 + paired, min(batch_size, 10))
 
 
-@settings(deadline=None, max_examples=40)
-@given(batch_size=st.integers(1, 12), steps=st.integers(1, 9), n_epochs=st.integers(1, 4))
-def test_every_cell_comes_equally_often(batch_size, steps, n_epochs):
-    anchors = epochs(sampler(batch_size, steps), n_epochs)[:, 0]
-    times = np.bincount(anchors.ravel(), minlength=10)
-    assert times.max() - times.min() <= 1
-    assert times.sum() == n_epochs * steps * min(batch_size, 10)
+WEIGHTS = st.one_of(
+    st.just([1.0] * 10),
+    st.just([0.0, 2.0] * 5),
+    st.just([1.0] * 9 + [0.0]),
+    st.just([1e-6] * 9 + [1.0]),
+    st.lists(st.floats(0, 100, width=32), min_size=10, max_size=10).filter(lambda w: sum(w) > 0.01),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(batch_size=st.integers(1, 12), steps=st.integers(1, 9), weights=WEIGHTS, seed=st.integers(0, 99))
+def test_a_cell_comes_as_often_as_its_weight_says_up_or_down_to_an_integer(batch_size, steps, weights, seed):
+    views = sampler(batch_size, steps, seed=seed)
+    views.weights = np.array(weights, np.float32)
+    for _ in range(2):
+        anchors = epochs(views)[:, 0].ravel()
+        times, share = np.bincount(anchors, minlength=10), len(anchors) * views.weights / np.sum(weights)
+        assert len(anchors) == steps * min(batch_size, 10)
+        assert (times >= np.floor(share - 1e-5)).all()
+        assert (times <= np.ceil(share + 1e-5)).all()
+        assert not times[views.weights == 0].any()
+
+
+def test_all_cells_come_equally_often_by_themselves():
+    assert (np.bincount(epochs(sampler(10, 7))[:, 0].ravel()) == 7).all()
+
+
+def naive_systematic_sample(weights, n, rng):
+    """Walk along the cells in random order and take whoever stands at the next tick."""
+    order, start = rng.permutation(len(weights)), rng.random()
+    drawn, end = [], 0.0
+    for cell in order:
+        end += weights[cell]
+        while len(drawn) < n and (len(drawn) + start) * sum(weights) / n < end:
+            drawn.append(cell)
+    return np.array(drawn)[rng.permutation(n)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_anchors_are_a_systematic_sample(seed):
+    views = sampler(4, 5, seed=seed)
+    views.weights = np.array([0.1, 3.0, 0.0, 1.0, 1.0, 0.5, 7.0, 0.0, 0.25, 2.0])
+    expected = naive_systematic_sample(views.weights.tolist(), 20, np.random.default_rng(seed))
+    np.testing.assert_array_equal(epochs(views)[:, 0].ravel(), expected)
+
+
+def test_a_cell_of_small_weight_comes_in_its_share_of_the_epochs():
+    views = sampler(1, 1)
+    views.weights = np.array([1.0] * 9 + [3.0])
+    times = np.bincount(epochs(views, 2400)[:, 0].ravel(), minlength=10)
+    np.testing.assert_allclose(times, 200 * views.weights, atol=60)
+
+
+def test_a_heavy_cell_is_spread_over_the_minibatches():
+    views = sampler(10, 20)
+    views.weights = np.array([11.0] + [1.0] * 9)  # 110 of 200
+    of_minibatch = (epochs(views)[:, 0] == 0).sum(1)
+    assert of_minibatch.max() < 10
+    assert of_minibatch.min() > 0
 
 
 def test_epochs_are_shuffled_anew():

@@ -11,14 +11,15 @@ from scipy.special import logsumexp
 from scproto.losses import batch_sinkhorn
 
 
-def naive_sinkhorn(scores, batch, epsilon, n_iterations, relax):
+def naive_sinkhorn(scores, batch, epsilon, n_iterations, relax, share=None):
     """One batch after the other, in float64."""
     result = np.empty(scores.shape)
+    share = np.ones((batch.max() + 1, scores.shape[1])) if share is None else share.astype(np.float64)
     for b in np.unique(batch):
         log_q = scores[batch == b].astype(np.float64) / epsilon
         log_q = log_q - logsumexp(log_q, axis=1, keepdims=True)
         for _ in range(n_iterations):
-            log_q = log_q - relax * logsumexp(log_q, axis=0, keepdims=True)
+            log_q = log_q - relax * (logsumexp(log_q, axis=0, keepdims=True) - np.log(share[b]))
             log_q = log_q - logsumexp(log_q, axis=1, keepdims=True)
         result[batch == b] = np.exp(log_q)
     return result
@@ -29,6 +30,12 @@ def cosines(n_cells: int, n_prototypes: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(rng.uniform(-1, 1, (n_cells, n_prototypes)).astype(np.float32))
 
 
+def uneven_shares(n_batches: int, n_prototypes: int) -> torch.Tensor:
+    """Shares of each batch that sum to one, the largest about a hundred times the smallest."""
+    return torch.softmax(2 * cosines(n_batches, n_prototypes, seed=1), dim=1)
+
+
+@pytest.mark.parametrize("uneven", [False, True], ids=["equal_shares", "uneven_shares"])
 @pytest.mark.parametrize("relax", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(
     ("batch", "n_batches"),
@@ -43,10 +50,12 @@ def cosines(n_cells: int, n_prototypes: int, seed: int = 0) -> torch.Tensor:
     ids=["three_batches", "one_cell_in_a_batch", "absent_batches", "one_batch", "one_cell", "one_cell_absent_batches"],
 )
 @pytest.mark.parametrize("n_prototypes", [1, 6, 40], ids=["one_prototype", "fewer_than_cells", "more_than_cells"])
-def test_equals_a_loop_over_the_batches(batch, n_batches, relax, n_prototypes):
+def test_equals_a_loop_over_the_batches(batch, n_batches, relax, n_prototypes, uneven):
     scores, batch = cosines(len(batch), n_prototypes), torch.tensor(batch)
-    q = batch_sinkhorn(scores, batch, n_batches, epsilon=0.2, n_iterations=4, relax=relax)
-    expected = naive_sinkhorn(scores.numpy(), batch.numpy(), 0.2, 4, relax)
+    share = uneven_shares(n_batches, n_prototypes) if uneven else None
+    log_share = None if share is None else share.log()
+    q = batch_sinkhorn(scores, batch, n_batches, epsilon=0.2, n_iterations=4, relax=relax, log_share=log_share)
+    expected = naive_sinkhorn(scores.numpy(), batch.numpy(), 0.2, 4, relax, None if share is None else share.numpy())
     np.testing.assert_allclose(q.numpy(), expected, atol=2e-6)
 
 
@@ -92,6 +101,31 @@ def test_at_convergence_each_batch_fills_the_prototypes_alike():
     for b in range(3):
         mass = q[batch == b].sum(0)
         torch.testing.assert_close(mass, torch.full((5,), (batch == b).sum() / 5), rtol=1e-4, atol=0)
+
+
+def test_at_convergence_each_prototype_gets_its_share_of_each_batch():
+    scores, batch = cosines(60, 5), torch.arange(60) % 3
+    batch[:9] = 0
+    share = uneven_shares(3, 5)
+    q = batch_sinkhorn(scores, batch, 3, epsilon=0.3, n_iterations=500, log_share=share.log())
+    for b in range(3):
+        torch.testing.assert_close(q[batch == b].sum(0), share[b] * (batch == b).sum(), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("relax", [0.3, 1.0])
+def test_equal_shares_are_those_without_any(relax):
+    scores, batch = cosines(20, 5), torch.arange(20) % 3
+    without = batch_sinkhorn(scores, batch, 3, relax=relax)
+    for share in (torch.full((3, 5), 1 / 5), torch.ones(3, 5), torch.tensor([[1.0], [0.2], [7.0]]).expand(3, 5)):
+        equal = batch_sinkhorn(scores, batch, 3, relax=relax, log_share=share.log())
+        torch.testing.assert_close(equal, without, atol=1e-5, rtol=1e-5)  # only the proportions count
+
+
+def test_tiny_shares_stay_finite():
+    share = torch.tensor([[1 - 3e-30, 1e-30, 1e-30, 1e-30]])
+    q = batch_sinkhorn(cosines(9, 4), torch.zeros(9, dtype=torch.long), 1, n_iterations=50, log_share=share.log())
+    assert torch.isfinite(q).all()
+    torch.testing.assert_close(q[:, 0], torch.ones(9))
 
 
 def test_more_relaxed_is_less_balanced():

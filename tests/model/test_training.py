@@ -9,6 +9,8 @@ from scproto import _keys, pp
 from scproto._errors import InputError
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
+from scproto.model.scproto import N_STARTS
+from scproto.nn import density_weights, spherical_kmeans
 from scproto.tl import assign_metacells
 
 FEW_CELLS = "ignore:Category . in adata.obs.* has fewer than 3 cells"
@@ -151,6 +153,32 @@ def test_as_many_prototypes_as_cells(fit_small):
     check_results(adata, fit_small(adata, max_steps=4, n_prototypes=20))
 
 
-def test_without_alignment(atlas, fit_small):
-    model = fit_small(atlas, max_steps=2, n_alignment=0)
+@pytest.mark.parametrize("n_alignment", [0, 1, 20])
+def test_rounds_of_alignment(atlas, fit_small, n_alignment):
+    model = fit_small(atlas, max_steps=2, n_alignment=n_alignment)
+    assert len(model.module.alignment_offsets) == n_alignment
+    assert model.module.alignment_offsets.any() == (n_alignment > 0)
     assert np.isfinite(model.get_latent_representation()).all()
+
+
+def test_prototypes_end_as_centres_of_the_aligned_cells_weighted_by_density(atlas, fit_small, monkeypatch):
+    weights, starts = [], []
+
+    def weigh(unit, prototypes):
+        weights.append(density_weights(unit, prototypes))
+        return weights[-1]
+
+    def centres(unit, n_prototypes, **arguments):
+        starts.append(arguments["n_starts"])
+        return spherical_kmeans(unit, n_prototypes, **arguments)
+
+    monkeypatch.setattr("scproto.model.scproto.density_weights", weigh)
+    monkeypatch.setattr("scproto.model.scproto.spherical_kmeans", centres)
+    model = fit_small(atlas, max_steps=8)
+    latent, weight = model.get_latent_representation(), weights[0].numpy()
+    nearest = (latent @ model.prototypes.T).argmax(1)
+    assert starts == [N_STARTS]
+    assert weight.std() > 0.01
+    for k in np.unique(nearest):
+        mean = weight[nearest == k] @ latent[nearest == k]
+        np.testing.assert_allclose(model.prototypes[k], mean / np.linalg.norm(mean), atol=1e-4)

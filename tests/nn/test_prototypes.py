@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from scproto.nn import far_points, spherical_kmeans
+from scproto.nn import density_weights, far_points, spherical_kmeans
 
 
 def random_unit(n: int, n_latent: int = 6, seed: int = 0) -> torch.Tensor:
@@ -39,6 +39,61 @@ def test_one_centre_is_the_mean_direction():
     unit = random_unit(50).numpy()
     mean = unit.mean(0)
     np.testing.assert_allclose(spherical_kmeans(unit, 1)[0], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_one_centre_of_weighted_cells_is_their_weighted_mean_direction():
+    unit, weights = random_unit(50).numpy(), np.linspace(0.1, 5, 50, dtype=np.float32)
+    mean = weights @ unit
+    found = spherical_kmeans(unit, 1, weights=weights)[0]
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-6])
+def test_cells_of_hardly_any_weight_are_as_if_absent(weight):
+    unit = random_unit(60).numpy()
+    weights = np.linspace(1, 2, 60, dtype=np.float32)
+    weights[40:] = weight
+    found = spherical_kmeans(unit, 5, weights=weights, init=unit[:5])
+    without = spherical_kmeans(unit[:40], 5, weights=weights[:40], init=unit[:5])
+    np.testing.assert_allclose(found, without, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_prototypes", [4, 20])
+def test_only_the_proportions_of_the_weights_count(n_prototypes):
+    """Also where cells lie upon each other, so that there are centres without a cell."""
+    unit = clusters()[0].repeat(2, axis=0)
+    unit[:100] = unit[0]
+    weights = np.linspace(1, 3, len(unit), dtype=np.float32)
+    found = [spherical_kmeans(unit, n_prototypes, weights=2.0**power * weights) for power in (-20, 0, 10)]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[1])
+
+
+def test_equal_weights_are_those_without_any():
+    unit = random_unit(80).numpy()
+    np.testing.assert_array_equal(
+        spherical_kmeans(unit, 6, weights=np.full(80, 4.0, np.float32), n_starts=3),
+        spherical_kmeans(unit, 6, n_starts=3),
+    )
+
+
+def distance(unit: np.ndarray, centres: np.ndarray, weights: np.ndarray) -> float:
+    """Weighted cosine distance of the cells to the nearest centres, in a loop."""
+    return sum(
+        w * min(1 - float(cell.astype(np.float64) @ c.astype(np.float64)) for c in centres)
+        for cell, w in zip(unit, weights, strict=True)
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_more_starts_are_never_worse(seed):
+    unit, weights = random_unit(80, seed=seed).numpy(), np.linspace(0.1, 4, 80, dtype=np.float32)
+    found = [
+        distance(unit, spherical_kmeans(unit, 12, weights=weights, n_starts=n, seed=seed), weights) for n in (1, 2, 8)
+    ]
+    assert found[2] <= found[1] + 1e-3
+    assert found[1] <= found[0] + 1e-3
+    assert found[2] < found[0] - 1e-3 or seed  # the starts differ
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
@@ -90,3 +145,17 @@ def test_a_rare_group_far_from_all_others_gets_a_centre(seed):
     rare = F.normalize(-torch.eye(6)[1] + 0.05 * random_unit(3, seed=seed), dim=1)
     centres = spherical_kmeans(torch.cat([common, rare]).numpy(), 10, seed=seed)
     assert (centres @ rare.numpy().T).max() > 0.99
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rare_group_gets_a_centre_by_the_weights_of_density(seed):
+    """The common group is wide: without weights a further centre is worth more there than for six cells."""
+    axes = torch.eye(6)
+    wide = F.normalize(axes[0] + 0.5 * random_unit(3000, seed=seed), dim=1)
+    rare = F.normalize(0.3 * axes[0] + axes[1] + 0.02 * random_unit(6, seed=seed + 9), dim=1)
+    unit, middle = torch.cat([wide, rare]), F.normalize(rare.mean(0), dim=0).numpy()
+    evenly = spherical_kmeans(unit.numpy(), 10, n_starts=6, seed=seed)
+    weights = density_weights(unit, torch.from_numpy(evenly)).numpy()
+    weighted = spherical_kmeans(unit.numpy(), 10, weights=weights, n_starts=6, seed=seed)
+    assert (evenly @ middle).max() < 0.8
+    assert (weighted @ middle).max() > 0.99

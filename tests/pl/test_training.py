@@ -53,7 +53,7 @@ def test_without_axes_a_pyplot_figure_is_made() -> None:
     import matplotlib.pyplot as plt
 
     axes = scproto.pl.training({name: curve(name, [1, 2]) for name in PANELS})
-    assert len(axes) == len(PANELS) == 9
+    assert len(axes) == len(PANELS) == 8
     assert plt.get_fignums() == [axes[0].figure.number]
     plt.close(axes[0].figure)
 

@@ -9,6 +9,7 @@ from scipy import sparse
 from scproto import _keys, pp
 from scproto._errors import InputError
 from scproto.graph import within_batch_neighbors
+from scproto.pp.prepare import _deviation_within, _pca
 
 CONTAINERS = {
     "csr_float32": lambda x: sparse.csr_matrix(x, dtype=np.float32),
@@ -155,6 +156,87 @@ def test_two_cells_in_all():
     pp.prepare(adata)
     assert adata.obsm[_keys.PCA].shape == (2, 1)
     np.testing.assert_array_equal(adata.obsp[_keys.NEIGHBORS].toarray(), [[0, 1], [1, 0]])
+
+
+def naive_deviation(x, batch):
+    """Loop over genes, batches and cells."""
+    result = []
+    for gene in x.T.astype(np.float64):
+        squares = 0.0
+        for b in set(batch):
+            values = [v for v, of in zip(gene, batch, strict=True) if of == b]
+            squares += sum((v - sum(values) / len(values)) ** 2 for v in values)
+        result.append((squares / len(gene)) ** 0.5)
+    return result
+
+
+@pytest.mark.parametrize(
+    "batch",
+    ["aaaaaaaaaaaa", "aaaaaabbbbbb", "abcabcabcabc", "abbbbbbbbbbb", "abcdefghijkl"],
+    ids=["one_batch", "two", "three_in_turn", "one_cell_in_a_batch", "one_cell_a_batch"],
+)
+def test_deviation_equals_a_loop(batch):
+    x = np.random.default_rng(0).poisson(0.7, (12, 9)).astype(np.float32)
+    x[:, 4] = 0
+    x[:, 5] = 2
+    found = _deviation_within(sparse.csr_matrix(x), pd.Categorical(list(batch)))
+    np.testing.assert_allclose(found, naive_deviation(x, list(batch)), rtol=1e-5, atol=1e-7)
+    assert (found[4:6] == 0).all()
+
+
+def log_values(tiny_atlas: AnnData) -> np.ndarray:
+    """log1p CP10k, ``(n_cells, n_genes)``."""
+    counts = tiny_atlas.X.toarray().astype(np.float64)
+    return np.log1p(1e4 * counts / counts.sum(1, keepdims=True))
+
+
+def naive_pca(x, batch, n_pcs, *, cut):
+    """All components of the scaled genes, each with its own variance less that of the last one kept."""
+    deviation = np.array(naive_deviation(x, batch))
+    scaled = x / np.sqrt(deviation)
+    u, s, _ = np.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
+    variance = s**2 / (len(x) - 1)
+    return u[:, :n_pcs] * np.sqrt((len(x) - 1) * (variance[:n_pcs] - (variance[n_pcs - 1] if cut else 0)))
+
+
+@pytest.mark.parametrize(("n_genes", "n_pcs"), [(120, 10), (120, 2), (120, 1), (12, 50)])
+def test_pca_is_that_of_pareto_scaled_genes_without_the_noise(tiny_atlas, n_genes, n_pcs):
+    tiny_atlas = tiny_atlas[:, :n_genes].copy()
+    pp.prepare(tiny_atlas, "batch", n_pcs=n_pcs)
+    found = tiny_atlas.obsm[_keys.PCA]
+    batch = tiny_atlas.obs["batch"].astype(str).tolist()
+    expected = naive_pca(log_values(tiny_atlas), batch, min(n_pcs, n_genes - 1), cut=1 < n_pcs < n_genes)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-3)
+
+
+def test_the_last_component_is_noise_where_others_are_left_out(tiny_atlas):
+    pp.prepare(tiny_atlas, "batch", n_pcs=10)
+    assert (tiny_atlas.obsm[_keys.PCA].std(0)[:9] > 0.01).all()
+    assert not tiny_atlas.obsm[_keys.PCA][:, 9].any()
+    few = tiny_atlas[:, :12].copy()
+    pp.prepare(few, "batch", n_pcs=50)
+    assert few.obsm[_keys.PCA].shape == (300, 11)
+    assert (few.obsm[_keys.PCA].std(0) > 0.01).all()
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-6], ids=["exactly", "but_for_rounding"])
+def test_a_gene_that_varies_between_batches_only_has_no_weight(tiny_atlas, rounding):
+    batch = pd.Categorical(tiny_atlas.obs["batch"].astype(str))
+    values = log_values(tiny_atlas).astype(np.float32)
+    without = _pca(AnnData(sparse.csr_matrix(values[:, 1:])), batch, 6, 0)
+    values[:, 0] = np.array([0.0, 1.0, 5.0])[batch.codes]
+    values[:, 0] += rounding * np.random.default_rng(0).uniform(size=300)
+    found = _pca(AnnData(sparse.csr_matrix(values)), batch, 6, 0)
+    np.testing.assert_allclose(np.abs(found), np.abs(without), atol=2e-3)
+
+
+@pytest.mark.parametrize("depth", [[1, 1, 1, 1], [1, 3, 2, 7]], ids=["exactly", "but_for_depth"])
+def test_cells_that_are_alike_within_the_batches_are_refused(depth):
+    counts = np.array([[1.0, 3, 2], [1, 3, 2], [5, 1, 1], [5, 1, 1]]) * np.array(depth)[:, None]
+    adata = AnnData(counts.astype(np.float32), pd.DataFrame({"lab": list("aabb")}, index=list("wxyz")))
+    with pytest.raises(InputError, match="No gene varies within a batch"):
+        pp.prepare(adata, "lab")
 
 
 def test_seed_and_repetition_give_the_same(tiny_atlas):

@@ -61,13 +61,14 @@ def test_two_types_merged_across_the_batches_are_over_mixed(cells):
     assert set(found.doubtful.index) == {"metacell_0", "metacell_1"}
     assert found.doubtful["batches_disagree"].all()
     assert "over-mixed, some metacells hold different populations" in str(found)
+    assert "align less (n_alignment=1 or 0; default 2), and see whether the batches share cell types" in str(found)
 
 
 def test_types_lumped_together_are_over_mixed(cells):
     metacell = np.where(np.arange(cells.n_obs) % 2, 0, cells.obs["kind"] + 1)
     found = check(assigned(cells, metacell))
     assert found.over_mixed
-    assert "different cells are lumped together" in str(found)
+    assert "different cells are lumped together; train longer (max_steps), or align less (n_alignment=1" in str(found)
 
 
 def test_metacells_of_one_batch_each_are_under_mixed(cells):

@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scproto import pp
+from scproto.data.minibatch import make_minibatch
 from scproto.data.module import CellViews
 from scproto.data.views import ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.graph import within_batch_neighbors
 from scproto.model import SCPROTO
 from scproto.model.module import PrototypeModule
+from scproto.nn import density_weights, prototype_shares, spherical_kmeans
 from scproto.train.plan import REFRESH_EVERY, PrototypePlan, embed
 from scproto.train.schedule import plan_budget
 
@@ -22,7 +24,6 @@ ALWAYS = {"loss", "loss_reconstruction"}
 AFTER_WARM_UP = {
     "loss_swav",
     "loss_propagation",
-    "loss_alignment",
     "prototypes_used",
     "perplexity",
     "perplexity_batch",
@@ -46,7 +47,7 @@ def atlas() -> AnnData:
 
 @pytest.fixture(scope="module")
 def model(atlas: AnnData) -> SCPROTO:
-    return fit(atlas, 40)
+    return fit(atlas, 40, early_stopping=False)
 
 
 def test_history_has_every_quantity_from_its_first_epoch_on(model):
@@ -67,7 +68,6 @@ def test_history_lies_in_the_range_of_each_quantity(model):
         "perplexity_batch": (1, 8.001),
         "nearest_cosine": (-1, 1.001),
         "loss_propagation": (0, 2),
-        "loss_alignment": (0, 4),
     }
     for name, (low, high) in ranges.items():
         assert model.history[name][name].between(low, high).all(), name
@@ -76,7 +76,6 @@ def test_history_lies_in_the_range_of_each_quantity(model):
 def test_loss_is_the_weighted_sum_of_its_terms(model):
     table = {name: frame[name] for name, frame in model.history.items()}
     total = table["loss_swav"] + table["loss_propagation"] + 0.03 * table["loss_reconstruction"]
-    total += table["loss_alignment"]
     expected = total.where(total.notna(), 0.03 * table["loss_reconstruction"])
     np.testing.assert_allclose(table["loss"].to_numpy(float), expected.to_numpy(float), rtol=1e-4)
 
@@ -147,6 +146,8 @@ def test_nothing_is_paired_in_the_warm_up(start_epoch):
     start_epoch(plan, FAR, -1)
     assert not plan.sampler.paired
     assert plan.sampler.cross is None
+    assert (plan.sampler.weights == 1).all()
+    assert not plan.module.log_share.any()
     assert torch.equal(plan.module.prototypes.detach(), before)
 
 
@@ -160,6 +161,70 @@ def test_prototypes_start_on_the_cells(start_epoch, n_batches):
     nearest = (cells @ plan.module.unit_prototypes.detach().T).max(1)
     assert nearest.values.mean() > 0.8
     assert len(nearest.indices.unique()) == 2
+
+
+TWO_GROUPS = unit_rows([[1.0, 0.1 * i, 0] if i % 3 else [0.3, 0.1 * i, 1] for i in range(20)])
+
+
+def test_prototypes_start_from_cells_weighted_by_density(start_epoch):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4, n_alignment=0))
+    start_epoch(plan, TWO_GROUPS, 0)
+    evenly = torch.from_numpy(spherical_kmeans(TWO_GROUPS.numpy(), 3))
+    weights = density_weights(TWO_GROUPS, evenly).numpy()
+    expected = spherical_kmeans(TWO_GROUPS.numpy(), 3, weights=weights)
+    np.testing.assert_allclose(plan.module.unit_prototypes.detach(), expected, atol=1e-6)
+
+
+def test_prototypes_and_shares_start_where_the_batches_are_together(start_epoch):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
+    start_epoch(plan, TWO_GROUPS, 0)
+    batch, first = torch.from_numpy(plan.cells.batch), plan._first_prototypes(TWO_GROUPS)
+    _, moved, aligned = plan.module.align(TWO_GROUPS, batch, first)
+    assert not torch.allclose(aligned, TWO_GROUPS, atol=1e-3)
+    torch.testing.assert_close(plan.module.unit_prototypes.detach(), moved)
+    torch.testing.assert_close(plan.module.log_share.exp(), prototype_shares(aligned, batch, moved, 2))
+
+
+def test_later_shares_are_those_of_the_cells_as_they_lie(start_epoch):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
+    plan.module.prototypes.data.copy_(TWO_GROUPS[[0, 1, 2]])
+    start_epoch(plan, TWO_GROUPS, REFRESH_EVERY)
+    torch.testing.assert_close(plan.module.unit_prototypes.detach(), TWO_GROUPS[[0, 1, 2]])
+    expected = prototype_shares(TWO_GROUPS, torch.from_numpy(plan.cells.batch), TWO_GROUPS[[0, 1, 2]], 2)
+    torch.testing.assert_close(plan.module.log_share.exp(), expected)
+
+
+@pytest.mark.parametrize("after_warm_up", [0, REFRESH_EVERY])
+def test_a_look_weighs_the_cells_to_draw_by_density(start_epoch, after_warm_up):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
+    start_epoch(plan, TWO_GROUPS, after_warm_up)
+    expected = density_weights(TWO_GROUPS, plan.module.unit_prototypes.detach()).numpy()
+    np.testing.assert_allclose(plan.sampler.weights, expected, rtol=1e-5)
+    assert expected.std() > 0.01
+
+
+def test_shares_and_weights_stay_between_the_looks(start_epoch):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
+    start_epoch(plan, TWO_GROUPS, 0)
+    shares, weights = plan.module.log_share.clone(), plan.sampler.weights.copy()
+    start_epoch(plan, FAR, 1)
+    assert torch.equal(plan.module.log_share, shares)
+    np.testing.assert_array_equal(plan.sampler.weights, weights)
+
+
+def test_the_assignment_of_a_minibatch_follows_the_shares():
+    module = PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4)
+    counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
+    cells = make_minibatch(counts, np.arange(20) % 2, np.stack([np.arange(10), np.arange(10, 20)]))
+
+    def swav() -> float:
+        return module.loss(cells, prototypes=True).terms["swav"].item()
+
+    by_itself = swav()
+    module.set_shares(torch.full((2, 3), 1 / 3))
+    assert swav() == pytest.approx(by_itself, abs=1e-5)
+    module.set_shares(torch.tensor([[0.98, 0.01, 0.01], [0.01, 0.01, 0.98]]))
+    assert abs(swav() - by_itself) > 0.01
 
 
 def test_embedding_does_not_depend_on_chunks_and_keeps_the_mode():

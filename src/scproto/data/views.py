@@ -35,6 +35,8 @@ class ViewSampler:
         Whether the second view is drawn; the warm-up needs the cells alone.
     cross
         Mutual neighbours between the batches; none until they are set.
+    weights
+        How often each cell is drawn, relative to the others, ``(n_cells,)``; all alike until they are set.
     """
 
     def __init__(
@@ -43,27 +45,28 @@ class ViewSampler:
         self.within = within
         self.cross: KnnGraph | None = None
         self.paired = False
+        self.weights: NDArray[np.floating] = np.ones(len(within.indices))
         self.batch_size = min(batch_size, len(within.indices))
         self.steps_per_epoch = steps_per_epoch
         self.cross_share = cross_share
         self._rng = np.random.default_rng(seed)
-        self._waiting = np.empty(0, dtype=np.int64)  # the rest of the current permutation
 
     def __len__(self) -> int:
         return self.steps_per_epoch
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         """Yield ``(n_views, n_cells)`` for each minibatch."""
-        anchors = self._next_anchors(self.steps_per_epoch * self.batch_size)
+        anchors = self._anchors(self.steps_per_epoch * self.batch_size)
         views = [anchors, self._partners(anchors)] if self.paired else [anchors]
         yield from np.stack(views).reshape(len(views), self.steps_per_epoch, self.batch_size).swapaxes(0, 1)
 
-    def _next_anchors(self, n: int) -> NDArray[np.int64]:
-        """The next cells of an endless chain of permutations: every cell comes equally often."""
-        while len(self._waiting) < n:
-            self._waiting = np.concatenate([self._waiting, self._rng.permutation(len(self.within.indices))])
-        anchors, self._waiting = self._waiting[:n], self._waiting[n:]
-        return anchors
+    def _anchors(self, n: int) -> NDArray[np.int64]:
+        """Systematic sample: a cell comes as often as its weight says, up or down to the next integer."""
+        order = self._rng.permutation(len(self.weights))
+        until = np.cumsum(self.weights[order], dtype=np.float64)
+        ticks = (np.arange(n) + self._rng.random()) * (until[-1] / n)
+        drawn = order[np.minimum(np.searchsorted(until, ticks, side="right"), len(order) - 1)]
+        return self._rng.permutation(drawn)
 
     def _partners(self, anchors: NDArray[np.int64]) -> NDArray[np.int64]:
         partners = self.within.draw(anchors, self._rng)

@@ -14,6 +14,7 @@ def batch_sinkhorn(
     epsilon: float = 0.05,
     n_iterations: int = 3,
     relax: float = 1.0,
+    log_share: Tensor | None = None,
 ) -> Tensor:
     """Sinkhorn assignment computed within each batch, for all batches in one pass.
 
@@ -35,8 +36,11 @@ def batch_sinkhorn(
     relax
         Strength of the column constraint in [0, 1], that is, ``rho / (rho + epsilon)`` of a marginal that
         is held by a Kullback-Leibler penalty ``rho`` instead of exactly. 1 is equipartition of the
-        batch's cells over the prototypes, 0 is a plain softmax. Below 1, a batch that lacks a
-        population need not fill its prototypes with other cells.
+        batch's cells over the prototypes (or the shares that are asked for), 0 is a plain softmax. Below 1, a
+        batch that lacks a population need not fill its prototypes with other cells.
+    log_share
+        Logarithm of the share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``; by
+        default all prototypes get the same.
 
     Returns
     -------
@@ -51,7 +55,10 @@ def batch_sinkhorn(
         log_q = torch.log_softmax(scores / epsilon, dim=1)
         index = batch.long().unsqueeze(1).expand_as(log_q)  # (n_cells, n_prototypes)
         for _ in range(n_iterations):
-            log_q = log_q - relax * _segment_logsumexp(log_q, index, n_batches).gather(0, index)
+            excess = _segment_logsumexp(log_q, index, n_batches)
+            if log_share is not None:
+                excess = excess - log_share
+            log_q = log_q - relax * excess.gather(0, index)
             log_q = torch.log_softmax(log_q, dim=1)
         return log_q.exp()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.minibatch import Minibatch
-from ..losses import alignment_loss, batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
 from ..nn import Alignment, Decoder, Encoder, fit_alignment
 
 
@@ -36,7 +36,7 @@ class Losses:
 class PrototypeModule(nn.Module):
     r"""Cells and prototypes on one hypersphere, with a decoder that turns both into expression.
 
-    .. math:: L = L_{batchSwAV} + \lambda_1 L_{propagation} + \lambda_2 L_{CVAE} + \lambda_3 L_{alignment}
+    .. math:: L = L_{batchSwAV} + \lambda_1 L_{propagation} + \lambda_2 L_{CVAE}
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class PrototypeModule(nn.Module):
         Sizes.
     n_latent, n_hidden
         Dimension of the hypersphere and width of the hidden layers.
-    weight_propagation, weight_cvae, weight_alignment
-        :math:`\lambda_1`, :math:`\lambda_2` and :math:`\lambda_3`. The reconstruction is a sum over genes, in nats.
+    weight_propagation, weight_cvae
+        :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
     epsilon, n_sinkhorn, relax
         Of the assignment within each batch; see :func:`scproto.losses.batch_sinkhorn`.
     temperature
@@ -58,6 +58,7 @@ class PrototypeModule(nn.Module):
 
     alignment_prototypes: Tensor
     alignment_offsets: Tensor
+    log_share: Tensor
 
     def __init__(
         self,
@@ -69,7 +70,6 @@ class PrototypeModule(nn.Module):
         n_hidden: int = 256,
         weight_propagation: float = 1.0,
         weight_cvae: float = 0.03,
-        weight_alignment: float = 1.0,
         epsilon: float = 0.05,
         n_sinkhorn: int = 3,
         relax: float = 1.0,
@@ -81,12 +81,12 @@ class PrototypeModule(nn.Module):
         super().__init__()
         self.n_batches = n_batches
         self.weight_propagation, self.weight_cvae = weight_propagation, weight_cvae
-        self.weight_alignment = weight_alignment
         self.epsilon, self.n_sinkhorn, self.relax = epsilon, n_sinkhorn, relax
         self.temperature, self.worst, self.trim = temperature, worst, trim
         self.encoder = Encoder(n_genes, n_hidden, n_latent)
         self.decoder = Decoder(n_genes, n_batches, n_latent, n_hidden)
         self.prototypes = nn.Parameter(F.normalize(torch.randn(n_prototypes, n_latent), dim=1))
+        self.register_buffer("log_share", torch.zeros(n_batches, n_prototypes), persistent=False)  # equal shares
         self.register_buffer("alignment_prototypes", torch.zeros(n_alignment, n_prototypes, n_latent))
         self.register_buffer("alignment_offsets", torch.zeros(n_alignment, n_batches, n_prototypes, n_latent))
 
@@ -113,6 +113,10 @@ class PrototypeModule(nn.Module):
                 self.alignment_prototypes.copy_(alignment.prototypes)
                 self.alignment_offsets.copy_(alignment.offsets)
 
+    def set_shares(self, shares: Tensor) -> None:
+        """Share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``."""
+        self.log_share.copy_(shares.log())
+
     def align(self, unit: Tensor, batch: Tensor, prototypes: Tensor) -> tuple[Alignment, Tensor, Tensor]:
         """Alignment at given prototypes, on the CPU; see :func:`scproto.nn.fit_alignment`."""
         return fit_alignment(unit, batch, prototypes, self.n_batches, n_rounds=len(self.alignment_offsets))
@@ -132,23 +136,24 @@ class PrototypeModule(nn.Module):
         reconstruction = self._reconstruction(unit[:n_cells], minibatch)
         if not prototypes:
             return Losses(self.weight_cvae * reconstruction, {"reconstruction": reconstruction}, None)
-        similarity = unit @ self.unit_prototypes.T  # (n_views * n_cells, n_prototypes)
-        scores = similarity.split(n_cells)
+        scores = (unit @ self.unit_prototypes.T).split(n_cells)  # (n_cells, n_prototypes) each
         batches = list(minibatch.batch)
         targets = [
-            batch_sinkhorn(s, b, self.n_batches, epsilon=self.epsilon, n_iterations=self.n_sinkhorn, relax=self.relax)
+            batch_sinkhorn(
+                s,
+                b,
+                self.n_batches,
+                epsilon=self.epsilon,
+                n_iterations=self.n_sinkhorn,
+                relax=self.relax,
+                log_share=self.log_share,
+            )
             for s, b in zip(scores, batches, strict=True)
         ]
         swav = swapped_prediction_loss(scores, targets, batches, self.n_batches, temperature=self.temperature)
         propagation = propagation_loss(scores[0], worst=self.worst, trim=self.trim)
-        alignment = alignment_loss(unit, similarity, minibatch.batch.flatten(), self.n_batches)
-        terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction, "alignment": alignment}
-        total = (
-            swav
-            + self.weight_propagation * propagation
-            + self.weight_cvae * reconstruction
-            + self.weight_alignment * alignment
-        )
+        terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction}
+        total = swav + self.weight_propagation * propagation + self.weight_cvae * reconstruction
         return Losses(total, terms, scores[0].detach())
 
     def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:

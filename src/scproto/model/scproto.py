@@ -19,6 +19,7 @@ from .. import _keys
 from .._errors import InputError
 from ..data.module import CellViews, ViewDataModule
 from ..data.views import ViewSampler
+from ..nn import density_weights, spherical_kmeans
 from ..train.plan import PrototypePlan, embed
 from ..train.schedule import plan_budget
 from .cells import Reader
@@ -31,6 +32,9 @@ CELLS_PER_PROTOTYPE = 75
 
 MAX_PROTOTYPES = 1000
 """Most prototypes that ``n_prototypes="auto"`` chooses."""
+
+N_STARTS = 6
+"""Starts of the last k-means, which places the prototypes: one alone may miss a rare population."""
 
 PATIENCE = 10
 """Epochs without a smaller loss after which training stops."""
@@ -213,8 +217,10 @@ class SCPROTO(OutputsMixin, BaseModelClass):
     def _finish(self, cells: CellViews) -> None:
         """Bring the batches together at the prototypes, and the prototypes to the cells."""
         unit = embed(self.module, cells).cpu()
-        alignment, prototypes, _ = self.module.align(unit, torch.from_numpy(cells.batch), self._unit_prototypes())
-        self.module.set_prototypes(prototypes, alignment)
+        alignment, prototypes, aligned = self.module.align(unit, torch.from_numpy(cells.batch), self._unit_prototypes())
+        weights = density_weights(aligned, prototypes).numpy()
+        centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, n_starts=N_STARTS, seed=self.seed)
+        self.module.set_prototypes(torch.from_numpy(centres), alignment)
 
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
         """Write the model into a folder: weights as safetensors, all else as JSON, no pickle.

@@ -2,8 +2,20 @@
 
 from .alignment import Alignment, fit_alignment
 from .decoder import Decoder
+from .density import density_weights
 from .encoder import Encoder
 from .prototypes import far_points, spherical_kmeans
+from .shares import prototype_shares
 from .sparse import SparseLinear
 
-__all__ = ["Alignment", "Decoder", "Encoder", "SparseLinear", "far_points", "fit_alignment", "spherical_kmeans"]
+__all__ = [
+    "Alignment",
+    "Decoder",
+    "Encoder",
+    "SparseLinear",
+    "density_weights",
+    "far_points",
+    "fit_alignment",
+    "prototype_shares",
+    "spherical_kmeans",
+]

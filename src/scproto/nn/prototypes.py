@@ -12,7 +12,9 @@ def spherical_kmeans(
     unit: NDArray[np.float32],
     n_prototypes: int,
     *,
+    weights: NDArray[np.float32] | None = None,
     init: NDArray[np.float32] | None = None,
+    n_starts: int = 1,
     n_iterations: int = 25,
     seed: int = 0,
 ) -> NDArray[np.float32]:
@@ -24,11 +26,15 @@ def spherical_kmeans(
         Unit vectors, ``(n_cells, n_latent)``.
     n_prototypes
         Number of centres; at most ``n_cells``.
+    weights
+        How much each cell counts beside the others, positive, ``(n_cells,)``; all alike when left out.
     init
         Centres to start from, ``(n_prototypes, n_latent)``. When left out, k-means++ on a sample of at most 256
         cells a centre: random cells would rarely be of a rare population.
+    n_starts
+        Times to start with k-means++; the centres nearest to the cells are kept. Ignored with `init`.
     n_iterations
-        Number of Lloyd iterations.
+        Number of Lloyd iterations of each start.
     seed
         Of the first centres, and of the cells where there are more than 1,000 a centre.
 
@@ -36,25 +42,49 @@ def spherical_kmeans(
     -------
     Unit vectors, ``(n_prototypes, n_latent)``.
     """
-    import faiss
+    unit = np.ascontiguousarray(unit, np.float32)
+    weights = np.ones(len(unit), np.float32) if weights is None else np.ascontiguousarray(weights, np.float32)
+    weights = weights / weights.mean()  # faiss may search for ever to split a centre that weighs less than one cell
+    if init is not None:
+        return _lloyd(unit, weights, init, n_iterations, seed)[0]
+    starts = [
+        _lloyd(unit, weights, _plus_plus(unit, weights, n_prototypes, s), n_iterations, s)
+        for s in np.random.SeedSequence(seed).generate_state(n_starts, np.uint32).tolist()
+    ]
+    return min(starts, key=lambda start: start[1])[0]
+
+
+def _plus_plus(
+    unit: NDArray[np.float32], weights: NDArray[np.float32], n_prototypes: int, seed: int
+) -> NDArray[np.float32]:
     from sklearn.cluster import kmeans_plusplus
 
-    unit = np.ascontiguousarray(unit, np.float32)
-    if init is None:
-        n_sample = min(len(unit), 256 * n_prototypes)
-        sample = np.random.default_rng(seed).choice(len(unit), n_sample, replace=False)
-        init = kmeans_plusplus(unit[sample], n_prototypes, random_state=seed)[0]
+    n_sample = min(len(unit), 256 * n_prototypes)
+    sample = np.random.default_rng(seed).choice(len(unit), n_sample, replace=False)
+    centres: NDArray[np.float32] = kmeans_plusplus(
+        unit[sample], n_prototypes, sample_weight=weights[sample], random_state=seed
+    )[0]
+    return centres
+
+
+def _lloyd(
+    unit: NDArray[np.float32], weights: NDArray[np.float32], init: NDArray[np.float32], n_iterations: int, seed: int
+) -> tuple[NDArray[np.float32], float]:
+    """Centres after some iterations, and the weighted cosine distance of the cells to the nearest of them."""
+    import faiss
+
     kmeans = faiss.Kmeans(
         unit.shape[1],
-        n_prototypes,
+        len(init),
         niter=n_iterations,
         spherical=True,
-        seed=seed + 1,  # faiss takes 0 as "no seed"
+        seed=seed % 2**31 or 1,  # faiss takes 0 as "no seed"
         min_points_per_centroid=1,
         max_points_per_centroid=1000,
     )
-    kmeans.train(unit, init_centroids=init)
-    return np.asarray(kmeans.centroids)
+    kmeans.train(unit, weights=weights, init_centroids=init)
+    cosine = kmeans.assign(unit)[0]
+    return np.asarray(kmeans.centroids), float(weights @ (1.0 - cosine))
 
 
 def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:

@@ -16,7 +16,6 @@ PANELS = {
     "loss_reconstruction": "Reconstruction",
     "loss_swav": "Swapped prediction",
     "loss_propagation": "Propagation",
-    "loss_alignment": "Alignment of the batches",
     "prototypes_used": "Prototypes in use",
     "perplexity": "Usage perplexity",
     "perplexity_batch": "Perplexity within a batch",
@@ -35,8 +34,8 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     ----------
     history
         ``model.history``: one DataFrame a curve, its index the epoch, its first column the value. Drawn are
-        ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``, ``loss_alignment``,
-        ``prototypes_used``, ``perplexity``, ``perplexity_batch`` and ``nearest_cosine``, those that are there.
+        ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``, ``prototypes_used``,
+        ``perplexity``, ``perplexity_batch`` and ``nearest_cosine``, those that are there.
     axes
         Axes to draw into, at least one a curve; those left over are hidden. Without it a new pyplot figure
         is made.

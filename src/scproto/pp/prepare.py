@@ -20,6 +20,9 @@ from .checks import as_keys, check_adata, join_batches
 
 logger = logging.getLogger(__name__)
 
+ROUNDING = 1e-5
+"""Standard deviation of log1p CP10k up to which a gene does not vary: single precision leaves 1e-6."""
+
 
 def prepare(
     adata: AnnData,
@@ -48,7 +51,7 @@ def prepare(
         that agree, so that genes which differ only between the batches are not favoured. All genes that
         vary are taken if there are no more than this.
     n_pcs
-        Principal components of log1p CP10k for the neighbours.
+        Principal components of log1p CP10k for the neighbours, the genes under Pareto scaling.
     n_neighbors
         Size of the neighbourhoods within a batch; pairs of cells that lie in each other's are kept.
     seed
@@ -90,7 +93,7 @@ def prepare(
 def _reduce(
     counts: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Mask of the genes for the model, ``(n_genes,)``, and PCA of log1p CP10k over them, ``(n_cells, n_pcs)``."""
+    """Mask of the genes for the model, ``(n_genes,)``, and their PCA, ``(n_cells, n_pcs)``."""
     import scanpy as sc
 
     work = AnnData(counts)
@@ -101,8 +104,41 @@ def _reduce(
     if genes.sum() < 2:
         raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
     work = work[:, genes].copy()
-    sc.pp.pca(work, n_comps=min(n_pcs, work.n_obs - 1, work.n_vars - 1), random_state=seed)
-    return genes, work.obsm["X_pca"]
+    return genes, _pca(work, batch, n_pcs, seed)
+
+
+def _pca(work: AnnData, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray[np.float32]:
+    """PCA of log1p CP10k, ``(n_cells, n_pcs)``, with Pareto scaling and without the share of the noise.
+
+    A gene is divided by the square root of its standard deviation, between no scaling, where a few abundant genes
+    decide, and unit variance, where the noise of the faint ones does. Components are then shrunk to what their variance
+    exceeds that of the last one by, which is taken for noise where further components are left out.
+    """
+    import scanpy as sc
+
+    deviation = _deviation_within(work.X, batch)
+    varies = deviation > ROUNDING
+    if not varies.any():
+        raise InputError("No gene varies within a batch once the depth of its cells is equal: check the batch key.")
+    scale = np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=varies)
+    work.X = sp.csr_matrix(work.X.multiply(scale.astype(np.float32)))
+    n_comps = min(n_pcs, work.n_obs - 1, work.n_vars - 1)
+    sc.pp.pca(work, n_comps=n_comps, random_state=seed)
+    variance = work.uns["pca"]["variance"]
+    noise = variance[-1] if 1 < n_comps == n_pcs else 0.0
+    signal = 1 - np.divide(noise, variance, out=np.zeros_like(variance), where=variance > 0)
+    return np.asarray(work.obsm["X_pca"] * np.sqrt(signal), np.float32)
+
+
+def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.float64]:
+    """Standard deviation of each gene around the means of the batches, ``(n_genes,)``."""
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
+    total = np.zeros(x.shape[1])
+    for b in range(len(batch.categories)):
+        cells = x[batch.codes == b]
+        total += cells.shape[0] * mean_variance_axis(cells, axis=0)[1]
+    return np.sqrt(total / x.shape[0])
 
 
 def _choose_genes(work: AnnData, n_top_genes: int) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
 from ..graph import mutual_neighbors
-from ..nn import far_points, spherical_kmeans
+from ..nn import density_weights, far_points, prototype_shares, spherical_kmeans
 from .diagnostics import Usage
 from .schedule import Budget
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..model.module import Losses, PrototypeModule
 
 REFRESH_EVERY = 4
-"""Epochs between two looks at the whole embedding: mutual neighbours and prototypes without cells."""
+"""Epochs between two looks at the whole embedding."""
 
 LAST_RESEED = 0.85
 """Share of the budget after which no prototype is moved by hand any more."""
@@ -91,20 +91,32 @@ class PrototypePlan(lightning.LightningModule):
         return self.current_epoch < self.budget.n_warmup_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Look at the whole embedding where it is time to: prototypes, alignment, mutual neighbours."""
+        """Look at the whole embedding where it is time to."""
         since_start = self.current_epoch - self.budget.n_warmup_epochs
-        if since_start < 0 or since_start % REFRESH_EVERY:
-            return
-        unit = embed(self.module, self.cells).cpu()
-        if since_start == 0:
-            self.sampler.paired = True
-            prototypes = torch.from_numpy(spherical_kmeans(unit.numpy(), len(self.module.prototypes), seed=self.seed))
-        else:
-            prototypes = self._reseeded(unit)
-        _, moved, aligned = self.module.align(unit, torch.from_numpy(self.cells.batch), prototypes)
-        self.module.set_prototypes(moved if since_start == 0 else prototypes)
+        if since_start >= 0 and since_start % REFRESH_EVERY == 0:
+            self._look(embed(self.module, self.cells).cpu(), start=since_start == 0)
+
+    def _look(self, unit: Tensor, *, start: bool) -> None:
+        """Settle by the whole embedding: prototypes, their shares, which cells to draw and whom to pair them with."""
+        batch = torch.from_numpy(self.cells.batch)
+        prototypes = self._first_prototypes(unit) if start else self._reseeded(unit)
+        _, moved, aligned = self.module.align(unit, batch, prototypes)
+        cells = unit
+        if start:  # where the batches have been brought together, so that the prototypes start shared
+            prototypes, cells = moved, aligned
+        self.module.set_prototypes(prototypes)
+        self.module.set_shares(prototype_shares(cells, batch, prototypes, self.module.n_batches))
+        self.sampler.paired = True
+        self.sampler.weights = density_weights(unit, prototypes).numpy()
         if self.module.n_batches > 1:
             self.sampler.cross = mutual_neighbors(aligned.numpy(), self.cells.batch, self.n_mutual, rng=self._rng)
+
+    def _first_prototypes(self, unit: Tensor) -> Tensor:
+        """k-means, then once more with weights by the density that the first tells."""
+        n_prototypes = len(self.module.prototypes)
+        evenly = torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, seed=self.seed))
+        weights = density_weights(unit, evenly).numpy()
+        return torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, weights=weights, seed=self.seed))
 
     def _reseeded(self, unit: Tensor) -> Tensor:
         """Prototypes, those that are no cell's nearest put onto the cells farthest from all others."""

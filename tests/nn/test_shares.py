@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from scproto.nn import prototype_shares
+
+
+def random_unit(n: int, seed: int = 0) -> Tensor:
+    return F.normalize(torch.randn(n, 4, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def naive_shares(unit, batch, prototypes, n_batches, temperature):
+    """Loop over batches and cells, in float64."""
+    n_prototypes = len(prototypes)
+    own = {}
+    for b in set(batch.tolist()):
+        rows = []
+        for cell in unit[batch == b].double().numpy():
+            p = np.exp([float(np.dot(cell, k)) / temperature for k in prototypes.double().numpy()])
+            rows.append(p / p.sum())
+        own[b] = np.mean(rows, axis=0)
+    pooled = np.mean(list(own.values()), axis=0)
+    equal = np.full(n_prototypes, 1 / n_prototypes)
+    return np.array([np.mean([own.get(b, pooled), pooled, equal], axis=0) for b in range(n_batches)])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    batch=st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    n_prototypes=st.integers(1, 30),
+    n_absent=st.integers(0, 2),
+    temperature=st.sampled_from([0.05, 0.5]),
+)
+def test_equals_a_loop(batch, n_prototypes, n_absent, temperature):
+    unit, prototypes = random_unit(len(batch)), random_unit(n_prototypes, seed=1)
+    batch, n_batches = torch.tensor(batch), 4 + n_absent
+    found = prototype_shares(unit, batch, prototypes, n_batches, temperature=temperature)
+    assert found.shape == (n_batches, n_prototypes)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, naive_shares(unit, batch, prototypes, n_batches, temperature), atol=1e-5)
+    torch.testing.assert_close(found.sum(1), torch.ones(n_batches))
+    assert (found > 0.99 / (3 * n_prototypes)).all()
+
+
+def test_defaults():
+    unit, batch, prototypes = random_unit(30), torch.arange(30) % 2, random_unit(5, seed=1)
+    expected = naive_shares(unit, batch, prototypes, 2, 0.05)
+    np.testing.assert_allclose(prototype_shares(unit, batch, prototypes, 2), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 10, 20, 100])
+def test_chunks_do_not_matter(monkeypatch, chunk):
+    unit, batch, prototypes = random_unit(20), torch.arange(20) % 3, random_unit(6, seed=1)
+    whole = prototype_shares(unit, batch, prototypes, 3)
+    monkeypatch.setattr("scproto.nn.shares.CHUNK", chunk)
+    torch.testing.assert_close(prototype_shares(unit, batch, prototypes, 3), whole)
+
+
+def test_one_prototype_gets_all():
+    shares = prototype_shares(random_unit(9), torch.arange(9) % 2, random_unit(1), 2)
+    torch.testing.assert_close(shares, torch.ones(2, 1))
+
+
+AXES = torch.eye(4)
+
+
+def test_one_cell_in_one_batch():
+    shares = prototype_shares(AXES[:1], torch.tensor([0]), AXES[:3], 1)
+    torch.testing.assert_close(shares, torch.tensor([[7 / 9, 1 / 9, 1 / 9]]))  # (1 + 1 + 1/3) / 3
+
+
+def test_a_batch_without_a_population_gives_its_prototype_least():
+    """The first batch has two populations, the second the first of them only."""
+    unit, batch = AXES[[0, 1, 0, 0]], torch.tensor([0, 0, 1, 1])
+    shares = prototype_shares(unit, batch, AXES[:2], 2)
+    torch.testing.assert_close(shares, torch.tensor([[1.5 + 0.25, 1.25], [2.25, 0.75]]) / 3)
+
+
+def test_a_batch_without_cells_gets_the_mean_of_the_others_and_equal_shares():
+    unit, batch = AXES[[0, 1, 0, 0]], torch.tensor([0, 0, 2, 2])
+    shares = prototype_shares(unit, batch, AXES[:2], 3)
+    torch.testing.assert_close(shares[1], torch.tensor([2 * 0.75 + 0.5, 2 * 0.25 + 0.5]) / 3)
+    torch.testing.assert_close(shares[[0, 2]], prototype_shares(unit, batch // 2, AXES[:2], 2))
+
+
+def test_size_of_the_batches_does_not_matter():
+    unit, batch, prototypes = random_unit(12), torch.arange(12) % 2, random_unit(5, seed=1)
+    repeated = torch.cat([unit, unit[batch == 1].repeat(9, 1)])
+    batches = torch.cat([batch, torch.ones(54, dtype=torch.long)])
+    torch.testing.assert_close(
+        prototype_shares(repeated, batches, prototypes, 2), prototype_shares(unit, batch, prototypes, 2)
+    )
