@@ -1,0 +1,34 @@
+"""MetaQ (Li et al., Nature Communications 2025) with its defaults."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import anndata
+import torch
+from contract import Result, run
+from MetaQ_sc import run_metaq
+
+
+def metaq(cells: Path, n_metacells: int, seed: int) -> Result:
+    """Run MetaQ, which reads a file and writes into the current folder."""
+    cells = cells.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        run_metaq(
+            data_path=[str(cells)],
+            data_type=["RNA"],
+            save_name="cells",
+            metacell_num=n_metacells,
+            random_seed=seed,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        )
+        found = anndata.read_h5ad(f"save/cells_{n_metacells}metacell_ids.h5ad")
+        os.chdir("/")  # a folder that is somebody's current one cannot be removed everywhere
+    return Result(found.obs["metacell"].to_numpy())
+
+
+if __name__ == "__main__":
+    run(metaq, read=Path)
