@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+import numpy as np
 import pytest
 from comparison.processes import OK, run_limited, thread_environment
 
@@ -20,6 +21,11 @@ def test_a_command_that_ends_well(tmp_path):
     assert outcome.seconds > 0
     assert outcome.peak_memory_mib > 200
     assert (tmp_path / "log.txt").read_text().split() == ["3", str(sum(range(10**6)))]
+
+
+def test_memory_of_the_caller_does_not_count(tmp_path):
+    held = np.ones(50 * 2**20)  # 400 MiB
+    assert run("pass", tmp_path).peak_memory_mib < 200 < held.nbytes / 2**20
 
 
 def test_memory_of_a_child_counts(tmp_path):

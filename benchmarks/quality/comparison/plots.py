@@ -44,7 +44,7 @@ def _quality(part: pd.DataFrame):
     """Integration and purity against the mixing of the batches; bars are standard deviations over the seeds."""
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(14, 5), layout="constrained", gridspec_kw={"wspace": 0.05})
     for axis, (score, title) in zip(axes, {"total": "scIB total", "purity": "Metacell purity"}.items(), strict=True):
         points = part[part[f"{score}_mean"].notna()] if f"{score}_mean" in part else part.iloc[:0]
         labels = []
@@ -72,7 +72,9 @@ def _cost(part: pd.DataFrame):
     for axis, (column, title) in zip(axes, panels.items(), strict=True):
         bars = axis.barh(names, part[f"{column}_mean"], xerr=part[f"{column}_sd"].fillna(0), color=colors)
         axis.bar_label(bars, fmt="{:,.0f}", padding=4)
-        axis.set(xlabel=title, xscale="log")
+        axis.set(xlabel=title, xscale="log", xlim=(1, None))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.xaxis.set_minor_formatter("")
         axis.margins(x=0.15)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()

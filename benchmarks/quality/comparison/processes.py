@@ -1,19 +1,19 @@
-"""One command with a time limit, its wall time and its peak memory."""
+"""One command with a time limit, its time and its peak memory."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 OK = "ok"
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -32,11 +32,11 @@ class Outcome:
 
     status: str
     """``ok``, or in words what happened."""
-    seconds: float
+    seconds: float = float("nan")
     """Wall time, with the start of Python and its imports."""
-    cpu_seconds: float
+    cpu_seconds: float = float("nan")
     """Time on the processor, of the process and all that it started: hardly longer on a busy machine."""
-    peak_memory_mib: float
+    peak_memory_mib: float = float("nan")
     """Largest resident memory of the process or of one that it started, whichever is larger."""
 
 
@@ -54,31 +54,15 @@ def run_limited(command: Sequence[object], log: Path, time_limit: float, environ
     environment
         Variables on top of the present ones.
     """
-    late = threading.Event()
-    with log.open("w") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
-        timer = threading.Timer(time_limit, lambda: (late.set(), _end(process.pid)))
-        timer.start()
-        try:
-            _, state, usage = os.wait4(process.pid, 0)  # unlike Popen.wait, it tells the memory of this one process
-        except BaseException:
-            _end(process.pid)
-            raise
-        finally:
-            timer.cancel()
-        seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(state)
-    peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    status = _status(process.returncode, late.is_set(), time_limit, log)
-    return Outcome(status, seconds, usage.ru_utime + usage.ru_stime, peak)
+    done = subprocess.run(
+        [sys.executable, "-I", LAUNCHER, str(time_limit), log, *map(str, command)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **environment},
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    late, returncode = found.pop("late"), found.pop("returncode")
+    return Outcome(f"did not end within {time_limit:g} s" if late else _status(returncode, log), **found)
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -86,14 +70,7 @@ def thread_environment(threads: int) -> dict[str, str]:
     return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
-def _end(group: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def _status(returncode: int, late: bool, time_limit: float, log: Path) -> str:
-    if late:
-        return f"did not end within {time_limit:g} s"
+def _status(returncode: int, log: Path) -> str:
     if returncode < 0:
         return f"failed: ended by {signal.Signals(-returncode).name}"
     if returncode:

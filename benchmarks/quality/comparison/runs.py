@@ -92,7 +92,7 @@ def compute(run: Run, out: Path, environments: Environments, limits: Limits) -> 
             variables["PYTHONPATH"] = ""  # its environment has all that it needs
         outcome = run_limited([interpreter, method.path, *arguments], folder / "log.txt", limits.time_limit, variables)
     except InstallationError as error:
-        outcome = Outcome(f"not run: {error}", *[float("nan")] * 3)
+        outcome = Outcome(f"not run: {error}")
     versions = read_versions(result) if outcome.status == OK else {}
     record = {
         "data": run.data.name,
