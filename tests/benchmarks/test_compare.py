@@ -10,7 +10,7 @@ import pytest
 from comparison.runs import Found, read_found
 from comparison.scores import score
 
-from scproto.metrics import integration_scores, metacell_scores
+from scproto.metrics import metacell_scores
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,12 @@ def results(_tiny_atlas, tmp_path_factory):
 
 
 def call(folder, *options: str) -> None:
+    """Call the command; integration is checked but not computed, which takes long and is tested for itself."""
     always = [folder / "atlas.h5ad", "--out", folder / "out", "--n-prototypes", "12", "--methods", "pca", "random"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["compare.py", *map(str, always), *options])
+        for part in ("_neighbors", "_bio", "_batch"):
+            patch.setattr(f"scproto.metrics.integration.{part}", lambda *_: {"part": 0.5})
         compare.main()
 
 
@@ -66,17 +69,20 @@ def test_what_is_there_is_not_computed_again(results, monkeypatch):
     assert len(computed) == 2
 
 
-def test_scores_are_those_of_the_metrics(results):
+def test_only_cells_with_a_label_are_scored_and_for_metacells_those_with_one(monkeypatch):
+    monkeypatch.setattr("comparison.scores.integration_scores", lambda *arrays: {"total": arrays})
     rng = np.random.default_rng(0)
     annotation = pd.DataFrame({"batch": rng.choice(["a", "b"], 200), "cell_type": rng.choice(["B", "T", "NK"], 200)})
     annotation.loc[:9, "cell_type"] = None
     found = Found(rng.integers(-1, 8, 200), rng.normal(size=(200, 5)).astype(np.float32))
     scores = score(found, annotation)
+    embedding, labels, batches = scores["total"]
+    np.testing.assert_array_equal(embedding, found.embedding[10:])
     known = annotation.iloc[10:]
+    assert (list(labels), list(batches)) == (list(known["cell_type"]), list(known["batch"]))
     taken = found.assignment[10:] >= 0
     assert scores["assigned"] == pytest.approx(taken.mean())
     expected = metacell_scores(found.assignment[10:][taken], known["cell_type"][taken], known["batch"][taken])
-    expected |= integration_scores(found.embedding[10:], known["cell_type"], known["batch"])
     assert {name: scores[name] for name in expected} == expected
     assert "total" not in score(Found(found.assignment, None), annotation)
 
@@ -94,3 +100,13 @@ def test_a_result_that_cannot_be_scored_keeps_its_row(results):
 def test_bad_input_ends_in_one_sentence(results):
     with pytest.raises(SystemExit, match="give a number from 2"):
         call(results, "--n-prototypes", "1")
+
+
+@pytest.mark.slow
+def test_scproto_is_compared_by_its_command(results):
+    call(results, "--seeds", "0", "--methods", "scproto")
+    table = pd.read_csv(results / "out" / "scores.csv").set_index("method")
+    assert table.loc["scproto", "status"] == "ok"
+    assert table.loc["scproto", "assigned"] == 1
+    assert table.loc["scproto", "n_metacells"] <= 12
+    assert table.loc["scproto", "total"] > 0
