@@ -7,6 +7,7 @@ import compare
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from comparison.runs import Found, read_found
 from comparison.scores import score
 
@@ -72,19 +73,20 @@ def test_what_is_there_is_not_computed_again(results, monkeypatch):
 def test_only_cells_with_a_label_are_scored_and_for_metacells_those_with_one(monkeypatch):
     monkeypatch.setattr("comparison.scores.integration_scores", lambda *arrays: {"total": arrays})
     rng = np.random.default_rng(0)
-    annotation = pd.DataFrame({"batch": rng.choice(["a", "b"], 200), "cell_type": rng.choice(["B", "T", "NK"], 200)})
-    annotation.loc[:9, "cell_type"] = None
+    obs = pd.DataFrame({"batch": rng.choice(["a", "b"], 200), "cell_type": rng.choice(["B", "T", "NK"], 200)})
+    obs.index = obs.index.astype(str)
+    obs.loc["0":"9", "cell_type"] = None
     found = Found(rng.integers(-1, 8, 200), rng.normal(size=(200, 5)).astype(np.float32))
-    scores = score(found, annotation)
+    scores = score(found, AnnData(obs=obs))
     embedding, labels, batches = scores["total"]
     np.testing.assert_array_equal(embedding, found.embedding[10:])
-    known = annotation.iloc[10:]
+    known = obs.iloc[10:]
     assert (list(labels), list(batches)) == (list(known["cell_type"]), list(known["batch"]))
     taken = found.assignment[10:] >= 0
     assert scores["assigned"] == pytest.approx(taken.mean())
     expected = metacell_scores(found.assignment[10:][taken], known["cell_type"][taken], known["batch"][taken])
     assert {name: scores[name] for name in expected} == expected
-    assert "total" not in score(Found(found.assignment, None), annotation)
+    assert "total" not in score(Found(found.assignment, None), AnnData(obs=obs))
 
 
 def test_a_result_that_cannot_be_scored_keeps_its_row(results):

@@ -44,12 +44,13 @@ def test_the_input_is_made_anew_only_for_another_file(tiny_atlas, original, tmp_
     assert anndata.read_h5ad(second.prepared).n_obs == second.n_cells == 200
 
 
-def test_missing_labels_stay_missing(tiny_atlas, original, tmp_path):
+def test_labels_come_back_for_scoring_and_missing_ones_stay_missing(tiny_atlas, original, tmp_path):
     tiny_atlas.obs.loc[tiny_atlas.obs_names[:3], "cell_type"] = np.nan
     tiny_atlas.write_h5ad(original)
-    annotation = prepare(original, tmp_path / "inputs").annotation()
-    assert annotation["cell_type"].isna().sum() == 3
-    assert annotation["batch"].notna().all()
+    cells = prepare(original, tmp_path / "inputs").labelled()
+    assert cells.obs["cell_type"][:3].isna().all()
+    assert list(cells.obs["cell_type"][3:]) == list(tiny_atlas.obs["cell_type"][3:])
+    assert list(cells.obs["batch"]) == list(tiny_atlas.obs["batch"])
 
 
 @pytest.mark.parametrize(("column", "message"), [("cell_type", "no obs"), ("batch", "batch key")])

@@ -35,10 +35,12 @@ class Data:
     n_cells: int
     n_genes: int
 
-    def annotation(self) -> pd.DataFrame:
-        """Return batch and cell type of the cells as text, missing where there is none, ``(n_cells, 2)``."""
-        obs = read_annotation(self.original)[0][["batch", "cell_type"]]
-        return obs.astype(object).map(str, na_action="ignore")
+    def labelled(self) -> AnnData:
+        """Return the input with ``obs["cell_type"]``, missing where there is none: what results are scored with."""
+        cells = read_cells(self.prepared)
+        cell_type = read_annotation(self.original)[0]["cell_type"]
+        cells.obs["cell_type"] = cell_type.astype(object).map(str, na_action="ignore").to_numpy()
+        return cells
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from anndata import AnnData
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
@@ -20,27 +20,27 @@ Scores = dict[str, float | str]
 SCORES = "scores.json"
 
 
-def score(found: Found, annotation: pd.DataFrame) -> Scores:
+def score(found: Found, cells: AnnData) -> Scores:
     """Score metacells and, where there is one, the embedding.
 
     Parameters
     ----------
     found
-        Of the cells of `annotation`. Cells without a metacell count in ``assigned`` only.
-    annotation
-        ``batch`` and ``cell_type`` of the cells. Cells without a cell type are left out.
+        What a method found of the cells. Those without a metacell count in ``assigned`` only.
+    cells
+        Input of the methods, with ``obs["cell_type"]``. Cells without a cell type are left out.
 
     Returns
     -------
     The scores by name.
     """
-    known = annotation["cell_type"].notna().to_numpy()
-    labels, batches, metacells = annotation["cell_type"][known], annotation["batch"][known], found.assignment[known]
-    taken = metacells >= 0
-    scores: Scores = {"assigned": float(taken.mean())}
-    scores |= metacell_scores(metacells[taken], labels[taken], batches[taken])
+    known = cells.obs["cell_type"].notna().to_numpy()
+    taken = known & (found.assignment >= 0)
+    batches, labels = cells.obs["batch"].astype(str), cells.obs["cell_type"]
+    scores: Scores = {"assigned": float(taken.sum() / known.sum())}
+    scores |= metacell_scores(found.assignment[taken], labels[taken], batches[taken])
     if found.embedding is not None:
-        scores |= integration_scores(found.embedding[known], labels, batches)
+        scores |= integration_scores(found.embedding[known], labels[known], batches[known])
     return scores
 
 
@@ -66,7 +66,7 @@ def scores_of(run: Run, out: Path, *, again: bool = False) -> Scores:
         return {}
     if again or not path.exists():
         try:
-            scores = score(read_found(folder / "result.npz"), run.data.annotation())
+            scores = score(read_found(folder / "result.npz"), run.data.labelled())
         except InputError as error:
             scores = {"status": f"not scored: {error}"}
         with atomic_path(path) as temporary:

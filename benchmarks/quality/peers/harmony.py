@@ -10,8 +10,7 @@ from harmonypy import run_harmony
 
 def harmony(adata: Any, n_metacells: int, seed: int) -> Result:
     """Correct the PCA for the batch."""
-    corrected = run_harmony(adata.obsm["X_pca"], adata.obs, "batch", random_state=seed, ncores=THREADS).Z_corr
-    embedding = corrected if corrected.shape[0] == adata.n_obs else corrected.T
+    embedding = run_harmony(adata.obsm["X_pca"], adata.obs, "batch", random_state=seed, ncores=THREADS).Z_corr
     return Result(kmeans(embedding, n_metacells, seed), embedding)
 
 
