@@ -48,11 +48,12 @@ def run(method: Callable[[Any, int, int], Result], read: Callable[[Path], Any] |
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+    out = arguments.out.resolve()  # a method may change the folder
     result = method((read or read_h5ad)(arguments.input), arguments.n_metacells, arguments.seed)
     arrays = {"assignment": np.asarray(result.assignment).astype(np.int64)}
     if result.embedding is not None:
         arrays["embedding"] = np.asarray(result.embedding, dtype=np.float32)
-    np.savez(arguments.out, versions=json.dumps(installed_versions()), **arrays)
+    np.savez(out, versions=json.dumps(installed_versions()), **arrays)
 
 
 def read_h5ad(path: Path) -> Any:
