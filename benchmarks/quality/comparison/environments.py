@@ -1,0 +1,79 @@
+"""A virtual environment for each peer, made from exact pins on first use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+PYTHON = "python3.11"
+"""The Python that the pins are for: the newest that all peers run on."""
+
+STAMP = "installed"
+"""Written last, so that an installation that broke off is repeated."""
+
+
+class InstallationError(RuntimeError):
+    """An environment could not be made."""
+
+
+@dataclass(frozen=True)
+class Environments:
+    """The environments in a folder."""
+
+    folder: Path
+    python: str | None = None
+    """Interpreter to make them with; by default `PYTHON` where it is found, else the present one."""
+
+    def interpreter(self, requirements: Path | None) -> str:
+        """Return the Python of the environment with these pins, which is made if it is not there.
+
+        Parameters
+        ----------
+        requirements
+            File of pins; None for the present environment.
+
+        Raises
+        ------
+        InstallationError
+            If pip fails; its output is in the message's file.
+        """
+        if requirements is None:
+            return sys.executable
+        digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
+        environment = (self.folder / f"{requirements.stem}-{digest}").resolve()
+        interpreter = environment / "bin" / "python"
+        if not (environment / STAMP).exists():
+            self._install(requirements, environment, interpreter)
+        return str(interpreter)
+
+    def _install(self, requirements: Path, environment: Path, interpreter: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(environment, ignore_errors=True)
+        log = environment.with_suffix(".log")
+        pip = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--requirement"]
+        with log.open("w") as output:
+            for command in ([self.python or find_python(), "-m", "venv", environment], [*pip, requirements]):
+                if subprocess.run(command, stdout=output, stderr=output).returncode:
+                    raise InstallationError(f"its environment could not be installed, see {log.name}")
+        (environment / STAMP).write_text(json.dumps({"requirements": requirements.name}) + "\n")
+
+
+def find_python(name: str = PYTHON, folders: Iterable[str] | None = None) -> str:
+    """Return a Python of this name that runs, from the folders of ``PATH``; else the present one."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep) if folders is None else folders:
+        candidate = shutil.which(name, path=folder)
+        # Not every file of the name is a Python: version managers leave stand-ins.
+        if candidate and _runs([candidate, "-c", "import venv, ensurepip"]):
+            return candidate
+    return sys.executable
+
+
+def _runs(command: list[str]) -> bool:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0

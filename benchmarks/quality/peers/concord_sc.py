@@ -1,0 +1,29 @@
+"""CONCORD (Zhu et al., bioRxiv 2025) with its defaults and the batch as domain, and k-means.
+
+The embedding is scaled to unit vectors, since CONCORD recommends the cosine distance.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import concord
+import scanpy as sc
+from contract import Result, kmeans, run
+from sklearn.preprocessing import normalize
+
+
+def concord_embedding(adata: Any, n_metacells: int, seed: int) -> Result:
+    """Train on log1p CP10k of the chosen genes."""
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    with tempfile.TemporaryDirectory() as folder:
+        model = concord.Concord(adata, save_dir=folder, domain_key="batch", seed=seed)
+        model.fit_transform(output_key="concord")
+    embedding = normalize(adata.obsm["concord"])
+    return Result(kmeans(embedding, n_metacells, seed), embedding)
+
+
+if __name__ == "__main__":
+    run(concord_embedding)

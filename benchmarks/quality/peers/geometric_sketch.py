@@ -1,0 +1,19 @@
+"""Geometric sketching (Hie et al., Cell Systems 2019), and every cell with the nearest cell of the sketch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from contract import Result, nearest, run
+from geosketch import gs
+
+
+def geometric_sketch(adata: Any, n_metacells: int, seed: int) -> Result:
+    """Sketch the PCA."""
+    embedding = adata.obsm["X_pca"]
+    return Result(nearest(embedding, np.asarray(gs(embedding, n_metacells, replace=False, seed=seed))))
+
+
+if __name__ == "__main__":
+    run(geometric_sketch)

@@ -1,0 +1,41 @@
+"""MetaQ (Li et al., Nature Communications 2025) with its defaults."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import anndata
+import torch
+from contract import Result, run
+from MetaQ_sc import run_metaq
+
+
+def metaq(cells: Path, n_metacells: int, seed: int) -> Result:
+    """Run MetaQ, which reads a file and writes into the current folder."""
+    cells = cells.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("figures").mkdir()  # made by MetaQ for labelled cells only
+        written = Path("save", f"cells_{n_metacells}metacell_ids.h5ad")
+        try:
+            run_metaq(
+                data_path=[str(cells)],
+                data_type=["RNA"],
+                save_name="cells",
+                metacell_num=n_metacells,
+                random_seed=seed,
+                device="cuda" if torch.cuda.is_available() else "cpu",
+            )
+        except RuntimeError as error:  # MetaQ's own evaluation, which comes last, works on a GPU only
+            if not written.exists():
+                raise
+            print(error)
+        found = anndata.read_h5ad(written)
+        os.chdir("/")  # a folder that is somebody's current one cannot be removed everywhere
+    return Result(found.obs["metacell"].to_numpy())
+
+
+if __name__ == "__main__":
+    run(metaq, read=Path)

@@ -1,0 +1,28 @@
+"""SEACells (Persad et al., Nature Biotechnology 2023) on the PCA, with the settings of its tutorial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from contract import Result, run
+from SEACells.core import SEACells
+
+
+def seacells(adata: Any, n_metacells: int, seed: int) -> Result:
+    """Find archetypes of the cells; each cell goes where its weight is largest."""
+    np.random.seed(seed)  # noqa: NPY002 - the state that SEACells draws from
+    model = SEACells(
+        adata, build_kernel_on="X_pca", n_SEACells=n_metacells, n_waypoint_eigs=10, convergence_epsilon=1e-5
+    )
+    model.construct_kernel_matrix()
+    model.initialize_archetypes()
+    try:
+        model.fit(min_iter=10, max_iter=50)
+    except RuntimeWarning as warning:  # SEACells raises it after the last iteration, when all is done
+        print(warning)
+    return Result(np.unique(model.get_hard_assignments()["SEACell"], return_inverse=True)[1])
+
+
+if __name__ == "__main__":
+    run(seacells)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import numpy as np
+import pytest
+from comparison.processes import OK, run_limited, thread_environment
+
+
+def run(code: str, tmp_path, *, time_limit: float = 600, environment=None):
+    return run_limited([sys.executable, "-c", code], tmp_path / "log.txt", time_limit, environment or {})
+
+
+def test_a_command_that_ends_well(tmp_path):
+    block = "import os; print(os.environ['OMP_NUM_THREADS']); block = bytearray(200 * 2**20); print(sum(range(10**6)))"
+    outcome = run(block, tmp_path, environment=thread_environment(3))
+    assert outcome.status == OK
+    assert outcome.cpu_seconds > 0
+    assert outcome.seconds > 0
+    assert outcome.peak_memory_mib > 200
+    assert (tmp_path / "log.txt").read_text().split() == ["3", str(sum(range(10**6)))]
+
+
+def test_memory_of_the_caller_does_not_count(tmp_path):
+    held = np.ones(50 * 2**20)  # 400 MiB
+    assert run("pass", tmp_path).peak_memory_mib < 200 < held.nbytes / 2**20
+
+
+def test_memory_of_a_child_counts(tmp_path):
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'block = bytearray(300 * 2**20)'])"
+    assert run(child, tmp_path).peak_memory_mib > 300
+
+
+def test_a_failure_is_told_by_its_last_line(tmp_path):
+    assert run("raise ValueError('no such gene')", tmp_path).status == "failed: ValueError: no such gene"
+
+
+def test_a_silent_failure_is_told_by_its_code(tmp_path):
+    assert run("raise SystemExit(7)", tmp_path).status == "failed with exit code 7"
+
+
+def test_a_killed_command_is_told_by_its_signal(tmp_path):
+    assert run("import os; os.kill(os.getpid(), 9)", tmp_path).status == "failed: ended by SIGKILL"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="looks the child up in /proc")
+def test_the_time_limit_ends_the_command_and_its_children(tmp_path):
+    code = "import subprocess; child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True); child.wait()"
+    outcome = run(code, tmp_path, time_limit=2)
+    assert outcome.status == "did not end within 2 s"
+    printed = (tmp_path / "log.txt").read_text()
+    if printed:  # on a slow machine the limit may come before the child
+        assert _ended(int(printed))
+
+
+def _ended(pid: int) -> bool:
+    for _ in range(1000):
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                if stat.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.01)
+    return False
