@@ -7,6 +7,7 @@ import compare
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
 from comparison.runs import Found, read_found
 from comparison.scores import score
@@ -76,8 +77,10 @@ def test_only_cells_with_a_label_are_scored_and_for_metacells_those_with_one(mon
     obs = pd.DataFrame({"batch": rng.choice(["a", "b"], 200), "cell_type": rng.choice(["B", "T", "NK"], 200)})
     obs.index = obs.index.astype(str)
     obs.loc["0":"9", "cell_type"] = None
+    counts = sp.csr_matrix(rng.poisson(1.0, (200, 30)).astype(np.float32))
+    cells = AnnData(counts, obs=obs, obsm={"X_pca": rng.normal(size=(200, 6)).astype(np.float32)})
     found = Found(rng.integers(-1, 8, 200), rng.normal(size=(200, 5)).astype(np.float32))
-    scores = score(found, AnnData(obs=obs))
+    scores = score(found, cells)
     embedding, labels, batches = scores["total"]
     np.testing.assert_array_equal(embedding, found.embedding[10:])
     known = obs.iloc[10:]
@@ -86,7 +89,8 @@ def test_only_cells_with_a_label_are_scored_and_for_metacells_those_with_one(mon
     assert scores["assigned"] == pytest.approx(taken.mean())
     expected = metacell_scores(found.assignment[10:][taken], known["cell_type"][taken], known["batch"][taken])
     assert {name: scores[name] for name in expected} == expected
-    assert "total" not in score(Found(found.assignment, None), AnnData(obs=obs))
+    assert {"inv", "dubious_rate_within_batch", "compactness_variance"} <= set(scores)
+    assert not {"total", "corr_weighted"} & set(score(Found(found.assignment, None), cells))
 
 
 def test_a_result_that_cannot_be_scored_keeps_its_row(results):

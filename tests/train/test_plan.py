@@ -213,7 +213,8 @@ def test_shares_and_weights_stay_between_the_looks(start_epoch):
 
 
 def test_the_assignment_of_a_minibatch_follows_the_shares():
-    module = PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4)
+    torch.manual_seed(0)
+    module = PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4).eval()  # no dropout
     counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
     cells = make_minibatch(counts, np.arange(20) % 2, np.stack([np.arange(10), np.arange(10, 20)]))
 

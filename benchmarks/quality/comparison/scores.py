@@ -10,7 +10,14 @@ from anndata import AnnData
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
-from scproto.metrics import integration_scores, metacell_scores
+from scproto.metrics import (
+    geometry_scores,
+    homogeneity_scores,
+    integration_scores,
+    log1p_cp10k,
+    metacell_scores,
+    scgraph_scores,
+)
 
 from .processes import OK
 from .runs import RECORD, Found, Run, read_found
@@ -39,9 +46,20 @@ def score(found: Found, cells: AnnData) -> Scores:
     batches, labels = cells.obs["batch"].astype(str), cells.obs["cell_type"]
     scores: Scores = {"assigned": float(taken.sum() / known.sum())}
     scores |= metacell_scores(found.assignment[taken], labels[taken], batches[taken])
+    scores |= homogeneity_scores(cells.X[taken], found.assignment[taken], batches[taken])
+    scores |= geometry_scores(cells.obsm["X_pca"][taken], found.assignment[taken])  # one space for all methods
     if found.embedding is not None:
         scores |= integration_scores(found.embedding[known], labels[known], batches[known])
+        scores |= _scgraph(found.embedding[known], cells[known])
     return scores
+
+
+def _scgraph(embedding: np.ndarray, cells: AnnData) -> Scores:
+    """scGraph's scores, none where batches are small or labels few."""
+    try:
+        return scgraph_scores(embedding, log1p_cp10k(cells.X), cells.obs["cell_type"], cells.obs["batch"].astype(str))
+    except InputError:
+        return {}
 
 
 def scores_of(run: Run, out: Path, *, again: bool = False) -> Scores:
