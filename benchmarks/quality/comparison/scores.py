@@ -55,7 +55,7 @@ def score(found: Found, cells: AnnData) -> Scores:
 
 
 def _scgraph(embedding: np.ndarray, cells: AnnData) -> Scores:
-    """scGraph's scores, none where batches are small or labels few."""
+    """Scores of scGraph, none where batches are small or labels few."""
     try:
         return scgraph_scores(embedding, log1p_cp10k(cells.X), cells.obs["cell_type"], cells.obs["batch"].astype(str))
     except InputError:

@@ -116,12 +116,13 @@ def _pca(work: AnnData, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray
     """
     import scanpy as sc
 
-    deviation = _deviation_within(work.X, batch)
+    x = sp.csr_matrix(work.X)
+    deviation = _deviation_within(x, batch)
     varies = deviation > ROUNDING
     if not varies.any():
         raise InputError("No gene varies within a batch once the depth of its cells is equal: check the batch key.")
     scale = np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=varies)
-    work.X = sp.csr_matrix(work.X.multiply(scale.astype(np.float32)))
+    work.X = sp.csr_matrix(x.multiply(scale.astype(np.float32)))
     n_comps = min(n_pcs, work.n_obs - 1, work.n_vars - 1)
     sc.pp.pca(work, n_comps=n_comps, random_state=seed)
     variance = work.uns["pca"]["variance"]
