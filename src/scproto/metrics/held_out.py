@@ -123,5 +123,4 @@ def _log_likelihood(counts: sp.csr_matrix, rate: NDArray[np.float64]) -> NDArray
     """Multinomial log-likelihood of each row of counts under rates that need not sum to one."""
     rows = np.repeat(np.arange(len(rate)), np.diff(counts.indptr))
     log_share = np.log(rate[rows, counts.indices]) - np.log(rate.sum(1))[rows]
-    total: NDArray[np.float64] = np.bincount(rows, counts.data * log_share, minlength=len(rate))
-    return total
+    return np.bincount(rows, counts.data * log_share, minlength=len(rate)).astype(np.float64)
