@@ -9,7 +9,8 @@ import sys
 import pytest
 
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
 from scproto import _run
 from scproto.cli import main
 

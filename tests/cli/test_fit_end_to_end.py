@@ -253,6 +253,7 @@ def test_one_batch_works(cells_file, tmp_path):
 
 INTERRUPTED_IN_TRAINING = f"""
 import os, signal, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
 from scproto.cli import main
 
 step = torch.optim.AdamW.step
