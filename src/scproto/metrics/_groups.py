@@ -43,10 +43,21 @@ def group_codes(names: ArrayLike, n_cells: int, what: str) -> tuple[NDArray[np.i
     return codes.astype(np.int64), np.asarray(unique)
 
 
-def membership(codes: NDArray[np.int64]) -> sparse.csr_matrix:
-    """One-hot table of the groups, ``(n_groups, n_cells)``: its product with values of cells sums them by group."""
-    n_cells = len(codes)
-    return sparse.csr_matrix((np.ones(n_cells), (codes, np.arange(n_cells))), shape=(len(np.bincount(codes)), n_cells))
+def membership(codes: NDArray[np.integer], n_groups: int = 0) -> sparse.csr_matrix:
+    """One-hot table of the groups, ``(n_groups, n_cells)``: its product with values of cells sums them by group.
+
+    There are `n_groups` groups, or as many as the codes tell if that is more.
+    """
+    shape = (len(np.bincount(codes, minlength=n_groups)), len(codes))
+    return sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=shape)
+
+
+def group_means(
+    x: NDArray[np.float64], codes: NDArray[np.integer], n_groups: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Mean of the cells of each group, ``(n_groups, n_dims)``, 0 for one without cells, and their number."""
+    sizes = np.bincount(codes, minlength=n_groups)
+    return membership(codes, n_groups) @ x / np.maximum(sizes, 1)[:, None], sizes
 
 
 def finite_matrix(x: Any, what: str) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
-from ._groups import finite_matrix, finite_scores, group_codes, membership
+from ._groups import finite_matrix, finite_scores, group_codes, group_means, membership
 
 QUANTILES = (0.5, 0.9, 0.99)
 MIN_DIFFUSION_CELLS = 5
@@ -46,7 +46,7 @@ def compactness_variance(coordinates: ArrayLike, assignment: ArrayLike) -> float
     """
     x = finite_matrix(coordinates, "embedding")
     codes, _ = group_codes(assignment, len(x), "metacell")
-    centroids, sizes = _centroids(x, codes)
+    centroids, sizes = group_means(x, codes)
     squares = membership(codes) @ (x - centroids[codes]) ** 2
     variance = squares[sizes > 1].mean(axis=1) / (sizes[sizes > 1] - 1)
     return float(variance.mean()) if len(variance) else float("nan")
@@ -77,7 +77,7 @@ def separation_distance(coordinates: ArrayLike, assignment: ArrayLike) -> float:
     from scipy.spatial import KDTree
 
     x = finite_matrix(coordinates, "embedding")
-    centroids, sizes = _centroids(x, group_codes(assignment, len(x), "metacell")[0])
+    centroids, sizes = group_means(x, group_codes(assignment, len(x), "metacell")[0])
     if len(sizes) < 2:
         return float("nan")
     return float(KDTree(centroids).query(centroids, k=2)[0][:, 1].mean())
@@ -113,7 +113,7 @@ def coverage_quantiles(
     from scipy.spatial import KDTree
 
     x = finite_matrix(coordinates, "embedding")
-    centroids, _ = _centroids(x, group_codes(assignment, len(x), "metacell")[0])
+    centroids, _ = group_means(x, group_codes(assignment, len(x), "metacell")[0])
     spread = np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean())
     distances = KDTree(centroids).query(x)[0] / (spread or 1.0)
     return {f"coverage_distance_q{100 * q:g}": float(np.quantile(distances, q)) for q in quantiles}
@@ -205,9 +205,3 @@ def geometry_scores(coordinates: ArrayLike, assignment: ArrayLike, *, seed: int 
         "separation_distance": separation_distance(components, assignment),
     }
     return finite_scores(scores) | covered
-
-
-def _centroids(x: NDArray[np.float64], codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Mean of the cells of each group, ``(n_groups, n_dims)``, and their number, ``(n_groups,)``."""
-    sizes = np.bincount(codes)
-    return membership(codes) @ x / sizes[:, None], sizes

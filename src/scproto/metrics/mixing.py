@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ._groups import group_means
+
 MIN_CELLS = 5
 """Cells of a batch in a metacell from which their mean is looked at."""
 
@@ -64,17 +66,8 @@ def _kmeans(x: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.in
 
 def _between(x: NDArray[np.float64], group: NDArray[np.integer], n_groups: int) -> float:
     """Sum of squares between groups of centred points."""
-    size = np.bincount(group, minlength=n_groups)
-    mean = _sums(x, group, n_groups) / np.maximum(size, 1)[:, None]
+    mean, size = group_means(x, group, n_groups)
     return float((size * (mean**2).sum(1)).sum())
-
-
-def _sums(x: NDArray[np.float64], group: NDArray[np.integer], n_groups: int) -> NDArray[np.float64]:
-    """Sum of the points of each group, ``(n_groups, n_dims)``."""
-    from scipy.sparse import csr_matrix
-
-    member = csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))), shape=(n_groups, len(group)))
-    return member @ x
 
 
 @dataclass(frozen=True)
@@ -116,8 +109,7 @@ def batch_disagreement(
     x = np.asarray(points, np.float64)
     n_metacells, n_batches = int(np.max(metacell)) + 1, int(np.max(batch)) + 1
     cell = metacell * n_batches + batch
-    size = np.bincount(cell, minlength=n_metacells * n_batches)
-    mean = _sums(x, cell, len(size)) / np.maximum(size, 1)[:, None]
+    mean, size = group_means(x, cell, n_metacells * n_batches)
     square = np.bincount(cell, ((x - mean[cell]) ** 2).sum(1), minlength=len(size))
     noise = (square / np.maximum(size * (size - 1), 1)).reshape(n_metacells, n_batches)
     means = mean.reshape(n_metacells, n_batches, -1)

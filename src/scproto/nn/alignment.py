@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._chunk import CHUNK
 from .prototypes import spherical_kmeans
-
-CHUNK = 16_384
-"""Cells whose prototype probabilities are held at once."""
 
 TEMPERATURE = 0.025
 """Of the softmax that spreads a cell over the prototypes."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CHUNK = 16_384
-"""Cells whose similarity to all prototypes is held at once."""
+from ._chunk import CHUNK
 
 
 def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.1, power: float = 0.5) -> Tensor:

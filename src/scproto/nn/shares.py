@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK = 16_384
-"""Cells whose prototype probabilities are held at once."""
+from ._chunk import CHUNK
 
 
 def prototype_shares(

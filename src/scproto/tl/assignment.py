@@ -9,8 +9,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-CHUNK = 16_384
-"""Cells whose similarity to all prototypes is held at once."""
+from ..nn._chunk import CHUNK
 
 
 @dataclass(frozen=True)
