@@ -1,4 +1,4 @@
-"""A minibatch: all views of some cells as sparse tensors."""
+"""A minibatch: all views of some cells as tensors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from .._compat import csr_tensor
 
+DENSE_ABOVE = 0.2
+"""Share of non-zero entries above which a dense product is faster than a sparse one."""
+
 
 @dataclass(frozen=True)
 class Minibatch:
@@ -19,19 +22,25 @@ class Minibatch:
 
     Attributes
     ----------
-    x, x_transposed
-        Input of the encoder, CSR ``(n_views * n_cells, n_genes)``, and the CSR of its transpose.
+    x
+        Input of the encoder, ``(n_views * n_cells, n_genes)``; CSR, or dense where there are few zeros.
+    x_transposed
+        CSR of its transpose; none if dense.
     batch
         Batch of each cell, ``(n_views, n_cells)``.
+    genes
+        Genes to decode, ``(n_decoded,)``.
     rows, columns, counts
-        Non-zero counts of the anchors in coordinate form, each ``(n_nonzero,)``.
+        Non-zero counts of the anchors in these genes in coordinate form, each ``(n_nonzero,)``; columns count
+        along `genes`.
     library
-        Counts of each anchor over these genes, ``(n_cells,)``.
+        Counts of each anchor over all genes, ``(n_cells,)``.
     """
 
     x: Tensor
-    x_transposed: Tensor
+    x_transposed: Tensor | None
     batch: Tensor
+    genes: Tensor
     rows: Tensor
     columns: Tensor
     counts: Tensor
@@ -39,52 +48,41 @@ class Minibatch:
 
     def to(self, device: torch.device | str, **kwargs: bool) -> Minibatch:
         """Copy of the minibatch on another device."""
-        return Minibatch(**{f.name: getattr(self, f.name).to(device, **kwargs) for f in fields(self)})
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Minibatch(**{name: part if part is None else part.to(device, **kwargs) for name, part in parts.items()})
 
 
-def make_minibatch(counts: sp.csr_matrix, batch: NDArray[np.int64], views: NDArray[np.int64]) -> Minibatch:
-    """Gather the cells of all views at once.
+def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
+    """log1p CP10k of each cell, scaled to unit norm, and the counts of each cell, at least one.
 
-    Parameters
-    ----------
-    counts
-        Counts of the model's genes, ``(n_all_cells, n_genes)``.
-    batch
-        Batch of each cell, ``(n_all_cells,)``.
-    views
-        Cells of each view, ``(n_views, n_cells)``; row 0 are the anchors.
-    """
-    n_cells = views.shape[1]
-    gathered = counts[views.ravel()]
-    anchors = gathered[:n_cells].tocoo()
-    x, x_transposed = encoder_input(gathered)
-    return Minibatch(
-        x=x,
-        x_transposed=x_transposed,
-        batch=torch.from_numpy(batch[views]),
-        rows=torch.from_numpy(anchors.row.astype(np.int64)),
-        columns=torch.from_numpy(anchors.col.astype(np.int64)),
-        counts=torch.from_numpy(anchors.data.astype(np.float32)),
-        library=torch.from_numpy(_totals(gathered[:n_cells])),
-    )
-
-
-def encoder_input(counts: sp.csr_matrix) -> tuple[Tensor, Tensor]:
-    """log1p CP10k of each cell, scaled to unit norm, and its transpose; both CSR tensors.
-
-    A cell without a count in these genes stays a row of zeros.
+    A cell without a count in these genes stays a row of zeros. The result shares its structure with the counts.
     """
     degree = np.diff(counts.indptr)
-    cp10k = counts.data.astype(np.float32) * np.repeat(1e4 / _totals(counts), degree)
-    x = sp.csr_matrix((np.log1p(cp10k), counts.indices, counts.indptr), counts.shape)
+    library = np.maximum(np.asarray(counts.sum(1), np.float32).ravel(), 1.0)
+    values = np.log1p(counts.data.astype(np.float32) * np.repeat(1e4 / library, degree))
+    x = sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
     norm = np.sqrt(np.asarray(x.multiply(x).sum(1)).ravel())
     x.data /= np.repeat(np.where(norm > 0, norm, 1.0), degree).astype(np.float32)
+    return x, library
+
+
+def encoder_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
+    """Tensor of sparse rows, and of their transpose; dense, and no transpose, where there are few zeros."""
+    if x.nnz > DENSE_ABOVE * x.shape[0] * x.shape[1]:
+        return torch.from_numpy(x.toarray()), None
     return _csr_tensor(x), _csr_tensor(x.T.tocsr())
 
 
-def _totals(counts: sp.csr_matrix) -> NDArray[np.float32]:
-    """Counts of each cell, at least one so that it can be divided by."""
-    return np.maximum(np.asarray(counts.sum(1), np.float32).ravel(), 1.0)
+def counts_of_genes(
+    counts: sp.csr_matrix, genes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Rows, columns and values of the stored counts of some genes; columns count along `genes`."""
+    column = np.full(counts.shape[1], -1)
+    column[genes] = np.arange(len(genes))
+    column = column[counts.indices]
+    kept = column >= 0
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    return rows[kept], column[kept], counts.data[kept].astype(np.float32)
 
 
 def _csr_tensor(x: sp.csr_matrix) -> Tensor:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .minibatch import Minibatch, encoder_input, make_minibatch
-from .views import ViewSampler
+from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise
+from .views import Request, ViewSampler
 
 
 class CellViews(Dataset[Minibatch]):
@@ -23,23 +23,48 @@ class CellViews(Dataset[Minibatch]):
         CSR ``(n_cells, n_genes)``.
     batch
         Batch of each cell, integers ``(n_cells,)``.
+
+    Attributes
+    ----------
+    x
+        Input of the encoder, computed once: log1p CP10k of unit norm, CSR ``(n_cells, n_genes)``.
+    library
+        Counts of each cell over these genes, at least one, ``(n_cells,)``.
     """
 
     def __init__(self, counts: sp.csr_matrix, batch: NDArray[np.int64]) -> None:
         self.counts = counts
         self.batch = batch
+        self.x, self.library = normalise(counts)
 
     def __len__(self) -> int:
         return self.counts.shape[0]
 
-    def __getitem__(self, views: NDArray[np.int64]) -> Minibatch:
-        """Minibatch of the cells ``views``, ``(n_views, n_cells)``."""
-        return make_minibatch(self.counts, self.batch, views)
+    def __getitem__(self, request: Request) -> Minibatch:
+        """Gather the cells of all views at once."""
+        views, genes = request
+        x, x_transposed = encoder_input(self.x[views.ravel()])
+        rows, columns, counts = counts_of_genes(self.counts[views[0]], genes)
+        return Minibatch(
+            x=x,
+            x_transposed=x_transposed,
+            batch=torch.from_numpy(self.batch[views]),
+            genes=torch.from_numpy(genes),
+            rows=torch.from_numpy(rows),
+            columns=torch.from_numpy(columns),
+            counts=torch.from_numpy(counts),
+            library=torch.from_numpy(self.library[views[0]]),
+        )
 
-    def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    @property
+    def gene_share(self) -> NDArray[np.float32]:
+        """Share of each gene in the counts of a cell, mean over the cells, ``(n_genes,)``."""
+        return (self.counts.T @ (1 / self.library)) / len(self)
+
+    def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Encoder's input of consecutive cells, and its transpose."""
-        x, x_transposed = encoder_input(self.counts[start : start + n_cells])
-        return x.to(device), x_transposed.to(device)
+        x, x_transposed = encoder_input(self.x[start : start + n_cells])
+        return x.to(device), None if x_transposed is None else x_transposed.to(device)
 
 
 class ViewDataModule(lightning.LightningDataModule):

@@ -157,11 +157,17 @@ class PrototypeModule(nn.Module):
         return Losses(total, terms, scores[0].detach())
 
     def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:
-        """Mean over the anchors of the negative log-likelihood of their counts."""
-        log_mean = self.decoder(unit, minibatch.batch[0]) + minibatch.library.log().unsqueeze(1)
-        return negative_binomial_nll(
-            log_mean, self.decoder.log_theta, minibatch.rows, minibatch.columns, minibatch.counts
-        ).mean()
+        """Mean over the anchors of the negative log-likelihood of their counts; all genes by the decoded ones."""
+        log_share = self.decoder(unit, minibatch.batch[0], minibatch.genes)  # (n_cells, n_decoded)
+        log_theta = self.decoder.log_theta[minibatch.genes]
+        nll = negative_binomial_nll(
+            log_share + minibatch.library.log().unsqueeze(1),
+            log_theta,
+            minibatch.rows,
+            minibatch.columns,
+            minibatch.counts,
+        )
+        return nll.mean() * (len(self.decoder.log_theta) / len(minibatch.genes))
 
     def decode(self, unit: Tensor, batch: int | None = None) -> Tensor:
         """Share of each gene in the counts of points on the hypersphere, ``(n_points, n_genes)``.
@@ -172,9 +178,14 @@ class PrototypeModule(nn.Module):
             ``(n_points, n_latent)``.
         batch
             Batch in which to decode; by default the mean over all batches.
+
+        Returns
+        -------
+        Rows sum to one: the shares of all genes are scaled to what training taught them only nearly.
         """
         batches = range(self.n_batches) if batch is None else [batch]
         total = sum(
-            self.decoder(unit, torch.full((len(unit),), b, dtype=torch.long, device=unit.device)).exp() for b in batches
+            self.decoder(unit, torch.full((len(unit),), b, dtype=torch.long, device=unit.device)).softmax(1)
+            for b in batches
         )
         return total / len(batches)

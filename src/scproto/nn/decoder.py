@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ._matmul import Linear, matmul
+
 
 class Decoder(nn.Module):
     """Conditional decoder with a learnt embedding of each batch, as in scPoli.
+
+    The expected counts of a gene are the library size times the exponential of its output: no softmax over the genes,
+    so that some genes can be decoded without the others. Training teaches the shares of all genes to sum to one.
 
     Parameters
     ----------
@@ -33,12 +38,17 @@ class Decoder(nn.Module):
         super().__init__()
         self.scale = n_latent**0.5  # a unit vector has entries of order one after scaling
         self.batch_embedding = nn.Embedding(n_batches, n_batch_latent)
-        self.hidden = nn.Sequential(nn.Linear(n_latent + n_batch_latent, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU())
-        self.logits = nn.Linear(n_hidden, n_genes)
+        self.hidden = nn.Sequential(Linear(n_latent + n_batch_latent, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU())
+        self.log_share = nn.Linear(n_hidden, n_genes)
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
 
-    def forward(self, unit: Tensor, batch: Tensor) -> Tensor:
-        """Log of the expected share of each gene in the counts, ``(n_cells, n_genes)``.
+    def start_at(self, share: Tensor) -> None:
+        """Let every cell start with the same shares of the genes, ``(n_genes,)``: those of the training cells."""
+        with torch.no_grad():
+            self.log_share.bias.copy_(share.clamp_min(1e-8).log())
+
+    def forward(self, unit: Tensor, batch: Tensor, genes: Tensor | None = None) -> Tensor:
+        """Log of the expected share of each gene in the counts, ``(n_cells, n_decoded)``.
 
         Parameters
         ----------
@@ -46,6 +56,11 @@ class Decoder(nn.Module):
             Unit vectors, ``(n_cells, n_latent)``: cells or prototypes, which share the hypersphere.
         batch
             Batch in which to decode, integers ``(n_cells,)``.
+        genes
+            Genes to decode, ``(n_decoded,)``; by default all.
         """
         hidden = self.hidden(torch.cat([unit * self.scale, self.batch_embedding(batch)], dim=1))
-        return torch.log_softmax(self.logits(hidden), dim=1)
+        weight, bias = self.log_share.weight, self.log_share.bias
+        if genes is not None:
+            weight, bias = weight[genes], bias[genes]
+        return matmul(hidden, weight.T) + bias

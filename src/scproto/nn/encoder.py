@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._matmul import Linear
 from .sparse import SparseLinear
 
 
@@ -32,12 +33,15 @@ class Encoder(nn.Module):
             nn.LayerNorm(n_hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(n_hidden, n_hidden),
+            Linear(n_hidden, n_hidden),
             nn.LayerNorm(n_hidden),
             nn.ReLU(),
             nn.Linear(n_hidden, n_latent),
         )
 
-    def forward(self, x: Tensor, x_transposed: Tensor) -> Tensor:
-        """Embed cells: sparse log1p CP10k of unit norm ``(n_cells, n_genes)`` to ``(n_cells, n_latent)``."""
+    def forward(self, x: Tensor, x_transposed: Tensor | None) -> Tensor:
+        """Embed cells: log1p CP10k of unit norm ``(n_cells, n_genes)`` to ``(n_cells, n_latent)``.
+
+        Sparse input comes with its transpose, dense input without; see :func:`scproto.data.minibatch.encoder_input`.
+        """
         return F.normalize(self.rest(self.first(x, x_transposed)), dim=1)

@@ -1,4 +1,4 @@
-"""Linear layer on sparse rows."""
+"""Linear layer on rows of counts, sparse or dense."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ._matmul import matmul
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -23,9 +25,9 @@ class _SparseProduct(torch.autograd.Function):
 
 
 class SparseLinear(nn.Module):
-    """Linear layer without bias whose input is a sparse CSR matrix.
+    """Linear layer without bias whose input is a sparse CSR matrix, or a dense one.
 
-    Both products, forward and backward, cost in proportion to the non-zero entries.
+    Of a sparse input both products, forward and backward, cost in proportion to the non-zero entries.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ class SparseLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
         nn.init.normal_(self.weight, std=1.0)  # the rows of the input have unit norm
 
-    def forward(self, x: Tensor, x_transposed: Tensor) -> Tensor:
-        """Multiply ``x``, CSR ``(n_cells, n_in)``; ``x_transposed`` is the CSR of its transpose."""
+    def forward(self, x: Tensor, x_transposed: Tensor | None) -> Tensor:
+        """Multiply ``x``, ``(n_cells, n_in)``: CSR with the CSR of its transpose, or dense without."""
+        if x_transposed is None:
+            return matmul(x, self.weight)
         return _SparseProduct.apply(x, x_transposed, self.weight)
