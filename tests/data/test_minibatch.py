@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from scproto.data.minibatch import encoder_input, make_minibatch
+from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise
+from scproto.data.module import CellViews
+from scproto.data.views import Request
 
-VIEWS = np.array([[3, 0, 4, 4], [1, 2, 4, 0]])
-BATCH = np.array([0, 0, 1, 1, 2])
+SPARSE, DENSE = 1.0, 0.0
+"""Shares of non-zero entries above which no input, and every input, is dense."""
 
 
 @pytest.fixture
@@ -19,56 +25,134 @@ def counts() -> np.ndarray:
     return counts
 
 
-def normalised(counts: np.ndarray) -> np.ndarray:
-    """log1p CP10k of unit norm, densely."""
-    x = np.log1p(1e4 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+def naive_normalised(counts: np.ndarray) -> np.ndarray:
+    """log1p CP10k of unit norm, cell by cell."""
+    result = np.zeros(counts.shape)
+    for cell, row in enumerate(counts.tolist()):
+        logs = [math.log1p(1e4 * count / max(sum(row), 1)) for count in row]
+        norm = math.sqrt(sum(value**2 for value in logs))
+        result[cell] = [value / norm if norm else 0.0 for value in logs]
+    return result
 
 
-def test_input_of_the_encoder(counts):
-    x, x_transposed = encoder_input(sp.csr_matrix(counts))
-    np.testing.assert_allclose(x.to_dense().numpy(), normalised(counts), rtol=1e-5)
-    assert torch.equal(x_transposed.to_dense(), x.to_dense().T)
-    assert x.layout == x_transposed.layout == torch.sparse_csr
-    np.testing.assert_allclose(x.to_dense().norm(dim=1).numpy(), [1, 1, 1, 1, 0], rtol=1e-5)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_normalised_cells_equal_a_loop(counts, dtype):
+    x, library = normalise(sp.csr_matrix(counts.astype(dtype)))
+    np.testing.assert_allclose(x.toarray(), naive_normalised(counts), rtol=1e-5)
+    np.testing.assert_array_equal(library, [max(row.sum(), 1) for row in counts])
+    assert x.dtype == library.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(x.toarray(), axis=1), [1, 1, 1, 1, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_cells", [1, 3])
+def test_cells_without_a_count_are_normalised_to_zero(n_cells):
+    x, library = normalise(sp.csr_matrix((n_cells, 12), dtype=np.float32))
+    assert x.shape == (n_cells, 12)
+    assert x.nnz == 0
+    assert library.tolist() == [1] * n_cells
+
+
+def test_one_cell_with_one_count():
+    x, library = normalise(sp.csr_matrix(np.array([[0, 1, 0]], np.float32)))
+    np.testing.assert_allclose(x.toarray(), [[0, 1, 0]], rtol=1e-6)
+    assert library.tolist() == [1]
+
+
+def test_a_cell_is_normalised_alike_in_any_company(counts):
+    whole, _ = normalise(sp.csr_matrix(counts))
+    for cell in range(5):
+        alone, _ = normalise(sp.csr_matrix(counts[[cell]]))
+        np.testing.assert_array_equal(alone.toarray(), whole[[cell]].toarray())
 
 
 def test_counts_are_left_alone(counts):
     matrix = sp.csr_matrix(counts)
-    make_minibatch(matrix, BATCH, VIEWS)
-    encoder_input(matrix)
+    x, _ = normalise(matrix)
+    encoder_input(x)
+    counts_of_genes(matrix, np.array([3, 1]))
     np.testing.assert_array_equal(matrix.toarray(), counts)
+    assert np.shares_memory(x.indices, matrix.indices)  # held once
 
 
-@pytest.mark.parametrize("n_views", [1, 2])
-def test_all_views_are_gathered_anchors_first(counts, n_views):
-    views = VIEWS[:n_views]
-    minibatch = make_minibatch(sp.csr_matrix(counts), BATCH, views)
-    expected = normalised(counts)[views.ravel()]
-    np.testing.assert_allclose(minibatch.x.to_dense().numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(minibatch.x_transposed.to_dense().numpy(), expected.T, rtol=1e-5)
-    np.testing.assert_array_equal(minibatch.batch.numpy(), BATCH[views])
+@pytest.mark.parametrize("rows", [slice(0, 5), slice(1, 2), slice(4, 5)], ids=["all", "one_cell", "one_empty_cell"])
+def test_sparse_input_comes_with_its_transpose(counts, monkeypatch, rows):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", SPARSE)
+    x, x_transposed = encoder_input(sp.csr_matrix(counts[rows]))
+    assert x.layout == x_transposed.layout == torch.sparse_csr
+    assert x.dtype == torch.float32
+    np.testing.assert_array_equal(x.to_dense().numpy(), counts[rows])
+    assert torch.equal(x_transposed.to_dense(), x.to_dense().T)
 
 
-@pytest.mark.parametrize("n_views", [1, 2])
-def test_coordinates_hold_the_counts_of_the_anchors(counts, n_views):
-    minibatch = make_minibatch(sp.csr_matrix(counts), BATCH, VIEWS[:n_views])
-    dense = np.zeros((4, 12))
-    np.add.at(dense, (minibatch.rows.numpy(), minibatch.columns.numpy()), minibatch.counts.numpy())
-    np.testing.assert_array_equal(dense, counts[VIEWS[0]])
-    assert minibatch.rows.dtype == minibatch.columns.dtype == torch.int64
-    np.testing.assert_array_equal(minibatch.library.numpy(), np.maximum(counts[VIEWS[0]].sum(1), 1))
+@pytest.mark.parametrize("rows", [slice(0, 5), slice(1, 2)], ids=["all", "one_cell"])
+def test_dense_input_comes_alone(counts, monkeypatch, rows):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", DENSE)
+    x, x_transposed = encoder_input(sp.csr_matrix(counts[rows]))
+    assert x_transposed is None
+    assert x.layout == torch.strided
+    assert x.dtype == torch.float32
+    np.testing.assert_array_equal(x.numpy(), counts[rows])
 
 
-def test_all_cells_empty():
-    minibatch = make_minibatch(sp.csr_matrix((5, 12), dtype=np.float32), BATCH, VIEWS)
-    assert minibatch.x.to_dense().abs().sum() == 0
-    assert len(minibatch.rows) == len(minibatch.counts) == 0
-    assert minibatch.library.tolist() == [1] * 4
+def test_input_is_dense_above_a_share_of_non_zero_entries():
+    """At the share itself it is sparse yet."""
+    n_stored = round(DENSE_ABOVE * 200)
+    x = np.zeros(200, np.float32)
+    for n, dense in [(0, False), (n_stored, False), (n_stored + 1, True), (200, True)]:
+        x[:n] = 1
+        assert (encoder_input(sp.csr_matrix(x.reshape(10, 20)))[1] is None) == dense
 
 
-def test_moves_as_a_whole(counts):
-    minibatch = make_minibatch(sp.csr_matrix(counts), BATCH, VIEWS)
+def naive_counts_of_genes(
+    counts: sp.csr_matrix, genes: list[int]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
+    """Walk along the stored counts and keep those of the genes."""
+    kept = []
+    for row in range(counts.shape[0]):
+        for entry in range(counts.indptr[row], counts.indptr[row + 1]):
+            if counts.indices[entry] in genes:
+                kept.append((row, genes.index(counts.indices[entry]), float(counts.data[entry])))
+    return tuple(zip(*kept, strict=True)) if kept else ((), (), ())
+
+
+@st.composite
+def matrices_and_genes(draw):
+    """Counts with empty rows, all rows empty or none, and any of their genes in any order."""
+    n_cells, n_genes = draw(st.integers(1, 6)), draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    dense = rng.poisson(draw(st.sampled_from([0.0, 0.3, 3.0])), (n_cells, n_genes))
+    dense[rng.random(n_cells) < 0.3] = 0
+    genes = draw(st.permutations(range(n_genes)))[: draw(st.integers(0, n_genes))]
+    return dense.astype(draw(st.sampled_from([np.float32, np.int64]))), genes
+
+
+@settings(deadline=None, max_examples=200)
+@given(matrices_and_genes())
+def test_counts_of_genes_equal_a_loop(drawn):
+    dense, genes = drawn
+    matrix = sp.csr_matrix(dense)
+    rows, columns, values = counts_of_genes(matrix, np.array(genes, np.int64))
+    assert (rows.dtype, columns.dtype, values.dtype) == (np.int64, np.int64, np.float32)
+    assert (tuple(rows), tuple(columns), tuple(values)) == naive_counts_of_genes(matrix, genes)
+    found = np.zeros((len(dense), len(genes)))
+    found[rows, columns] = values
+    np.testing.assert_array_equal(found, dense[:, genes])
+
+
+def test_stored_zeros_stay_stored():
+    matrix = sp.csr_matrix((np.array([0.0, 2.0], np.float32), np.array([1, 0]), np.array([0, 1, 2])), (2, 2))
+    found = counts_of_genes(matrix, np.array([1, 0]))
+    assert [part.tolist() for part in found] == [[0, 1], [0, 1], [0, 2]]
+
+
+@pytest.mark.parametrize("dense_above", [SPARSE, DENSE], ids=["sparse", "dense"])
+def test_moves_as_a_whole(counts, monkeypatch, dense_above):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
+    cells = CellViews(sp.csr_matrix(counts), np.array([0, 0, 1, 1, 2]))
+    minibatch = cells[Request(np.array([[3, 0], [1, 4]]), np.array([5, 2]))]
     moved = minibatch.to("cpu")
     assert torch.equal(moved.x.to_dense(), minibatch.x.to_dense())
+    assert (moved.x_transposed is None) == (minibatch.x_transposed is None) == (dense_above == DENSE)
+    assert torch.equal(moved.genes, minibatch.genes)
     assert moved.to("meta").counts.device.type == "meta"
+    assert moved.to("meta").genes.device.type == "meta"

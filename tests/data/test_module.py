@@ -1,15 +1,98 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from torch.utils.data import DataLoader
 
-from scproto.data.minibatch import Minibatch, encoder_input, make_minibatch
+from scproto.data.minibatch import Minibatch, encoder_input, normalise
 from scproto.data.module import CellViews, ViewDataModule
-from scproto.data.views import ViewSampler
+from scproto.data.views import Request, ViewSampler
 from scproto.graph import within_batch_neighbors
+
+LAYOUTS = pytest.mark.parametrize("dense_above", [1.0, 0.0], ids=["sparse", "dense"])
+
+VIEWS = np.array([[3, 0, 4, 4], [1, 2, 4, 0]])
+BATCH = np.array([0, 0, 1, 1, 2])
+GENES = {"all": np.arange(12), "some": np.array([7, 0, 11, 2]), "one": np.array([5]), "none": np.arange(0)}
+
+
+@pytest.fixture
+def counts() -> np.ndarray:
+    """Five cells; the last one has no count."""
+    counts = np.random.default_rng(0).poisson(1.5, (5, 12)).astype(np.float32)
+    counts[4] = 0
+    return counts
+
+
+@pytest.fixture
+def few(counts) -> CellViews:
+    return CellViews(sp.csr_matrix(counts), BATCH)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_all_views_are_gathered_anchors_first(few, counts, monkeypatch, n_views, dense_above):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
+    views = VIEWS[:n_views]
+    minibatch = few[Request(views, GENES["some"])]
+    expected = normalise(sp.csr_matrix(counts))[0].toarray()[views.ravel()]
+    np.testing.assert_array_equal(minibatch.x.to_dense().numpy(), expected)
+    if dense_above:
+        np.testing.assert_array_equal(minibatch.x_transposed.to_dense().numpy(), expected.T)
+    else:
+        assert minibatch.x_transposed is None
+    np.testing.assert_array_equal(minibatch.batch.numpy(), BATCH[views])
+
+
+@pytest.mark.parametrize("genes", GENES.values(), ids=GENES)
+@pytest.mark.parametrize("views", [VIEWS[:1], VIEWS, VIEWS[:, :1], VIEWS[:, 2:3]], ids=["1", "2", "cell", "empty"])
+def test_coordinates_hold_the_counts_of_the_anchors_in_the_genes(few, counts, views, genes):
+    minibatch = few[Request(views, genes)]
+    dense = np.zeros((views.shape[1], len(genes)))
+    np.add.at(dense, (minibatch.rows.numpy(), minibatch.columns.numpy()), minibatch.counts.numpy())
+    np.testing.assert_array_equal(dense, counts[views[0]][:, genes])
+    np.testing.assert_array_equal(minibatch.genes.numpy(), genes)
+    assert minibatch.rows.dtype == minibatch.columns.dtype == minibatch.genes.dtype == torch.int64
+    assert minibatch.counts.dtype == minibatch.library.dtype == torch.float32
+
+
+@pytest.mark.parametrize("genes", GENES.values(), ids=GENES)
+def test_library_counts_all_genes_whichever_are_decoded(few, counts, genes):
+    minibatch = few[Request(VIEWS, genes)]
+    np.testing.assert_array_equal(minibatch.library.numpy(), np.maximum(counts[VIEWS[0]].sum(1), 1))
+
+
+def test_all_cells_empty():
+    minibatch = CellViews(sp.csr_matrix((5, 12), dtype=np.float32), BATCH)[Request(VIEWS, GENES["some"])]
+    assert minibatch.x.to_dense().abs().sum() == 0
+    assert len(minibatch.rows) == len(minibatch.columns) == len(minibatch.counts) == 0
+    assert minibatch.library.tolist() == [1] * 4
+
+
+def test_what_was_gathered_is_a_copy(few, counts, monkeypatch):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", 1.0)
+    before = few.x.toarray()
+    minibatch = few[Request(np.arange(5)[None], GENES["all"])]
+    for values in (minibatch.counts, minibatch.library, minibatch.x.values()):
+        values.zero_()
+    few.inputs(0, 5, torch.device("cpu"))[0].values().zero_()
+    np.testing.assert_array_equal(few.counts.toarray(), counts)
+    np.testing.assert_array_equal(few.x.toarray(), before)
+    np.testing.assert_array_equal(few.library, np.maximum(counts.sum(1), 1))
+
+
+def test_gene_share_is_the_mean_over_the_cells(few, counts):
+    expected = np.zeros(12)
+    for row in counts[:4]:
+        expected += row / row.sum() / 5  # the fifth cell has no count
+    assert few.gene_share.shape == (12,)
+    assert few.gene_share.dtype == np.float32
+    np.testing.assert_allclose(few.gene_share, expected, rtol=1e-5)
+    np.testing.assert_allclose(few.gene_share.sum(), 0.8, rtol=1e-5)
 
 
 @pytest.fixture
@@ -20,24 +103,34 @@ def cells() -> CellViews:
 
 def views_of(cells: CellViews) -> ViewSampler:
     graph = within_batch_neighbors(cells.counts.toarray(), cells.batch, 3)
-    views = ViewSampler(graph, 7, 4, seed=1)
+    views = ViewSampler(graph, np.argsort(cells.gene_share), 7, 4, seed=1)
     views.paired = True
     return views
 
 
-def test_loader_gives_the_minibatches_of_the_sampler(cells):
+@LAYOUTS
+def test_loader_gives_the_minibatches_of_the_sampler(cells, monkeypatch, dense_above):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
+    monkeypatch.setattr("scproto.data.views.DECODED_GENES", 3)
     loader = ViewDataModule(cells, views_of(cells)).train_dataloader()
     assert isinstance(loader, DataLoader)
     assert len(loader) == 4
-    for minibatch, views in zip(loader, views_of(cells), strict=True):
+    for minibatch, request in zip(loader, views_of(cells), strict=True):
         assert isinstance(minibatch, Minibatch)
-        expected = make_minibatch(cells.counts, cells.batch, views)
-        for name in ("batch", "rows", "columns", "counts", "library"):
-            assert torch.equal(getattr(minibatch, name), getattr(expected, name))
-        assert torch.equal(minibatch.x.to_dense(), expected.x.to_dense())
+        expected = cells[request]
+        for name in (field.name for field in fields(Minibatch)):
+            found, wanted = getattr(minibatch, name), getattr(expected, name)
+            assert found is wanted is None or torch.equal(found.to_dense(), wanted.to_dense()), name
+        assert minibatch.genes.tolist() == request.genes.tolist()
 
 
-def test_chunks_of_consecutive_cells_make_up_all_of_them(cells):
+@LAYOUTS
+@pytest.mark.parametrize("chunk", [1, 11, 30, 100])
+def test_chunks_of_consecutive_cells_make_up_all_of_them(cells, monkeypatch, dense_above, chunk):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
     device = torch.device("cpu")
-    parts = [cells.inputs(start, 11, device)[0].to_dense() for start in range(0, len(cells), 11)]
-    assert torch.equal(torch.cat(parts), encoder_input(cells.counts)[0].to_dense())
+    parts = [cells.inputs(start, chunk, device) for start in range(0, len(cells), chunk)]
+    assert torch.equal(torch.cat([x.to_dense() for x, _ in parts]), encoder_input(cells.x)[0].to_dense())
+    for x, x_transposed in parts:
+        assert (x_transposed is None) == (dense_above == 0)
+        assert x_transposed is None or torch.equal(x_transposed.to_dense(), x.to_dense().T)

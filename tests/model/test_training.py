@@ -7,6 +7,7 @@ from anndata import AnnData
 
 from scproto import _keys, pp
 from scproto._errors import InputError
+from scproto.data.views import ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
 from scproto.model.scproto import N_STARTS
@@ -43,6 +44,57 @@ def test_training_leaves_cells_and_global_generator_alone(atlas, fit_small):
     fit_small(adata, max_steps=2)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert (adata.X != atlas.X).nnz == 0
+
+
+@pytest.mark.parametrize(("rounded", "tolerance"), [(False, 1e-4), (True, 0.05)], ids=["float32", "bfloat16"])
+def test_precision_and_layout_hardly_change_the_training(atlas, fit_small, monkeypatch, rounded, tolerance):
+    """A few steps with dense input, in either precision, are those with sparse input and nothing rounded."""
+    losses = []
+    for in_bfloat16, dense_above in [(False, 1.0), (rounded, 0.0)]:
+        monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _, answer=in_bfloat16: answer)
+        monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
+        model = fit_small(atlas, max_steps=8)
+        losses.append(model.history["loss_reconstruction"]["loss_reconstruction"].to_numpy(float))
+        assert np.isfinite(model.get_latent_representation()).all()
+        assert all(parameter.dtype == torch.float32 for parameter in model.module.parameters())
+    np.testing.assert_allclose(*losses, rtol=tolerance)
+
+
+@pytest.mark.parametrize("n_decoded", [1, 7, 30, 60])
+def test_some_genes_a_step(atlas, fit_small, monkeypatch, n_decoded):
+    monkeypatch.setattr("scproto.data.views.DECODED_GENES", n_decoded)
+    check_results(atlas.copy(), fit_small(atlas, max_steps=8))
+
+
+def test_genes_are_decoded_in_order_of_abundance(atlas, fit_small, monkeypatch):
+    seen = []
+
+    def sampler(within, genes, *arguments, **keywords):
+        seen.append(genes)
+        return ViewSampler(within, genes, *arguments, **keywords)
+
+    monkeypatch.setattr("scproto.model.scproto.ViewSampler", sampler)
+    model = fit_small(atlas, max_steps=2)
+    (genes,) = seen
+    np.testing.assert_array_equal(np.sort(genes), np.arange(60))
+    assert (np.diff(model.cells().gene_share[genes]) >= 0).all()
+
+
+def test_training_starts_at_the_shares_of_the_genes_and_goes_on_where_it_was(atlas, fit_small):
+    model = fit_small(atlas, max_steps=1)
+    bias, start = model.module.decoder.log_share.bias, np.log(model.cells().gene_share)
+    np.testing.assert_allclose(bias.detach().numpy(), start, atol=0.01)
+    with torch.no_grad():
+        bias += 1
+    model.train(1, accelerator="cpu", enable_progress_bar=False, batch_size=32)
+    np.testing.assert_allclose(bias.detach().numpy(), start + 1, atol=0.01)
+
+
+def test_decoder_learns_shares_that_sum_nearly_to_one(model, latent):
+    for b in range(3):
+        with torch.no_grad():
+            total = model.module.decoder(torch.from_numpy(latent), torch.full((150,), b)).exp().sum(1)
+        assert 0.8 < total.min() <= total.max() < 1.25
 
 
 def test_asking_leaves_the_model_alone(model, latent):

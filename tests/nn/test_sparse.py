@@ -44,3 +44,27 @@ def test_gradient_of_a_plain_sum(x):
     layer = SparseLinear(10, 4)
     layer(*both(x)).sum().backward()
     torch.testing.assert_close(layer.weight.grad, torch.from_numpy(x).sum(0)[:, None].expand(10, 4))
+
+
+def test_dense_input_without_a_transpose_gives_the_same(x, float32):
+    layer = SparseLinear(10, 4)
+    pull = torch.randn(len(x), 4, generator=torch.Generator().manual_seed(0))
+    results = []
+    for arguments in (both(x), (torch.from_numpy(x), None)):
+        result = layer(*arguments)
+        results.append((result, *torch.autograd.grad((result * pull).sum(), [layer.weight])))
+    for sparse, dense in zip(*results, strict=True):
+        torch.testing.assert_close(dense, sparse)
+
+
+def test_dense_products_are_rounded_in_training_alone(x, bfloat16):
+    """Sparse ones never are."""
+    layer, dense = SparseLinear(10, 4), torch.from_numpy(x)
+    exact = dense @ layer.weight.detach()
+    trained = layer(dense, None)
+    assert torch.equal(trained, trained.bfloat16().float())
+    allowed = 3 * 2**-8 * (dense.abs() @ layer.weight.detach().abs())
+    assert ((trained - exact).abs() <= 1.01 * allowed).all()
+    torch.testing.assert_close(layer(*both(x)), exact)
+    with torch.no_grad():
+        assert torch.equal(layer(dense, None), exact)

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scproto import pp
-from scproto.data.minibatch import make_minibatch
 from scproto.data.module import CellViews
-from scproto.data.views import ViewSampler
+from scproto.data.views import Request, ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.graph import within_batch_neighbors
 from scproto.model import SCPROTO
@@ -80,9 +79,15 @@ def test_loss_is_the_weighted_sum_of_its_terms(model):
     np.testing.assert_allclose(table["loss"].to_numpy(float), expected.to_numpy(float), rtol=1e-4)
 
 
-def test_the_autoencoder_learns(model):
-    loss = model.history["loss_reconstruction"]["loss_reconstruction"].to_numpy(float)
-    assert loss[-5:].mean() < loss[:5].mean()
+def test_the_autoencoder_learns(atlas, model):
+    """Its losses in training are noisy, so that all cells and genes are decoded without dropout, before and after."""
+    losses = []
+    for network in (fit(atlas, 1), model):
+        cells = network.cells()
+        minibatch = cells[Request(np.arange(90)[np.newaxis], np.arange(cells.counts.shape[1]))]
+        with torch.no_grad():
+            losses.append(network.module.loss(minibatch, prototypes=False).terms["reconstruction"].item())
+    assert losses[1] < losses[0] - 1.5
 
 
 @pytest.mark.parametrize("max_steps", [1, 2, 5])
@@ -96,7 +101,7 @@ def test_hardly_any_step(atlas, max_steps):
 def plan_of(module: PrototypeModule) -> PrototypePlan:
     counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
     batch = np.arange(20) % module.n_batches
-    sampler = ViewSampler(within_batch_neighbors(counts.toarray(), batch, 3), 5, 1)
+    sampler = ViewSampler(within_batch_neighbors(counts.toarray(), batch, 3), np.arange(6), 5, 1)
     return PrototypePlan(module, CellViews(counts, batch), sampler, plan_budget(20, 5, max_steps=40))
 
 
@@ -216,7 +221,7 @@ def test_the_assignment_of_a_minibatch_follows_the_shares():
     torch.manual_seed(0)
     module = PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4).eval()  # no dropout
     counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
-    cells = make_minibatch(counts, np.arange(20) % 2, np.stack([np.arange(10), np.arange(10, 20)]))
+    cells = CellViews(counts, np.arange(20) % 2)[Request(np.arange(20).reshape(2, 10), np.arange(6))]
 
     def swav() -> float:
         return module.loss(cells, prototypes=True).terms["swav"].item()

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def float32(monkeypatch) -> None:
+    """No rounded products in training, whatever the hardware."""
+    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: False)
+
+
+@pytest.fixture
+def bfloat16(monkeypatch) -> None:
+    """Rounded products in training, whatever the hardware."""
+    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: True)
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def precision(request) -> str:
+    """Products in training in each precision."""
+    request.getfixturevalue(request.param)
+    return request.param
