@@ -74,8 +74,9 @@ def test_history_lies_in_the_range_of_each_quantity(model):
 
 def test_loss_is_the_weighted_sum_of_its_terms(model):
     table = {name: frame[name] for name, frame in model.history.items()}
-    total = table["loss_swav"] + table["loss_propagation"] + 0.03 * table["loss_reconstruction"]
-    expected = total.where(total.notna(), 0.03 * table["loss_reconstruction"])
+    weight = model.module.weight_cvae
+    total = table["loss_swav"] + table["loss_propagation"] + weight * table["loss_reconstruction"]
+    expected = total.where(total.notna(), weight * table["loss_reconstruction"])
     np.testing.assert_allclose(table["loss"].to_numpy(float), expected.to_numpy(float), rtol=1e-4)
 
 

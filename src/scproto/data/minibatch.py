@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._compat import csr_tensor
 
-DENSE_ABOVE = 0.2
+DENSE_ABOVE = 0.1
 """Share of non-zero entries above which a dense product is faster than a sparse one."""
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..graph import KnnGraph
 
-
 DECODED_GENES = 500
 """About as many genes are decoded in a step; each is decoded in its share of the steps."""
 

@@ -13,7 +13,6 @@ def batch_sinkhorn(
     *,
     epsilon: float = 0.05,
     n_iterations: int = 3,
-    relax: float = 1.0,
     log_share: Tensor | None = None,
 ) -> Tensor:
     """Sinkhorn assignment computed within each batch, for all batches in one pass.
@@ -33,11 +32,6 @@ def batch_sinkhorn(
         Entropic regularisation: smaller is harder.
     n_iterations
         Number of column and row scalings. 0 gives a plain softmax.
-    relax
-        Strength of the column constraint in [0, 1], that is, ``rho / (rho + epsilon)`` of a marginal that
-        is held by a Kullback-Leibler penalty ``rho`` instead of exactly. 1 is equipartition of the
-        batch's cells over the prototypes (or the shares that are asked for), 0 is a plain softmax. Below 1, a
-        batch that lacks a population need not fill its prototypes with other cells.
     log_share
         Logarithm of the share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``; by
         default all prototypes get the same.
@@ -48,8 +42,7 @@ def batch_sinkhorn(
 
     References
     ----------
-    Cuturi, NeurIPS 2013 (Sinkhorn distances); Caron et al., NeurIPS 2020 (SwAV); Chizat et al., Math.
-    Comp. 2018 (relaxed marginals).
+    Cuturi, NeurIPS 2013 (Sinkhorn distances); Caron et al., NeurIPS 2020 (SwAV).
     """
     with torch.no_grad():
         log_q = torch.log_softmax(scores / epsilon, dim=1)
@@ -58,7 +51,7 @@ def batch_sinkhorn(
             excess = _segment_logsumexp(log_q, index, n_batches)
             if log_share is not None:
                 excess = excess - log_share
-            log_q = log_q - relax * excess.gather(0, index)
+            log_q = log_q - excess.gather(0, index)
             log_q = torch.log_softmax(log_q, dim=1)
         return log_q.exp()
 

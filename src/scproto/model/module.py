@@ -46,12 +46,10 @@ class PrototypeModule(nn.Module):
         Dimension of the hypersphere and width of the hidden layers.
     weight_propagation, weight_cvae
         :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
-    epsilon, n_sinkhorn, relax
+    epsilon, n_sinkhorn
         Of the assignment within each batch; see :func:`scproto.losses.batch_sinkhorn`.
     temperature
         Of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
-    worst, trim
-        Which cells the coverage looks at; see :func:`scproto.losses.propagation_loss`.
     n_alignment
         Rounds of alignment; see :func:`scproto.nn.fit_alignment`.
     """
@@ -69,20 +67,16 @@ class PrototypeModule(nn.Module):
         n_latent: int = 16,
         n_hidden: int = 256,
         weight_propagation: float = 1.0,
-        weight_cvae: float = 0.03,
+        weight_cvae: float = 0.05,
         epsilon: float = 0.05,
         n_sinkhorn: int = 3,
-        relax: float = 1.0,
         temperature: float = 0.1,
-        worst: float = 0.0,
-        trim: float = 0.0,
-        n_alignment: int = 2,
+        n_alignment: int = 3,
     ) -> None:
         super().__init__()
         self.n_batches = n_batches
         self.weight_propagation, self.weight_cvae = weight_propagation, weight_cvae
-        self.epsilon, self.n_sinkhorn, self.relax = epsilon, n_sinkhorn, relax
-        self.temperature, self.worst, self.trim = temperature, worst, trim
+        self.epsilon, self.n_sinkhorn, self.temperature = epsilon, n_sinkhorn, temperature
         self.encoder = Encoder(n_genes, n_hidden, n_latent)
         self.decoder = Decoder(n_genes, n_batches, n_latent, n_hidden)
         self.prototypes = nn.Parameter(F.normalize(torch.randn(n_prototypes, n_latent), dim=1))
@@ -136,25 +130,32 @@ class PrototypeModule(nn.Module):
         reconstruction = self._reconstruction(unit[:n_cells], minibatch)
         if not prototypes:
             return Losses(self.weight_cvae * reconstruction, {"reconstruction": reconstruction}, None)
-        scores = (unit @ self.unit_prototypes.T).split(n_cells)  # (n_cells, n_prototypes) each
-        batches = list(minibatch.batch)
-        targets = [
-            batch_sinkhorn(
-                s,
-                b,
-                self.n_batches,
-                epsilon=self.epsilon,
-                n_iterations=self.n_sinkhorn,
-                relax=self.relax,
-                log_share=self.log_share,
-            )
-            for s, b in zip(scores, batches, strict=True)
-        ]
-        swav = swapped_prediction_loss(scores, targets, batches, self.n_batches, temperature=self.temperature)
-        propagation = propagation_loss(scores[0], worst=self.worst, trim=self.trim)
+        scores = unit @ self.unit_prototypes.T  # (n_views * n_cells, n_prototypes)
+        views, batches = scores.split(n_cells), list(minibatch.batch)
+        swav = swapped_prediction_loss(
+            views,
+            self._assign(scores, minibatch.batch).split(n_cells),
+            batches,
+            self.n_batches,
+            temperature=self.temperature,
+        )
+        propagation = propagation_loss(views[0])
         terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction}
         total = swav + self.weight_propagation * propagation + self.weight_cvae * reconstruction
-        return Losses(total, terms, scores[0].detach())
+        return Losses(total, terms, views[0].detach())
+
+    def _assign(self, scores: Tensor, batch: Tensor) -> Tensor:
+        """Assignment within each view and batch, for all of them in one pass, ``(n_views * n_cells, n_prototypes)``."""
+        n_views = len(batch)
+        part = batch + self.n_batches * torch.arange(n_views, device=batch.device).unsqueeze(1)  # (n_views, n_cells)
+        return batch_sinkhorn(
+            scores,
+            part.flatten(),
+            n_views * self.n_batches,
+            epsilon=self.epsilon,
+            n_iterations=self.n_sinkhorn,
+            log_share=self.log_share.repeat(n_views, 1),
+        )
 
     def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:
         """Mean over the anchors of the negative log-likelihood of their counts; all genes by the decoded ones."""

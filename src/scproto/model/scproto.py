@@ -190,9 +190,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         cells = self.cells()
         within = self.reader.neighbors(self.adata)
         budget = plan_budget(len(cells), batch_size, max_steps=max_steps)
-        sampler = ViewSampler(
-            within, np.argsort(cells.gene_share), batch_size, budget.steps_per_epoch, seed=self.seed
-        )
+        sampler = ViewSampler(within, np.argsort(cells.gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
         plan = PrototypePlan(self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed)
         runner = TrainRunner(
             self,

@@ -47,7 +47,7 @@ def fit_alignment(
     prototypes: Tensor,
     n_batches: int,
     *,
-    n_rounds: int = 2,
+    n_rounds: int = 3,
     n_iterations: int = 10,
 ) -> tuple[Alignment, Tensor, Tensor]:
     """Bring the batches together at each prototype, and the prototypes to the cells, in turn.

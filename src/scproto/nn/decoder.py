@@ -43,7 +43,7 @@ class Decoder(nn.Module):
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
 
     def start_at(self, share: Tensor) -> None:
-        """Let every cell start with the same shares of the genes, ``(n_genes,)``: those of the training cells."""
+        """Let all cells start near the same shares of the genes, ``(n_genes,)``: those of the training cells."""
         with torch.no_grad():
             self.log_share.bias.copy_(share.clamp_min(1e-8).log())
 

@@ -10,13 +10,19 @@ from ._chunk import CHUNK
 
 
 def prototype_shares(
-    unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int, *, temperature: float = 0.05
+    unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int, *, temperature: float = 0.05, reach: float = 0.15
 ) -> Tensor:
-    """Share of each batch's cells that each prototype is to get in the assignment.
+    r"""Share of each batch's cells that each prototype is to get in the assignment.
 
-    The mean of three: what the batch's own cells do, so that a batch without a population need not fill its
-    prototypes with other cells; what the cells of all batches do, so that no batch keeps prototypes of its own; and
-    equal shares, so that no prototype dies out.
+    How many cells a batch has in a region of the hypersphere is its own: a batch without a population need not fill its
+    prototypes with other cells. How they divide over the prototypes of the region is common: half as the cells of all
+    batches do, so that no batch keeps prototypes of its own, and half equally, so that no prototype dies out. With
+    :math:`o_b` the shares of the batch's own cells, :math:`\bar o` their mean over the batches and
+    :math:`S_{kl} = \exp((\cos(k, l) - 1) / R)` the nearness of two prototypes, batch :math:`b` is asked for
+
+    .. math:: \left(\bar o + \tfrac{1}{K}\right) \frac{S o_b}{S \bar o},
+
+    scaled to sum to one.
 
     Parameters
     ----------
@@ -27,9 +33,12 @@ def prototype_shares(
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
     n_batches
-        Number of batches. One without a cell gets the mean of the others and equal shares.
+        Number of batches. One without a cell gets what is common.
     temperature
         Of the softmax that spreads a cell over the prototypes.
+    reach
+        :math:`R`, the width of a region in cosine similarity. A small one leaves each batch its own shares; a large
+        one asks all batches for the same.
 
     Returns
     -------
@@ -43,4 +52,6 @@ def prototype_shares(
     own = mass / size.clamp_min(torch.finfo(mass.dtype).tiny)
     pooled = own.sum(0) / (size > 0).sum()  # every batch weighs the same, as in the loss
     own = torch.where(size > 0, own, pooled)
-    return (own + pooled + 1 / len(prototypes)) / 3
+    near = ((prototypes @ prototypes.T - 1) / reach).exp()  # (n_prototypes, n_prototypes)
+    share = (pooled + 1 / len(prototypes)) * (own @ near) / (pooled @ near)
+    return share / share.sum(1, keepdim=True)
