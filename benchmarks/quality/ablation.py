@@ -1,132 +1,177 @@
 """Change one thing of scproto at a time and score the result.
 
-    python benchmarks/quality/ablation.py data/*.h5ad --n-prototypes 60 --seeds 0 1 2 --out ablation.csv
+    python benchmarks/quality/ablation.py data/*.h5ad --n-prototypes 60 pbmc=150 --seeds 0 1 2 --out ablation.csv
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The rows that are in the output
-already are not computed again. The table on standard output gives mean and standard deviation over the seeds.
+already are not computed again. Printed are tables with mean and standard deviation over the seeds; with ``--table``
+they are printed of what is in the output, and nothing is computed. ``variants.py`` says what is changed.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+import sys
+import traceback
+from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
+from time import perf_counter
+from types import SimpleNamespace
 
-import anndata
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
+from comparison.inputs import find_files, numbers_of_metacells
+from variants import VARIANTS, Variant
 
 import scproto
-from scproto.graph import KnnGraph
-from scproto.nn import density_weights, prototype_shares
+from scproto._errors import InputError
+from scproto._read import read_annotation, read_cells
+from scproto.train.schedule import plan_budget
 
-WITHOUT_SWITCH = ("shares", "power", "cross", "n_starts")
-"""What :func:`changed` changes; all else goes to the model."""
+KEYS = ["variant", "data", "seed", "n_prototypes", "max_steps"]
+"""What tells rows apart."""
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "no alignment": {"n_alignment": 0},
-    "1 round of alignment": {"n_alignment": 1},
-    "4 rounds of alignment": {"n_alignment": 4},
-    "equal shares": {"shares": lambda own, pooled, equal: equal},
-    "own shares": {"shares": lambda own, pooled, equal: (2 * own + equal) / 3},
-    "pooled shares": {"shares": lambda own, pooled, equal: (2 * pooled + equal) / 3},
-    "no density weights": {"power": 0.0},
-    "density weights, power 1": {"power": 1.0},
-    "no pairs across batches": {"cross": False},
-    "one start of the last k-means": {"n_starts": 1},
-    "reconstruction, weight 0.01": {"weight_cvae": 0.01},
-    "reconstruction, weight 0.1": {"weight_cvae": 0.1},
-    "no propagation": {"weight_propagation": 0.0},
-    "propagation of the worst 5 %": {"worst": 0.05},
-    "propagation of the worst 5 %, 1 % trimmed": {"worst": 0.05, "trim": 0.01},
-    "relax 0.5": {"relax": 0.5},
-    "relax 0.3": {"relax": 0.3},
-    "temperature 0.05, epsilon 0.025": {"temperature": 0.05, "epsilon": 0.025},
-    "temperature 0.2": {"temperature": 0.2},
-    "epsilon 0.1": {"epsilon": 0.1},
-    "latent 8": {"n_latent": 8},
-    "latent 32": {"n_latent": 32},
-    "steps 1,500": {"max_steps": 1500},
-    "steps 6,000": {"max_steps": 6000},
+INTEGRATION = ["total", "bio", "batch", "bras"]
+METACELLS = ["purity", "balanced_purity", "coverage", "mean_label_recall", "batch_entropy", "size_cv"]
+SCORES = [*INTEGRATION, *METACELLS, "scgraph", "seconds"]
+
+HEADS = {
+    "total": "total",
+    "bio": "bio",
+    "batch": "batch",
+    "purity": "purity",
+    "balanced_purity": "balanced purity",
+    "coverage": "coverage",
+    "mean_label_recall": "recall",
+    "batch_entropy": "batch entropy",
+    "size_cv": "size CV",
+    "scgraph": "scGraph",
 }
+"""Columns of the printed tables."""
 
 
-@contextmanager
-def changed(
-    shares: Callable[..., Any] | None = None,
-    power: float | None = None,
-    cross: bool = True,
-    n_starts: int | None = None,
-) -> Iterator[None]:
-    """Change what has no switch in the package, for as long as a fit takes."""
-    from scproto.model import scproto as model
-    from scproto.train import plan
-
-    def mixed(unit: Any, batch: Any, prototypes: Any, n_batches: int) -> Any:
-        three = prototype_shares(unit, batch, prototypes, n_batches) * 3 - 1 / len(prototypes)  # own + pooled
-        pooled = three.mean(0) / 2  # the mean of the batches' own shares is the pooled one
-        return shares(three - pooled, pooled, torch.full_like(three, 1 / len(prototypes)))
-
-    with ExitStack() as stack:
-        if shares is not None:
-            stack.enter_context(patch.object(plan, "prototype_shares", mixed))
-        if power is not None:
-            for module in (plan, model):
-                stack.enter_context(patch.object(module, "density_weights", partial(density_weights, power=power)))
-        if not cross:
-            nobody = lambda unit, *_, **__: KnnGraph(np.full((len(unit), 1), -1))  # noqa: E731
-            stack.enter_context(patch.object(plan, "mutual_neighbors", nobody))
-        if n_starts is not None:
-            stack.enter_context(patch.object(model, "N_STARTS", n_starts))
-        yield
-
-
-def score(data: Path, seed: int, n_prototypes: int, constants: dict[str, Any]) -> dict[str, float]:
-    """Fit with some constants changed; return the scores."""
-    constants = dict(constants)
-    max_steps = constants.pop("max_steps", None)
-    inside = {name: constants.pop(name) for name in WITHOUT_SWITCH if name in constants}
-    adata = anndata.read_h5ad(data)
+@cache
+def prepared(data: Path, seed: int) -> AnnData:
+    """Cells of a file with the genes that scproto chooses, as all methods get them in the comparison."""
+    adata = read_cells(data)
     scproto.pp.prepare(adata, batch_key="batch", seed=seed)
-    scproto.SCPROTO.setup_anndata(adata)
-    model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed, **constants)
-    with changed(**inside):
-        model.train(max_steps=max_steps, enable_progress_bar=False)
+    adata = adata[:, adata.var["scproto_gene"].to_numpy()].copy()
+    scproto.SCPROTO.setup_anndata(adata)  # once: scvi-tools keeps all cells that were set up
+    return adata
+
+
+def fit(adata: AnnData, variant: Variant, seed: int, n_prototypes: int, max_steps: int | None) -> float:
+    """Train a variant and assign the cells; return the seconds of training."""
+    if variant.steps != 1:
+        max_steps = round(variant.steps * (max_steps or plan_budget(adata.n_obs, batch_size=256).n_steps))
+    with variant.change():
+        model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed, **variant.constants)
+        start = perf_counter()
+        model.train(max_steps=max_steps, enable_progress_bar=False, **variant.training)
+        seconds = perf_counter() - start
     scproto.tl.assign_metacells(adata, model)
-    labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
-    integration = scproto.metrics.integration_scores(adata.obsm["X_scproto"], labels, batches)
+    return seconds
+
+
+def score(adata: AnnData) -> dict[str, float]:
+    """Score embedding and metacells of the cells with a label."""
+    adata = adata[adata.obs["cell_type"].notna().to_numpy()]
+    unit, labels, batches = adata.obsm["X_scproto"], adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
+    integration = scproto.metrics.integration_scores(unit, labels, batches)
     metacells = scproto.metrics.metacell_scores(adata.obs["metacell"].astype(str), labels, batches)
-    return {key: integration[key] for key in ("total", "bio", "batch")} | metacells
+    scores = {name: integration.get(name, np.nan) for name in INTEGRATION} | {
+        name: metacells[name] for name in METACELLS
+    }
+    try:
+        graph = scproto.metrics.scgraph_scores(unit, scproto.metrics.log1p_cp10k(adata.X), labels, batches)
+    except InputError:  # batches are small or labels few
+        graph = {"corr_weighted": np.nan}
+    return scores | {"scgraph": graph["corr_weighted"]}
+
+
+def tables(rows: pd.DataFrame) -> str:
+    """Mean and standard deviation over the seeds, one Markdown table for each data set."""
+    lines = []
+    for (data, n_prototypes, max_steps), part in rows.groupby(["data", "n_prototypes", "max_steps"], sort=False):
+        steps = "" if max_steps == "auto" else f", {max_steps} steps"
+        lines += [f"**{data}**, {n_prototypes} prototypes{steps}", "", _line(["variant", *HEADS.values(), "seeds"])]
+        lines.append(_line(["---"] * (len(HEADS) + 2)))
+        for variant in sorted(part["variant"].unique(), key=list(VARIANTS).index):
+            seeds = part[part["variant"] == variant]
+            lines.append(_line([variant, *(_spread(seeds[name]) for name in HEADS), str(len(seeds))]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _spread(values: pd.Series) -> str:
+    if values.isna().all():
+        return ""
+    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if values.count() > 1 else "")
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def read(out: Path) -> pd.DataFrame:
+    """Rows that are there, none without a file."""
+    rows = pd.read_csv(out, dtype={"max_steps": str}) if out.exists() else pd.DataFrame(columns=KEYS + SCORES)
+    if list(rows.columns) != KEYS + SCORES:
+        sys.exit(f"{out} has other columns than this version writes: name another file.")
+    return rows[rows["variant"].isin(VARIANTS)]
+
+
+def compute(arguments: argparse.Namespace) -> bool:
+    """Fit and score what is missing; say whether all went well."""
+    files = find_files(arguments.data)
+    sizes = [SimpleNamespace(name=file.stem, n_cells=len(read_annotation(file)[0])) for file in files]
+    numbers = numbers_of_metacells(arguments.n_prototypes, sizes)
+    done = {tuple(map(str, row)) for row in read(arguments.out)[KEYS].to_numpy()}
+    well = True
+    for variant, data, seed in product(arguments.variants, files, arguments.seeds):
+        row = (variant, data.stem, seed, numbers[data.stem], arguments.max_steps or "auto")
+        if tuple(map(str, row)) in done:
+            continue
+        try:
+            adata = prepared(data, seed)
+            seconds = fit(adata, VARIANTS[variant], seed, numbers[data.stem], arguments.max_steps)
+            scores = score(adata) | {"seconds": seconds}
+        except Exception:  # a variant that fails must not end the others
+            traceback.print_exc()
+            well = False
+            continue
+        line = pd.DataFrame([dict(zip(KEYS, row, strict=True)) | scores], columns=KEYS + SCORES)
+        line.to_csv(arguments.out, mode="a", header=not arguments.out.exists(), index=False)
+        print(f"{variant}, {data.stem}, seed {seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
+    return well
 
 
 def main() -> None:
     """Score every variant on every data set and seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--n-prototypes", type=int, required=True)
+    parser.add_argument("data", nargs="*", type=Path, help="folders or .h5ad files")
+    parser.add_argument(
+        "--n-prototypes",
+        nargs="+",
+        default=[],
+        metavar="K|NAME=K",
+        help="prototypes: for all data sets, for one by the name of its file, or both; else one for 75 cells",
+    )
+    parser.add_argument("--max-steps", type=int, help="steps of the default; else the package's own number")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
+    parser.add_argument("--table", action="store_true", help="print the tables of the output and compute nothing")
     arguments = parser.parse_args()
-    keys = ["variant", "data", "seed", "n_prototypes"]
-    rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
-    done = {tuple(row[key] for key in keys) for row in rows}
-    for variant in arguments.variants:
-        for data in arguments.data:
-            for seed in arguments.seeds:
-                row = (variant, data.stem, seed, arguments.n_prototypes)
-                if row not in done:
-                    scores = score(data, seed, arguments.n_prototypes, VARIANTS[variant])
-                    rows.append(dict(zip(keys, row, strict=True)) | scores)
-                    pd.DataFrame(rows).to_csv(arguments.out, index=False)
-    table = pd.DataFrame(rows).drop(columns="seed").groupby(keys[:2] + keys[3:], sort=False).agg(["mean", "std"])
-    print(table.round(3).to_string())
+    torch.set_num_threads(1)
+    try:
+        well = arguments.table or compute(arguments)
+    except InputError as error:
+        sys.exit(str(error))
+    print(tables(read(arguments.out)))
+    sys.exit(not well)
 
 
 if __name__ == "__main__":
