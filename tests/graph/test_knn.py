@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn.metrics.pairwise import cosine_similarity
 
+from scproto import graph
 from scproto.graph import KnnGraph, mutual_neighbors, within_batch_neighbors
 
 
@@ -170,3 +171,49 @@ class TestMutual:
         )
         assert (first != again).nnz == 0
         assert (first != other).nnz > 0
+
+
+def clustered(n: int, n_dims: int = 8, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(40, n_dims))[rng.integers(0, 40, n)] + rng.normal(scale=0.3, size=(n, n_dims))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+class TestNearest:
+    @pytest.mark.parametrize("k", [1, 7, 60, 99])
+    def test_equals_a_sorted_table(self, k):
+        reference, query = clustered(60), clustered(9, seed=1)
+        indices, products = graph.nearest(reference, query, k)
+        table = query.astype(np.float64) @ reference.T.astype(np.float64)
+        assert indices.shape == products.shape == (9, min(k, 60))
+        np.testing.assert_array_equal(indices, np.argsort(-table, axis=1)[:, :k])
+        np.testing.assert_allclose(products, -np.sort(-table, axis=1)[:, :k], atol=1e-6)
+
+    def test_many_cells_are_searched_nearly_exactly_and_it_is_said(self, monkeypatch, caplog):
+        points = clustered(3000)
+        exact = graph.nearest(points, points, 10)[0]
+        monkeypatch.setattr("scproto.graph.knn.EXACT_UP_TO", 2999)
+        with caplog.at_level("INFO", logger="scproto"):
+            found = graph.nearest(points, points, 10)[0]
+        recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
+        assert recall > 0.95
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "3000 cells" in said
+        assert float(said.split(": ")[1].split(" %")[0]) == pytest.approx(100 * recall, abs=3)
+        np.testing.assert_array_equal(found, graph.nearest(points, points, 10)[0])
+
+    def test_lists_with_too_few_cells_are_searched_exactly(self, monkeypatch):
+        points = clustered(500)
+        exact = graph.nearest(points, points, 400)[0]
+        monkeypatch.setattr("scproto.graph.knn.EXACT_UP_TO", 10)
+        np.testing.assert_array_equal(graph.nearest(points, points, 400)[0], exact)
+
+    def test_graphs_of_many_cells(self, monkeypatch):
+        points, batch = clustered(1200), np.arange(1200) % 2
+        exact = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
+        monkeypatch.setattr("scproto.graph.knn.EXACT_UP_TO", 300)
+        for found, expected in zip(
+            (within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)), exact, strict=True
+        ):
+            shared = found.to_sparse().multiply(expected.to_sparse()).sum()
+            assert shared > 0.9 * expected.to_sparse().sum()

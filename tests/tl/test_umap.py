@@ -48,6 +48,24 @@ def test_more_cells_than_scanpy_searches_exactly_by_itself() -> None:
     assert np.isfinite(cells.obsm[_keys.UMAP]).all()
 
 
+def test_duplicates_do_not_hide_a_point() -> None:
+    cells, metacells = data(80, 6)
+    cells.obsm[_keys.LATENT][:40] = cells.obsm[_keys.LATENT][0]
+    umap(cells, metacells)
+    assert np.isfinite(cells.obsm[_keys.UMAP]).all()
+
+
+def test_neighbours_and_distances_are_those_of_scikit_learn() -> None:
+    from sklearn.neighbors import KNeighborsTransformer
+
+    points = data(90, 1)[0].obsm[_keys.LATENT]
+    search = importlib.import_module("scproto.tl.umap")._neighbor_search(7)
+    expected = KNeighborsTransformer(n_neighbors=7, algorithm="brute").fit_transform(points)
+    found = search.fit_transform(points)
+    np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=2e-3)
+    assert (found.getnnz(axis=1) == 8).all()
+
+
 def test_smallest_input() -> None:
     cells, metacells = data(4, 1)
     umap(cells, metacells)

@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from .._errors import InputError
 from .._keys import LATENT, UMAP
+from ..graph import nearest
 
 N_NEIGHBORS = 15  # scanpy's default
 MIN_CELLS = 5  # UMAP's spectral start needs more points than dimensions
@@ -17,9 +18,8 @@ MIN_CELLS = 5  # UMAP's spectral start needs more points than dimensions
 def umap(adata: AnnData, metacells: AnnData, seed: int = 0) -> None:
     """Embed cells and prototypes in one UMAP (McInnes et al., 2018).
 
-    Cells and prototypes lie on the same hypersphere, so that one neighbour graph (15 nearest, exact) holds
-    both. The layout is scanpy's with its defaults. The neighbour search takes time that grows with the
-    square of the number of cells.
+    Cells and prototypes lie on the same hypersphere, so that one neighbour graph (15 nearest;
+    :func:`scproto.graph.nearest`) holds both. The layout is scanpy's with its defaults.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0) -> None:
         Metacells with ``obsm["X_scproto"]``, ``(n_metacells, n_latent)``. ``obsm["X_scproto_umap"]``,
         ``(n_metacells, 2)``, is added.
     seed
-        Seed of the neighbour search and of the layout.
+        Seed of the layout.
 
     Raises
     ------
@@ -66,13 +66,23 @@ def _layout(points: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _neighbor_search(n_neighbors: int) -> Any:
-    """Exact nearest neighbours for scanpy. On the sphere the Euclidean order is the cosine order."""
+    """Search for scanpy: distances to each point itself and its neighbours, a row a point."""
     from scipy.sparse import csr_matrix
-    from sklearn.neighbors import KNeighborsTransformer
+    from sklearn.base import BaseEstimator, TransformerMixin
 
-    class NeighborSearch(KNeighborsTransformer):
-        # scanpy 1.11 cannot read the csr_array that scikit-learn 1.9 and pynndescent 0.7 return.
+    class NeighborSearch(TransformerMixin, BaseEstimator):
+        def __init__(self, n_neighbors: int) -> None:
+            self.n_neighbors = n_neighbors
+
         def fit_transform(self, X: np.ndarray, y: None = None) -> csr_matrix:
-            return csr_matrix(super().fit_transform(X))
+            indices, cosine = nearest(X, X, self.n_neighbors + 1)
+            is_self = indices == np.arange(len(X))[:, None]
+            is_self[~is_self.any(axis=1), -1] = True  # duplicates hide the point: it takes the place of the farthest
+            order = np.argsort(~is_self, axis=1, kind="stable")  # the point itself first
+            indices = np.take_along_axis(np.where(is_self, np.arange(len(X))[:, None], indices), order, axis=1)
+            distance = np.sqrt(np.maximum(2.0 - 2.0 * np.take_along_axis(cosine, order, axis=1), 0.0))
+            distance[:, 0] = 0.0
+            indptr = np.arange(0, indices.size + 1, indices.shape[1])
+            return csr_matrix((distance.ravel(), indices.ravel(), indptr), shape=(len(X), len(X)))
 
-    return NeighborSearch(n_neighbors=n_neighbors, algorithm="brute")
+    return NeighborSearch(n_neighbors)
