@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -49,7 +49,7 @@ class Minibatch:
     def to(self, device: torch.device | str, **kwargs: bool) -> Minibatch:
         """Copy of the minibatch on another device."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Minibatch(**{name: part if part is None else part.to(device, **kwargs) for name, part in parts.items()})
+        return replace(self, **{k: part.to(device, **kwargs) for k, part in parts.items() if part is not None})
 
 
 def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]]:

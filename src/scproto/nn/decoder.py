@@ -60,7 +60,6 @@ class Decoder(nn.Module):
             Genes to decode, ``(n_decoded,)``; by default all.
         """
         hidden = self.hidden(torch.cat([unit * self.scale, self.batch_embedding(batch)], dim=1))
-        weight, bias = self.log_share.weight, self.log_share.bias
-        if genes is not None:
-            weight, bias = weight[genes], bias[genes]
-        return matmul(hidden, weight.T) + bias
+        if genes is None:
+            return matmul(hidden, self.log_share.weight.T) + self.log_share.bias
+        return matmul(hidden, self.log_share.weight[genes].T) + self.log_share.bias[genes]
