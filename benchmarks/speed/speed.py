@@ -9,6 +9,7 @@ call that broke off goes on from there. README.md tells what each part measures.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         for part in given.parts:
             if given.again:
                 _forget(setup.folder, part)
-            if not (setup.folder / f"{part}.json").exists():
+            if not is_done(part, setup):
                 _say(f"{part} ...")
                 measure(part, setup)
     except MeasurementError as error:
@@ -35,6 +36,25 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         _write(setup.folder)
     print(render(setup.folder))
+
+
+def is_done(part: str, setup: Setup) -> bool:
+    """Whether a part is there as it is asked for. A growth with other sizes is not, but keeps those that are there.
+
+    Raises
+    ------
+    MeasurementError
+        If it is there with other data or threads, or as a smoke test: tables of both would mislead.
+    """
+    path = setup.folder / f"{part}.json"
+    if not path.exists():
+        return False
+    then, now = json.loads(path.read_text())["arguments"], json.loads(json.dumps(setup.to_json()))
+    names = ["threads", "quick"] if part == "growth" else ["threads", "quick", "data", "batch_key"]
+    if other := [name for name in names if then[name] != now[name]]:
+        raise MeasurementError(f"{path} was measured with other {', '.join(other)}: use --again or another --out")
+    alike = then["sizes"]["growth"] == now["sizes"]["growth"] and then["growth_repeats"] == now["growth_repeats"]
+    return part != "growth" or alike
 
 
 def measure(part: str, setup: Setup) -> None:

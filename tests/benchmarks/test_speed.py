@@ -279,6 +279,22 @@ def test_the_step_is_measured_once(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == printed
 
 
+def test_what_is_there_must_be_what_is_asked_for(tmp_path):
+    def there(part: str, setup: Setup) -> None:
+        (tmp_path / f"{part}.json").write_text(json.dumps({"arguments": setup.to_json()}))
+
+    setup = Setup(str(tmp_path))
+    assert not speed.is_done("step", setup)
+    there("step", setup)
+    there("growth", setup)
+    assert speed.is_done("step", Setup(str(tmp_path), repeats=7))
+    assert speed.is_done("growth", Setup(str(tmp_path), "a.h5ad"))
+    assert not speed.is_done("growth", setup.with_cells_up_to(10**6))
+    for other in (Setup(str(tmp_path), threads=2), Setup(str(tmp_path), "a.h5ad"), Setup(str(tmp_path), quick=True)):
+        with pytest.raises(speed.MeasurementError, match=r"measured with other (threads|data|quick): use --again"):
+            speed.is_done("step", other)
+
+
 @pytest.mark.parametrize("message", ["step failed: no"])
 def test_a_failure_ends_in_one_sentence(tmp_path, monkeypatch, message):
     def fail(*_):

@@ -55,7 +55,8 @@ def _median(fits: list[dict[str, Any]], stage: str) -> float | None:
 def _fits(setup: Setup, axis: str, size: int) -> list[dict[str, Any]]:
     """Results of the fits of one size; the atlas is there only as long as they need it."""
     sizes = setup.sizes.base | {axis: size}
-    results = [setup.folder / "fits" / f"growth_{axis}_{size}_{i}.json" for i in range(setup.growth_repeats)]
+    name = f"growth_{axis}_{size}_threads_{setup.threads}"
+    results = [setup.folder / "fits" / f"{name}_{i}.json" for i in range(setup.growth_repeats)]
     if absent := [result for result in results if not result.exists()]:
         source = simulated(setup.folder, sizes["cells"], sizes["genes"], sizes["batches"])
         try:
