@@ -25,6 +25,10 @@ def test_light_imports_stay_light(statement):
     assert not HEAVY & modules_after(statement)
 
 
+def test_the_package_alone_imports_no_library():
+    assert not (HEAVY | {"anndata", "h5py", "numpy", "pandas", "scipy", "zarr"}) & modules_after("import scproto")
+
+
 def test_version_is_that_of_pyproject():
     pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     assert scproto.__version__ == pyproject["project"]["version"]

@@ -26,6 +26,14 @@ finally:
     assert not HEAVY & set(done.stderr.split())
 
 
+def test_the_command_itself_imports_nothing_heavy():
+    command = [sys.executable, "-X", "importtime", "-m", "scproto", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "scproto.cli" in imported  # the list is read as it is meant
+    assert not HEAVY & imported
+
+
 @pytest.mark.parametrize("command", [["-m", "scproto"], ["-c", "from scproto.cli import main; main()"]])
 def test_both_entry_points_tell_the_version(command):
     done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)

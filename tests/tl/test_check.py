@@ -53,6 +53,14 @@ def test_a_good_fit(cells):
     assert str(found) == "\n".join(found.sentences)
 
 
+def test_metacells_that_differ_by_noise_alone_can_be_written(cells):
+    cells.obsm[_keys.PCA] = np.random.default_rng(0).normal(size=(cells.n_obs, 8))
+    for seed in range(5):
+        found = check(assigned(cells, np.random.default_rng(seed).integers(0, 4, cells.n_obs)))
+        assert type(found.disagreement) is float
+        json.dumps(found.to_json(), allow_nan=False)
+
+
 def test_two_types_merged_across_the_batches_are_over_mixed(cells):
     kind, second = cells.obs["kind"].to_numpy(), (cells.obs[_keys.BATCH] == "1").to_numpy()
     found = check(assigned(cells, np.where(second & (kind < 2), 1 - kind, kind)))

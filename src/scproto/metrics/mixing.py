@@ -131,7 +131,7 @@ def batch_disagreement(
     centre = np.average(effect, axis=0, weights=mass)
     between = np.average(((effect - centre) ** 2).sum(1) - (share**2 * noise).sum(1), weights=mass)
     within = max(0.0, float(np.average(of_metacell, weights=mass)))
-    between = max(float(between), np.finfo(float).tiny)
+    between = max(float(between), float(np.finfo(float).tiny))
     of_metacell = np.where(mass > 0, np.maximum(of_metacell, 0) / between, np.nan)
     return Disagreement(within / (within + between), of_metacell)
 

@@ -1,0 +1,148 @@
+"""One whole fit, from the file of counts to the run folder, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+from unittest.mock import patch
+
+from .timers import Timers, timed
+
+SITES = {
+    "scproto.pp.prepare:_pca": "PCA",
+    "scproto.pp.prepare:within_batch_neighbors": "neighbours",
+    "scproto.train.plan:PrototypePlan.on_train_epoch_start": "epochs",
+    "scproto.train.plan:embed": "embed",
+    "scproto.train.plan:PrototypePlan._look": "look",
+    "scproto.train.plan:spherical_kmeans": "k-means",
+    "scproto.train.plan:prototype_shares": "shares",
+    "scproto.train.plan:density_weights": "density weights",
+    "scproto.train.plan:mutual_neighbors": "mutual neighbours",
+    "scproto.model.module:PrototypeModule.align": "alignment",
+    "scproto.model.scproto:SCPROTO._finish": "finish",
+    "scproto.tl:assign_metacells": "assignment",
+}
+"""Functions with a timer, beside the stages that :func:`scproto._run.run` times itself."""
+
+LOOK = ("embed", "k-means", "alignment", "shares", "density weights", "mutual neighbours")
+"""What a look at the whole embedding consists of."""
+
+
+def measure(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Fit and return the seconds of each stage.
+
+    Parameters
+    ----------
+    arguments
+        ``source``, ``batch_key`` and ``folder``, in which a folder for the run is made for the while. Optional:
+        ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``.
+
+    Returns
+    -------
+    ``stages``, ``looks``: seconds. ``total``: seconds of the whole. ``peak_memory_mib``: largest resident memory of
+    the process. ``n_cells``, ``n_genes``, ``n_model_genes``, ``n_batches``, ``n_prototypes``, ``n_epochs``.
+    """
+    start = perf_counter()
+    from scproto._run import Settings, _peak_memory, run
+
+    settings = Settings(
+        batch_key=tuple(arguments["batch_key"]),
+        n_prototypes=arguments.get("n_prototypes", "auto"),
+        max_steps=arguments.get("max_steps"),
+        threads=arguments.get("threads"),
+        accelerator="cpu",
+        report=arguments.get("report", True),
+    )
+    with TemporaryDirectory(dir=arguments["folder"]) as folder:
+        with _genes(arguments.get("n_top_genes")), timed(SITES) as timers, _sizes() as sizes:
+            loaded = perf_counter()  # what gets a timer is imported for it
+            record = run(arguments["source"], Path(folder) / "run", settings)
+        total = perf_counter() - start
+    record["timings"]["Loading libraries"] += loaded - start
+    return {
+        "stages": stages(record["timings"], timers, total),
+        "looks": looks(timers),
+        "total": total,
+        "peak_memory_mib": _peak_memory(),
+        "n_cells": record["n_cells"],
+        "n_genes": record["n_genes"],
+        "n_batches": len(record["batches"]),
+        **sizes,
+    }
+
+
+def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, float]:
+    """Seconds of each stage, in the order of the run; they sum to the total.
+
+    Parameters
+    ----------
+    run
+        What the run timed itself, in seconds.
+    timers
+        Those of `SITES`.
+    total
+        Seconds of the run.
+    """
+    joint, finish = timers.first["epochs/embed"], timers.first["finish"]  # when they began
+    looks, last = timers["epochs"], timers["finish"]
+    found = {
+        "read": run["Reading"],
+        "load libraries": run["Loading libraries"],
+        "checks and genes": run["Checking"] + run["Preparing"] - timers["PCA"] - timers["neighbours"],
+        "PCA": timers["PCA"],
+        "neighbours": timers["neighbours"],
+        "set up the training": run["Training"] - (finish - timers.first["epochs"]) - last,
+        "warm-up": joint - timers.first["epochs"],
+        "joint training": finish - joint - looks,
+        "looks between the epochs": looks,
+        "last alignment and k-means": last,
+        "assignment": timers["assignment"],
+        "metacells": run["Metacells"] - timers["assignment"],
+        "check": run["Check"],
+        "UMAP": run.get("UMAP"),
+        "write": run["Writing"],
+        "report": run.get("Report"),
+    }
+    present = {name: seconds for name, seconds in found.items() if seconds is not None}
+    return present | {"rest": total - sum(present.values())}
+
+
+def looks(timers: Timers) -> dict[str, float]:
+    """Seconds of each piece of the looks between the epochs."""
+    found = {name: timers[f"epochs/look/{name}"] for name in LOOK} | {"embed": timers["epochs/embed"]}
+    return found | {"rest": timers["epochs"] - sum(found.values())}
+
+
+@contextmanager
+def _genes(n_top_genes: int | None) -> Iterator[None]:
+    """Let the model have so many genes, which is no setting of a run."""
+    if n_top_genes is None:
+        yield
+        return
+    import scproto
+
+    with patch.object(scproto.pp, "prepare", partial(scproto.pp.prepare, n_top_genes=n_top_genes)):
+        yield
+
+
+@contextmanager
+def _sizes() -> Iterator[dict[str, int]]:
+    """Sizes of the model that is trained within the block."""
+    from scproto.model import SCPROTO
+
+    found: dict[str, int] = {}
+    train = SCPROTO.train
+
+    def noted(model: SCPROTO, *args: Any, **kwargs: Any) -> None:
+        train(model, *args, **kwargs)
+        found["n_model_genes"] = len(model.reader.genes)
+        found["n_prototypes"] = len(model.prototypes)
+        found["n_epochs"] = len(model.history["loss"])
+
+    with patch.object(SCPROTO, "train", noted):
+        yield found

@@ -1,0 +1,89 @@
+"""Part ``growth``: how the time of each stage grows with cells, genes, prototypes and batches."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import linear_regression, median
+from typing import Any
+
+from .processes import call
+from .setup import Setup, simulated
+
+PICTURED = 80_000
+"""Most cells with UMAP and report: the search for their neighbours compares all pairs."""
+
+
+def measure(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Fit at each size, in a process of its own, and fit exponents. Fits that are there are not made again.
+
+    Returns
+    -------
+    For each axis ``sizes``, ``seconds`` (for each stage one number a size, None where it was left out), ``exponents``,
+    ``last_exponents`` (between the last two sizes) and ``peak_memory_mib``.
+    """
+    setup = Setup.from_json(arguments)
+    found = {}
+    for axis, sizes in setup.sizes.growth.items():
+        fits = [_fits(setup, axis, size) for size in sizes]
+        names = dict.fromkeys(name for same in fits for name in same[0]["stages"])
+        seconds = {name: [_median(same, name) for same in fits] for name in names}
+        seconds["all stages"] = [median(fit["total"] for fit in same) for same in fits]
+        found[axis] = {
+            "sizes": list(sizes),
+            "seconds": seconds,
+            "exponents": {name: exponent(sizes, values) for name, values in seconds.items()},
+            "last_exponents": {name: exponent(sizes[-2:], values[-2:]) for name, values in seconds.items()},
+            "peak_memory_mib": [median(fit["peak_memory_mib"] for fit in same) for same in fits],
+        }
+    return {"axes": found, "base": setup.sizes.base, "steps": setup.sizes.growth_steps, "repeats": setup.growth_repeats}
+
+
+def exponent(sizes: Any, seconds: Any) -> float | None:
+    """Slope of log seconds over log sizes, by least squares; None for fewer than two positive times."""
+    points = [(math.log(n), math.log(s)) for n, s in zip(sizes, seconds, strict=True) if s is not None and s > 0]
+    return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else None
+
+
+def _median(fits: list[dict[str, Any]], stage: str) -> float | None:
+    found = [fit["stages"][stage] for fit in fits if stage in fit["stages"]]
+    return median(found) if found else None
+
+
+def _fits(setup: Setup, axis: str, size: int) -> list[dict[str, Any]]:
+    """Results of the fits of one size; the atlas is there only as long as they need it."""
+    sizes = setup.sizes.base | {axis: size}
+    name = f"growth_{axis}_{size}_threads_{setup.threads}"
+    results = [setup.folder / "fits" / f"{name}_{i}.json" for i in range(setup.growth_repeats)]
+    if absent := [result for result in results if not result.exists()]:
+        source = simulated(setup.folder, sizes["cells"], sizes["genes"], sizes["batches"])
+        try:
+            _simulate(source, sizes, setup)
+            for result in absent:
+                call("fit", _fit(setup, source, sizes), result, setup.threads)
+        finally:
+            if source != setup.source:
+                source.unlink(missing_ok=True)
+    return [json.loads(result.read_text())["result"] for result in results]
+
+
+def _simulate(source: Path, sizes: Mapping[str, int], setup: Setup) -> None:
+    if not source.exists():
+        numbers = {name: sizes[name] for name in ("cells", "genes", "batches")}
+        call("simulate", {"path": str(source)} | numbers, source.with_suffix(".json"), setup.threads)
+
+
+def _fit(setup: Setup, source: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Arguments of a fit. The model gets half of the genes, so that they are chosen, and their number grows, too."""
+    return {
+        "source": str(source),
+        "batch_key": ["batch"],
+        "folder": setup.out,
+        "max_steps": setup.sizes.growth_steps,
+        "n_prototypes": sizes["prototypes"],
+        "n_top_genes": sizes["genes"] // 2,
+        "report": sizes["cells"] <= PICTURED and not setup.quick,
+        "threads": setup.threads,
+    }

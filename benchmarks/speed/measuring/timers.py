@@ -1,0 +1,100 @@
+"""Timers around functions of the package, put there for the time of a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from importlib import import_module
+from time import perf_counter
+from typing import Any
+from unittest.mock import patch
+
+
+class Timers:
+    """Seconds by name.
+
+    A timer within another one is kept under the path of both, ``"outer/inner"``; the outer one counts it, too.
+
+    Attributes
+    ----------
+    seconds
+        Sum over all calls.
+    first
+        Clock at the first call.
+    """
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self.seconds: dict[str, float] = {}
+        self.first: dict[str, float] = {}
+        self._clock = clock
+        self._path: list[str] = []
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the block."""
+        self._path.append(name)
+        key = "/".join(self._path)
+        start = self._clock()
+        self.first.setdefault(key, start)
+        try:
+            yield
+        finally:
+            self.seconds[key] = self.seconds.get(key, 0.0) + self._clock() - start
+            self._path.pop()
+
+    def __getitem__(self, key: str) -> float:
+        """Seconds of a timer, 0 if it never ran."""
+        return self.seconds.get(key, 0.0)
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, timed."""
+
+        @wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self(name):
+                return function(*args, **kwargs)
+
+        return timed
+
+    def reset(self) -> None:
+        """Forget all times."""
+        self.seconds.clear()
+        self.first.clear()
+
+
+def site(where: str) -> tuple[Any, str]:
+    """Owner and name of ``"module:function"`` or ``"module:Class.method"``.
+
+    The module is taken from the modules, since a package may have a function of the same name.
+    """
+    module, _, path = where.partition(":")
+    *classes, name = path.split(".")
+    owner: Any = import_module(module)
+    for part in classes:
+        owner = getattr(owner, part)
+    return owner, name
+
+
+@contextmanager
+def timed(sites: Mapping[str, str], clock: Callable[[], float] = perf_counter) -> Iterator[Timers]:
+    """Put timers around functions within the block.
+
+    Parameters
+    ----------
+    sites
+        Where each function is looked up (see :func:`site`), and the name of its timer.
+    clock
+        Tells the seconds.
+
+    Raises
+    ------
+    AttributeError
+        If there is no such function, for example since the package has changed.
+    """
+    timers = Timers(clock)
+    with ExitStack() as stack:
+        for where, name in sites.items():
+            owner, attribute = site(where)
+            stack.enter_context(patch.object(owner, attribute, timers.around(name, getattr(owner, attribute))))
+        yield timers
