@@ -75,6 +75,7 @@ def _neighbor_search(n_neighbors: int) -> Any:
             self.n_neighbors = n_neighbors
 
         def fit_transform(self, X: np.ndarray, y: None = None) -> csr_matrix:
+            """Distances to the nearest points, CSR ``(n_points, n_points)``."""
             indices, cosine = nearest(X, X, self.n_neighbors + 1)
             is_self = indices == np.arange(len(X))[:, None]
             is_self[~is_self.any(axis=1), -1] = True  # duplicates hide the point: it takes the place of the farthest
