@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import lightning.pytorch as lightning
 import numpy as np
 import scipy.sparse as sp
@@ -23,19 +25,26 @@ class CellViews(Dataset[Minibatch]):
         CSR ``(n_cells, n_genes)``.
     batch
         Batch of each cell, integers ``(n_cells,)``.
-
-    Attributes
-    ----------
-    x
-        Input of the encoder, computed once: log1p CP10k of unit norm, CSR ``(n_cells, n_genes)``.
-    library
-        Counts of each cell over these genes, at least one, ``(n_cells,)``.
     """
 
     def __init__(self, counts: sp.csr_matrix, batch: NDArray[np.int64]) -> None:
         self.counts = counts
         self.batch = batch
-        self.x, self.library = normalise(counts)
+
+    @cached_property
+    def _normalised(self) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
+        """Computed once, and not where the counts alone are asked for."""
+        return normalise(self.counts)
+
+    @property
+    def x(self) -> sp.csr_matrix:
+        """Input of the encoder: log1p CP10k of unit norm, CSR ``(n_cells, n_genes)``."""
+        return self._normalised[0]
+
+    @property
+    def library(self) -> NDArray[np.float32]:
+        """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
+        return self._normalised[1]
 
     def __len__(self) -> int:
         return self.counts.shape[0]

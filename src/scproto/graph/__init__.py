@@ -1,5 +1,5 @@
 """Neighbour graphs: embeddings in, padded tables of indices out."""
 
-from .knn import KnnGraph, mutual_neighbors, nearest, within_batch_neighbors
+from .knn import KnnGraph, mutual_neighbors, nearest, nearest_others, within_batch_neighbors
 
-__all__ = ["KnnGraph", "mutual_neighbors", "nearest", "within_batch_neighbors"]
+__all__ = ["KnnGraph", "mutual_neighbors", "nearest", "nearest_others", "within_batch_neighbors"]

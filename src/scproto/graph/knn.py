@@ -141,6 +141,17 @@ def nearest(
     return indices, products
 
 
+def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Nearest other points of each point by inner product, as :func:`nearest` gives them.
+
+    Where duplicates hide the point itself, the farthest of those found is left out in its place.
+    """
+    indices, products = nearest(points, points, k + 1)
+    is_self = indices == np.arange(len(points))[:, None]
+    order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # the point itself goes last, and out
+    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(products, order, axis=1)
+
+
 def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.int64], n_neighbors: int) -> KnnGraph:
     """Nearest neighbours of each cell among the cells of its own batch, by cosine similarity.
 
@@ -157,12 +168,8 @@ def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.in
     indices = np.full((len(unit), n_neighbors), -1, dtype=np.int64)
     for b in np.unique(batch):
         cells = np.flatnonzero(batch == b)
-        found = nearest(unit[cells], unit[cells], n_neighbors + 1)[0]
-        # the cell itself goes last, or the farthest one where duplicates hide the cell
-        is_self = found == np.arange(len(cells))[:, None]
-        order = np.argsort(is_self, axis=1, kind="stable")
-        k = found.shape[1] - 1
-        indices[cells, :k] = cells[np.take_along_axis(found, order, axis=1)[:, :k]]
+        found = nearest_others(unit[cells], n_neighbors)[0]
+        indices[cells, : found.shape[1]] = cells[found]
     return KnnGraph(indices)
 
 

@@ -190,7 +190,8 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         cells = self.cells()
         within = self.reader.neighbors(self.adata)
         budget = plan_budget(len(cells), batch_size, max_steps=max_steps)
-        sampler = ViewSampler(within, np.argsort(cells.gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
+        gene_share = cells.gene_share
+        sampler = ViewSampler(within, np.argsort(gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
         plan = PrototypePlan(self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed)
         runner = TrainRunner(
             self,
@@ -209,7 +210,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             **trainer_kwargs,
         )
         if not self.is_trained_:
-            self.module.decoder.start_at(torch.from_numpy(cells.gene_share))
+            self.module.decoder.start_at(torch.from_numpy(gene_share))
         self.module.train()
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)

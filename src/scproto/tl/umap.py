@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from .._errors import InputError
 from .._keys import LATENT, UMAP
-from ..graph import nearest
+from ..graph import nearest_others
 
 N_NEIGHBORS = 15  # scanpy's default
 MIN_CELLS = 5  # UMAP's spectral start needs more points than dimensions
@@ -76,13 +76,9 @@ def _neighbor_search(n_neighbors: int) -> Any:
 
         def fit_transform(self, X: np.ndarray, y: None = None) -> csr_matrix:
             """Distances to the nearest points, CSR ``(n_points, n_points)``."""
-            indices, cosine = nearest(X, X, self.n_neighbors + 1)
-            is_self = indices == np.arange(len(X))[:, None]
-            is_self[~is_self.any(axis=1), -1] = True  # duplicates hide the point: it takes the place of the farthest
-            order = np.argsort(~is_self, axis=1, kind="stable")  # the point itself first
-            indices = np.take_along_axis(np.where(is_self, np.arange(len(X))[:, None], indices), order, axis=1)
-            distance = np.sqrt(np.maximum(2.0 - 2.0 * np.take_along_axis(cosine, order, axis=1), 0.0))
-            distance[:, 0] = 0.0
+            others, cosine = nearest_others(X, self.n_neighbors)
+            indices = np.column_stack([np.arange(len(X)), others])
+            distance = np.column_stack([np.zeros(len(X), X.dtype), np.sqrt(np.maximum(2.0 - 2.0 * cosine, 0.0))])
             indptr = np.arange(0, indices.size + 1, indices.shape[1])
             return csr_matrix((distance.ravel(), indices.ravel(), indptr), shape=(len(X), len(X)))
 
