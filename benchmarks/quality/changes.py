@@ -28,7 +28,7 @@ from scproto.losses.sinkhorn import _segment_logsumexp
 from scproto.model import module as network
 from scproto.model import scproto as model
 from scproto.model.module import Losses, PrototypeModule
-from scproto.nn import Alignment, density_weights
+from scproto.nn import Alignment, density_weights, fit_alignment
 from scproto.tl.tree import cut
 from scproto.train import plan
 
@@ -223,6 +223,11 @@ def density(power: float) -> Iterator[None]:
     weights = partial(density_weights, power=power)
     with patch.object(plan, "density_weights", weights), patch.object(model, "density_weights", weights):
         yield
+
+
+def fixed_rounds() -> Change:
+    """Align as many rounds as are allowed, also where the cells come no nearer to their prototypes."""
+    return patch.object(network, "fit_alignment", partial(fit_alignment, tolerance=-np.inf))
 
 
 def no_pairs_across() -> Change:

@@ -3,7 +3,7 @@
     python benchmarks/quality/check.py data/*.h5ad simulated --out check/
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``; ``simulated`` is an atlas of
-``scproto.datasets``. Fits: the defaults; 60 steps; 20 rounds of alignment in place of 2; no integration, by
+``scproto.datasets``. Fits: the defaults; 60 steps; 20 rounds of alignment, whatever each does; no integration, by
 leaving the batch key out. Made of the labels: the types themselves; types merged in pairs (in the order in which they
 occur); types exchanged for the next one in half of the batches. Of no integration: k-means of the PCA of all batches.
 A model that is in the output already is not fitted again.
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
+from changes import fixed_rounds
 from resolution import load
 from sklearn.cluster import KMeans
 
@@ -27,7 +29,7 @@ import scproto
 FITS: dict[str, dict[str, Any]] = {
     "default": {},
     "60 steps": {"max_steps": 60},
-    "20 rounds of alignment": {"n_alignment": 20},
+    "20 rounds of alignment": {"n_alignment": 20, "change": fixed_rounds},
     "not integrated": {"batch_key": None},
 }
 
@@ -38,12 +40,14 @@ def fit(data: str, folder: Path, max_steps: int | None, constants: dict[str, Any
         return scproto.SCPROTO.load(folder)
     constants = {"batch_key": "batch", "max_steps": max_steps} | constants
     batch_key, max_steps = constants.pop("batch_key"), constants.pop("max_steps")
+    change = constants.pop("change", nullcontext)
     adata = load(data)
     if batch_key is None:
         scproto.pp.prepare(adata)
     scproto.SCPROTO.setup_anndata(adata)
     model = scproto.SCPROTO(adata, **constants)
-    model.train(max_steps, enable_progress_bar=False)
+    with change():
+        model.train(max_steps, enable_progress_bar=False)
     model.save(folder)
     return model
 

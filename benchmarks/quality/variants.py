@@ -53,12 +53,18 @@ def change(make: Callable[..., Change], *args: Any, **kwargs: Any) -> Variant:
     return Variant(change=partial(make, *args, **kwargs))
 
 
+def rounds(n: int) -> Variant:
+    """Take a fixed number of rounds of alignment, however much or little each does."""
+    return Variant(constants={"n_alignment": n}, change=by.fixed_rounds)
+
+
 VARIANTS: dict[str, Variant] = {
     "default": Variant(),
     "no rounds of alignment": constants(n_alignment=0),
-    "1 round of alignment": constants(n_alignment=1),
-    "2 rounds of alignment": constants(n_alignment=2),
-    "8 rounds of alignment": constants(n_alignment=8),
+    "1 round of alignment": rounds(1),
+    "2 rounds of alignment": rounds(2),
+    "3 rounds of alignment": rounds(3),
+    "8 rounds of alignment": rounds(8),
     "equal shares": change(by.with_shares, by.equal_shares),
     "own shares": change(by.with_shares, by.own_shares),
     "common shares": change(by.with_shares, partial(prototype_shares, reach=1e6)),

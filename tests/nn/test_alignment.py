@@ -9,7 +9,7 @@ from scipy.linalg import expm
 from torch import Tensor
 from torch.nn import functional as F
 
-from scproto.nn import fit_alignment
+from scproto.nn import Alignment, fit_alignment
 
 N_TYPES, N_LATENT = 6, 10
 
@@ -100,6 +100,49 @@ def test_no_round_moves_nothing():
     assert torch.equal(alignment(unit, batch), unit)
     assert torch.equal(aligned, unit)
     assert torch.equal(prototypes, centres)
+
+
+def spreads(alignment, unit, batch, prototypes):
+    """Mean distance of the cells to the nearest prototype before each round but the first and after the last."""
+    found = []
+    for anchors, offsets in zip(alignment.prototypes, alignment.offsets, strict=True):
+        found.append(spread(unit, batch, anchors))
+        unit = Alignment(anchors[None], offsets[None])(unit, batch)
+    return [*found[1:], spread(unit, batch, prototypes)]
+
+
+def spread(unit, batch, prototypes):
+    """One cell after the other; batches weigh the same."""
+    nearest = [min(1 - float(cell @ prototype) for prototype in prototypes) for cell in unit]
+    return np.mean([np.mean([d for d, c in zip(nearest, batch, strict=True) if c == b]) for b in batch.unique()])
+
+
+@EFFECTS
+@pytest.mark.parametrize("tolerance", [0.3, 0.05])
+def test_goes_on_while_the_cells_come_nearer_to_their_prototypes(effect, tolerance):
+    clean, batch, _, centres = atlas()
+    unit = effect(clean, batch)
+    keep = torch.ones(len(unit), dtype=torch.bool)
+    keep[:50] = False  # batches of unequal size
+    unit, batch = unit[keep], batch[keep]
+    alignment, prototypes, _ = fit_alignment(unit, batch, centres, 3, tolerance=tolerance)
+    found = spreads(alignment, unit, batch, prototypes)
+    falls = 1 - np.array(found[1:]) / np.array(found[:-1])
+    assert len(falls) >= 1
+    assert (falls[:-1] >= tolerance).all()
+    assert falls[-1] < tolerance
+
+
+def test_takes_no_more_rounds_than_asked_for():
+    clean, batch, _, centres = atlas()
+    alignment, *_ = fit_alignment(rotated(clean, batch), batch, centres, 3, n_rounds=4, tolerance=-np.inf)
+    assert len(alignment.prototypes) == len(alignment.offsets) == 4
+
+
+def test_batches_alike_need_few_rounds():
+    unit, batch, _, centres = atlas()
+    alignment, *_ = fit_alignment(unit, batch, centres, 3)
+    assert len(alignment.offsets) == 2
 
 
 def test_does_not_change_its_input():

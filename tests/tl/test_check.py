@@ -69,7 +69,7 @@ def test_two_types_merged_across_the_batches_are_over_mixed(cells):
     assert set(found.doubtful.index) == {"metacell_0", "metacell_1"}
     assert found.doubtful["batches_disagree"].all()
     assert "over-mixed, some metacells hold different populations" in str(found)
-    assert "align less (n_alignment=1 or 0; default 3), and see whether the batches share cell types" in str(found)
+    assert "align less (n_alignment=1 or 0; default 10), and see whether the batches share cell types" in str(found)
 
 
 def test_types_lumped_together_are_over_mixed(cells):

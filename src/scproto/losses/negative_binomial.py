@@ -42,7 +42,7 @@ def negative_binomial_nll(
     theta_nz = theta[columns]
     stored = (
         torch.lgamma(counts + theta_nz)
-        - torch.lgamma(theta_nz)
+        - torch.lgamma(theta)[columns]
         - torch.lgamma(counts + 1.0)
         + counts * (logits.reshape(-1)[flat] - log_total.reshape(-1)[flat])
     )

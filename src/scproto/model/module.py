@@ -51,7 +51,7 @@ class PrototypeModule(nn.Module):
     temperature
         Of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
     n_alignment
-        Rounds of alignment; see :func:`scproto.nn.fit_alignment`.
+        Most rounds of alignment; see :func:`scproto.nn.fit_alignment`.
     """
 
     alignment_prototypes: Tensor
@@ -71,7 +71,7 @@ class PrototypeModule(nn.Module):
         epsilon: float = 0.05,
         n_sinkhorn: int = 3,
         temperature: float = 0.1,
-        n_alignment: int = 3,
+        n_alignment: int = 10,
     ) -> None:
         super().__init__()
         self.n_batches = n_batches
@@ -81,8 +81,9 @@ class PrototypeModule(nn.Module):
         self.decoder = Decoder(n_genes, n_batches, n_latent, n_hidden)
         self.prototypes = nn.Parameter(F.normalize(torch.randn(n_prototypes, n_latent), dim=1))
         self.register_buffer("log_share", torch.zeros(n_batches, n_prototypes), persistent=False)  # equal shares
-        self.register_buffer("alignment_prototypes", torch.zeros(n_alignment, n_prototypes, n_latent))
-        self.register_buffer("alignment_offsets", torch.zeros(n_alignment, n_batches, n_prototypes, n_latent))
+        self.n_alignment = n_alignment
+        self.register_buffer("alignment_prototypes", torch.empty(0, n_prototypes, n_latent))
+        self.register_buffer("alignment_offsets", torch.empty(0, n_batches, n_prototypes, n_latent))
 
     @property
     def device(self) -> torch.device:
@@ -104,8 +105,8 @@ class PrototypeModule(nn.Module):
         with torch.no_grad():
             self.prototypes.copy_(prototypes)
             if alignment is not None:
-                self.alignment_prototypes.copy_(alignment.prototypes)
-                self.alignment_offsets.copy_(alignment.offsets)
+                self.alignment_prototypes = alignment.prototypes.to(self.device)
+                self.alignment_offsets = alignment.offsets.to(self.device)
 
     def set_shares(self, shares: Tensor) -> None:
         """Share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``."""
@@ -113,7 +114,7 @@ class PrototypeModule(nn.Module):
 
     def align(self, unit: Tensor, batch: Tensor, prototypes: Tensor) -> tuple[Alignment, Tensor, Tensor]:
         """Alignment at given prototypes, on the CPU; see :func:`scproto.nn.fit_alignment`."""
-        return fit_alignment(unit, batch, prototypes, self.n_batches, n_rounds=len(self.alignment_offsets))
+        return fit_alignment(unit, batch, prototypes, self.n_batches, n_rounds=self.n_alignment)
 
     def loss(self, minibatch: Minibatch, *, prototypes: bool) -> Losses:
         """Objective of a minibatch.

@@ -168,7 +168,8 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Parameters
         ----------
         max_steps
-            Minibatches to train on; by default 3,000, or two passes over the cells if that is more.
+            Minibatches to train on. By default 80 passes over the cells, but at least 1,500 steps, and at most
+            3,000 or two passes, whichever is more.
         batch_size
             Cells a minibatch.
         learning_rate

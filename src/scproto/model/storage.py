@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -42,8 +43,12 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path, module: nn.Module) -> None:
-    """Load the weights of a saved model into a module of the same sizes."""
-    module.load_state_dict(load_file(Path(path) / WEIGHTS))
+    """Load the weights of a saved model into a module of the same sizes; buffers grow to what was saved."""
+    state = load_file(Path(path) / WEIGHTS)
+    for name, buffer in module.named_buffers():
+        if name in state and state[name].shape != buffer.shape:
+            setattr(module, name, torch.empty_like(state[name]))
+    module.load_state_dict(state)
 
 
 def history_to_json(history: dict[str, pd.DataFrame] | None) -> dict[str, dict[str, list[float | None]]]:

@@ -14,6 +14,9 @@ from .prototypes import spherical_kmeans
 TEMPERATURE = 0.025
 """Of the softmax that spreads a cell over the prototypes."""
 
+TOLERANCE = 0.01
+"""A round that brings the cells nearer to their prototypes by less than this share is the last."""
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -47,7 +50,8 @@ def fit_alignment(
     prototypes: Tensor,
     n_batches: int,
     *,
-    n_rounds: int = 3,
+    n_rounds: int = 10,
+    tolerance: float = TOLERANCE,
     n_iterations: int = 10,
 ) -> tuple[Alignment, Tensor, Tensor]:
     """Bring the batches together at each prototype, and the prototypes to the cells, in turn.
@@ -56,6 +60,10 @@ def fit_alignment(
     difference of its weighted mean from the mean over batches, both weighted by the trust in that batch at
     that prototype (:func:`_trust`): a batch that hardly occurs there is hardly moved and hardly counts.
     Spherical k-means then moves the prototypes to the aligned cells.
+
+    Where the batches differ by a shift that cells of one kind share, each round also brings the cells nearer to
+    their prototypes. Once it hardly does, what is left between the batches is as wide as what is left within
+    them, and further rounds would only push different cells together.
 
     Parameters
     ----------
@@ -68,7 +76,10 @@ def fit_alignment(
     n_batches
         Number of batches; with one there is nothing to align and only the prototypes move.
     n_rounds
-        Times that both are done; with 0 nothing moves.
+        Most times that both are done; with 0 nothing moves.
+    tolerance
+        A round that lowers the mean cosine distance of a cell to the nearest prototype, averaged over the batches,
+        by less than this share is the last.
     n_iterations
         k-means iterations a round.
 
@@ -77,15 +88,33 @@ def fit_alignment(
     The alignment, to be applied to these or other cells of the same batches; the prototypes that belong
     to the aligned cells; the aligned cells.
     """
-    shape = prototypes.shape
-    anchors, rounds = prototypes.new_empty(n_rounds, *shape), prototypes.new_empty(n_rounds, n_batches, *shape)
-    for i in range(n_rounds):
+    anchors: list[Tensor] = []
+    rounds: list[Tensor] = []
+    spread = torch.inf
+    while len(rounds) < n_rounds:
         offsets = _offsets(unit, batch, prototypes, n_batches)
         unit = _shift(unit, batch, prototypes, offsets)
-        anchors[i], rounds[i] = prototypes, offsets
+        anchors.append(prototypes)
+        rounds.append(offsets)
         centres = spherical_kmeans(unit.numpy(), len(prototypes), init=prototypes.numpy(), n_iterations=n_iterations)
         prototypes = torch.from_numpy(centres)
-    return Alignment(anchors, rounds), prototypes, unit
+        before, spread = spread, _spread(unit, batch, prototypes, n_batches)
+        if spread > (1.0 - tolerance) * before:
+            break
+    shape = prototypes.shape
+    alignment = Alignment(
+        torch.stack(anchors) if anchors else prototypes.new_empty(0, *shape),
+        torch.stack(rounds) if rounds else prototypes.new_empty(0, n_batches, *shape),
+    )
+    return alignment, prototypes, unit
+
+
+def _spread(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> float:
+    """Mean cosine distance of a cell to the nearest prototype, averaged over the batches that have cells."""
+    distance = torch.cat([1.0 - (cells @ prototypes.T).max(dim=1).values for cells in unit.split(CHUNK)])
+    size = torch.bincount(batch, minlength=n_batches)
+    total = distance.new_zeros(n_batches).index_add(0, batch, distance)
+    return float((total[size > 0] / size[size > 0]).mean())
 
 
 def _offsets(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._matmul import Linear
+from .dropout import Dropout
 from .sparse import SparseLinear
 
 
@@ -32,7 +33,7 @@ class Encoder(nn.Module):
         self.rest = nn.Sequential(
             nn.LayerNorm(n_hidden),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             Linear(n_hidden, n_hidden),
             nn.LayerNorm(n_hidden),
             nn.ReLU(),

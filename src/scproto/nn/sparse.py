@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ._matmul import matmul
 
@@ -16,12 +17,24 @@ class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, x_transposed: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x_transposed)
-        return x @ weight
+        return _product(x, weight)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[None, None, Tensor]:
         (x_transposed,) = ctx.saved_tensors
-        return None, None, x_transposed @ grad_outputs[0]
+        return None, None, _product(x_transposed, grad_outputs[0])
+
+
+def _product(x: Tensor, dense: Tensor) -> Tensor:
+    """``x @ dense`` for a CSR ``x``: a weighted sum of a bag of rows, which torch does twice as fast as the product."""
+    return F.embedding_bag(
+        x.col_indices(),
+        dense,
+        x.crow_indices(),
+        mode="sum",
+        per_sample_weights=x.values(),
+        include_last_offset=True,
+    )
 
 
 class SparseLinear(nn.Module):

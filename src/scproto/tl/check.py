@@ -122,7 +122,7 @@ class Check:
             return f"{kept}, which is enough ({LEAST_KEPT:.0%})."
         return (
             f"{kept}, less than {LEAST_KEPT:.0%}: different cells are lumped together; train longer (max_steps), or "
-            "align less (n_alignment=1 or 0; default 3)."
+            "align less (n_alignment=1 or 0; default 10)."
         )
 
     def _agreement(self) -> str:
@@ -131,7 +131,7 @@ class Check:
             return f"{text}, which is little (up to {MOST_DISAGREEMENT:.0%}): no sign of over-mixing."
         return (
             f"{text}, more than {MOST_DISAGREEMENT:.0%}: over-mixed, some metacells hold different populations of "
-            "different batches; align less (n_alignment=1 or 0; default 3), and see whether the batches share cell "
+            "different batches; align less (n_alignment=1 or 0; default 10), and see whether the batches share cell "
             "types at all."
         )
 

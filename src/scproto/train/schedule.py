@@ -47,7 +47,8 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, 
     batch_size
         Cells a step.
     max_steps
-        Number of steps; by default 3,000, or two passes over the cells if that is more.
+        Number of steps. By default 80 passes over the cells, but at least 1,500 steps, and at most 3,000 or two
+        passes, whichever is more.
     warmup
         Share of the steps before the prototypes start.
 
@@ -58,8 +59,12 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, 
     """
     if max_steps is not None and max_steps < 1:
         raise InputError(f"max_steps={max_steps} leaves nothing to train: give at least 1.")
-    n_steps = max_steps or max(3000, round(2 * n_cells / batch_size))
+    n_steps = max_steps or _default_steps(n_cells / batch_size)
     steps_per_epoch = math.ceil(n_steps / N_EPOCHS)
     n_epochs = n_steps // steps_per_epoch
     n_warmup = min(max(1, round(warmup * n_epochs)), n_epochs - 1)
     return Budget(n_epochs, steps_per_epoch, n_warmup)
+
+
+def _default_steps(steps_per_pass: float) -> int:
+    return round(max(min(max(80 * steps_per_pass, 1500), 3000), 2 * steps_per_pass))
