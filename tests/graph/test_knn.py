@@ -192,7 +192,7 @@ class TestNearest:
     def test_many_cells_are_searched_nearly_exactly_and_it_is_said(self, monkeypatch, caplog):
         points = clustered(3000)
         exact = graph.nearest(points, points, 10)[0]
-        monkeypatch.setattr("scproto.graph.knn.EXACT_UP_TO", 2999)
+        monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 2999)
         with caplog.at_level("INFO", logger="scproto"):
             found = graph.nearest(points, points, 10)[0]
         recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
@@ -205,15 +205,27 @@ class TestNearest:
     def test_lists_with_too_few_cells_are_searched_exactly(self, monkeypatch):
         points = clustered(500)
         exact = graph.nearest(points, points, 400)[0]
-        monkeypatch.setattr("scproto.graph.knn.EXACT_UP_TO", 10)
+        monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 10)
+        monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 10)
+        monkeypatch.setattr("scproto.graph.search.N_PROBED", 1)
+        assert not np.array_equal(graph.nearest(points, points, 3)[0], exact[:, :3])
         np.testing.assert_array_equal(graph.nearest(points, points, 400)[0], exact)
 
-    def test_graphs_of_many_cells(self, monkeypatch):
+    def test_graphs_of_many_cells(self, monkeypatch, caplog):
         points, batch = clustered(1200), np.arange(1200) % 2
         exact = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
-        monkeypatch.setattr("scproto.graph.knn.EXACT_UP_TO", 300)
-        for found, expected in zip(
-            (within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)), exact, strict=True
-        ):
-            shared = found.to_sparse().multiply(expected.to_sparse()).sum()
-            assert shared > 0.9 * expected.to_sparse().sum()
+        monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
+        monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 300)
+        monkeypatch.setattr("scproto.graph.search.N_PROBED", 4)
+        with caplog.at_level("INFO", logger="scproto"):
+            found = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
+        for graph_found, expected in zip(found, exact, strict=True):
+            shared = graph_found.to_sparse().multiply(expected.to_sparse()).sum()
+            assert 0.9 * expected.to_sparse().sum() < shared < expected.to_sparse().sum()
+        assert "among 1200 cells are approximate" in caplog.records[-1].getMessage()
+
+    def test_small_batches_are_searched_exactly(self, monkeypatch):
+        points, batch = clustered(1200), np.arange(1200) % 2
+        exact = mutual_neighbors(points, batch, 5)
+        monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
+        np.testing.assert_array_equal(mutual_neighbors(points, batch, 5).indices, exact.indices)

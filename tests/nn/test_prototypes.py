@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from scproto.nn import density_weights, far_points, spherical_kmeans
+from scproto.nn import density_weights, far_points, nearest_prototype, spherical_kmeans
 
 
 def random_unit(n: int, n_latent: int = 6, seed: int = 0) -> torch.Tensor:
@@ -159,3 +159,15 @@ def test_a_rare_group_gets_a_centre_by_the_weights_of_density(seed):
     weighted = spherical_kmeans(unit.numpy(), 10, weights=weights, n_starts=6, seed=seed)
     assert (evenly @ middle).max() < 0.8
     assert (weighted @ middle).max() > 0.99
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("n_prototypes", [1, 5, 30])
+def test_nearest_prototype_equals_a_loop(monkeypatch, chunk, n_prototypes):
+    monkeypatch.setattr("scproto.nn.prototypes.CHUNK", chunk)
+    unit, prototypes = random_unit(9), random_unit(n_prototypes, seed=1)
+    cosine, index = nearest_prototype(unit, prototypes)
+    for i, cell in enumerate(unit):
+        similarities = [float(cell @ prototype) for prototype in prototypes]
+        assert index[i] == np.argmax(similarities)
+        assert float(cosine[i]) == pytest.approx(max(similarities), abs=1e-6)

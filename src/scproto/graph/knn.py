@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-logger = logging.getLogger(__name__)
-
-EXACT_UP_TO = 50_000
-"""Cells up to which neighbours are searched exactly; the time of that grows with the square of the cells."""
-
-N_PROBED = 32
-"""Cells of the inverted file that a query looks into where the search is not exact."""
+from . import search
+from .search import Search, log_recall, nearest_others
 
 
 @dataclass(frozen=True)
@@ -90,68 +84,6 @@ class KnnGraph:
         return cls(indices)
 
 
-def nearest(
-    reference: NDArray[np.float32], query: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Nearest rows of a reference by inner product.
-
-    Exact up to 50,000 rows; beyond, by an inverted file of k-means cells, of which the 32 nearest are looked into. The
-    recall of that, on a sample, is logged.
-
-    Parameters
-    ----------
-    reference, query
-        ``(n_reference, n_dims)`` and ``(n_query, n_dims)``.
-    k
-        Neighbours a query; all rows if there are fewer.
-
-    Returns
-    -------
-    Their indices and inner products, nearest first, each ``(n_query, min(k, n_reference))``.
-
-    References
-    ----------
-    Sivic and Zisserman, ICCV 2003 (inverted files); Douze et al., IEEE Trans. Big Data 2025 (faiss).
-    """
-    import faiss
-
-    reference = np.ascontiguousarray(reference, np.float32)
-    query = np.ascontiguousarray(query, np.float32)
-    k = min(k, len(reference))
-    exact = faiss.IndexFlatIP(reference.shape[1])
-    exact.add(reference)
-    if len(reference) <= EXACT_UP_TO:
-        products, indices = exact.search(query, k)
-        return indices, products
-    coarse = faiss.IndexFlatIP(reference.shape[1])
-    n_lists = round(4 * len(reference) ** 0.5)
-    index = faiss.IndexIVFFlat(coarse, reference.shape[1], n_lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.min_points_per_centroid = 1
-    index.train(reference)
-    index.add(reference)
-    index.nprobe = N_PROBED
-    products, indices = index.search(query, k)
-    short = (indices < 0).any(axis=1)  # fewer than k rows in the lists that were looked into
-    if short.any():
-        products[short], indices[short] = exact.search(query[short], k)
-    sample = np.linspace(0, len(query) - 1, min(200, len(query))).astype(int)
-    truth = exact.search(query[sample], k)[1]
-    recall = np.mean([np.isin(a, b).mean() for a, b in zip(truth, indices[sample], strict=True)])
-    logger.info("Neighbours among %d cells are approximate: %.1f %% are found.", len(reference), 100 * recall)
-    return indices, products
-
-
-def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Nearest other points of each point by inner product, as :func:`nearest` gives them.
-
-    Where duplicates hide the point itself, the farthest of those found is left out in its place.
-    """
-    indices, products = nearest(points, points, k + 1)
-    is_self = indices == np.arange(len(points))[:, None]
-    order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # the point itself goes last, and out
-    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(products, order, axis=1)
-
-
 def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.int64], n_neighbors: int) -> KnnGraph:
     """Nearest neighbours of each cell among the cells of its own batch, by cosine similarity.
 
@@ -184,7 +116,8 @@ def mutual_neighbors(
     """Mutual nearest neighbours between the batches, by cosine similarity.
 
     Two cells of different batches are mutual neighbours if each is among the ``n_neighbors`` nearest of
-    the other in the other's batch.
+    the other in the other's batch. Among more than 50,000 cells they are searched approximately
+    (:class:`scproto.graph.search.Search`), and the recall of that is logged.
 
     Parameters
     ----------
@@ -206,16 +139,21 @@ def mutual_neighbors(
     """
     unit = _unit(embedding)
     cells = [np.flatnonzero(batch == b) for b in np.unique(batch)]
-    rows, cols = [], []
+    exact = len(unit) <= search.EXACT_UP_TO
+    searches = [Search(unit[of_batch], exact=exact) for of_batch in cells]
+    rows, cols, recalls = [], [], []
     for a, b in _batch_pairs(len(cells), n_partners, rng or np.random.default_rng(0)):
         first, second = cells[a], cells[b]
-        forth = _membership(nearest(unit[second], unit[first], n_neighbors)[0], len(second))
-        back = _membership(nearest(unit[first], unit[second], n_neighbors)[0], len(first))
+        forth = _membership(searches[b](unit[first], n_neighbors)[0], len(second))
+        back = _membership(searches[a](unit[second], n_neighbors)[0], len(first))
         i, j = forth.multiply(back.T).nonzero()
         rows += [first[i], second[j]]
         cols += [second[j], first[i]]
+        recalls.append(searches[b].recall(unit[first], n_neighbors, n_sampled=20))
     if not rows:
         return KnnGraph(np.full((len(unit), 1), -1, dtype=np.int64))
+    if not exact:
+        log_recall(float(np.mean(recalls)), len(unit))
     return KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit))
 
 

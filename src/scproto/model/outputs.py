@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from ..data.module import CellViews
+from ..nn._chunk import CHUNK
 from ..pp.checks import as_keys
 from ..tl.assignment import assign
 from ..tl.metacells import build_metacells
@@ -20,9 +21,6 @@ from ..tl.tree import cut
 from ..train.plan import embed
 from .cells import Reader
 from .module import PrototypeModule
-
-CHUNK = 4096
-"""Cells that are decoded at once."""
 
 
 class OutputsMixin:

@@ -4,7 +4,7 @@ from .alignment import Alignment, fit_alignment
 from .decoder import Decoder
 from .density import density_weights
 from .encoder import Encoder
-from .prototypes import far_points, spherical_kmeans
+from .prototypes import far_points, nearest_prototype, spherical_kmeans
 from .shares import prototype_shares
 from .sparse import SparseLinear
 
@@ -16,6 +16,7 @@ __all__ = [
     "density_weights",
     "far_points",
     "fit_alignment",
+    "nearest_prototype",
     "prototype_shares",
     "spherical_kmeans",
 ]

@@ -1,4 +1,4 @@
-"""Bound of the memory that the similarities of cells and prototypes take."""
+"""Bound of the memory that tables of cells by prototypes or by genes take."""
 
-CHUNK = 16_384
-"""Cells whose similarity to all prototypes is held at once."""
+CHUNK = 4096
+"""Cells that are embedded, compared with all prototypes or decoded at once."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ._chunk import CHUNK
-from .prototypes import spherical_kmeans
+from .prototypes import nearest_prototype, spherical_kmeans
 
 TEMPERATURE = 0.025
 """Of the softmax that spreads a cell over the prototypes."""
@@ -111,7 +111,7 @@ def fit_alignment(
 
 def _spread(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> float:
     """Mean cosine distance of a cell to the nearest prototype, averaged over the batches that have cells."""
-    distance = torch.cat([1.0 - (cells @ prototypes.T).max(dim=1).values for cells in unit.split(CHUNK)])
+    distance = 1.0 - nearest_prototype(unit, prototypes)[0]
     size = torch.bincount(batch, minlength=n_batches)
     total = distance.new_zeros(n_batches).index_add(0, batch, distance)
     return float((total[size > 0] / size[size > 0]).mean())

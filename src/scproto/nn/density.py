@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ._chunk import CHUNK
+from .prototypes import nearest_prototype
 
 
 def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.1, power: float = 0.5) -> Tensor:
@@ -30,9 +31,8 @@ def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.
     -------
     Weights ``(n_cells,)`` with mean 1.
     """
-    chunks = unit.split(CHUNK)
-    nearest = torch.cat([(cells @ prototypes.T).argmax(1) for cells in chunks])
+    nearest = nearest_prototype(unit, prototypes)[1]
     mass = torch.bincount(nearest, minlength=len(prototypes)).to(unit.dtype)
-    density = torch.cat([((cells @ prototypes.T - 1) / temperature).exp() @ mass for cells in chunks])
+    density = torch.cat([((cells @ prototypes.T - 1) / temperature).exp() @ mass for cells in unit.split(CHUNK)])
     weights = density**-power
     return weights / weights.mean()

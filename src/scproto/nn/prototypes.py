@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ._chunk import CHUNK
+
 
 def spherical_kmeans(
     unit: NDArray[np.float32],
@@ -87,6 +89,12 @@ def _lloyd(
     return np.asarray(kmeans.centroids), float(weights @ (1.0 - cosine))
 
 
+def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine similarity to the nearest prototype, and its index, each ``(n_cells,)``; in chunks of the cells."""
+    parts = [(cells @ prototypes.T).max(dim=1) for cells in unit.split(CHUNK)]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+
+
 def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:
     """Cells to put new prototypes on: each the farthest from all prototypes and from those chosen before.
 
@@ -103,7 +111,7 @@ def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:
     -------
     Their indices, ``(n_points,)``.
     """
-    nearest = (unit @ prototypes.T).max(dim=1).values  # cosine to the nearest prototype
+    nearest, _ = nearest_prototype(unit, prototypes)
     chosen = []
     for _ in range(n_points):
         farthest = nearest.argmin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,9 +70,8 @@ def prepare(
     """
     check_adata(adata, batch_key=batch_key, layer=layer)
     batch = join_batches(adata.obs, batch_key)
-    counts = sp.csr_matrix(adata.layers[layer] if layer else adata.X, dtype=np.float32, copy=True)
     with limit_threads():
-        genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
+        genes, pca = _reduce(adata.layers[layer] if layer else adata.X, batch, n_top_genes, n_pcs, seed)
         graph = within_batch_neighbors(pca, batch.codes.astype(np.int64), n_neighbors).mutual()
     adata.obs[_keys.BATCH] = batch
     adata.var[_keys.GENES] = genes
@@ -91,12 +91,12 @@ def prepare(
 
 
 def _reduce(
-    counts: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
+    counts: Any, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Mask of the genes for the model, ``(n_genes,)``, and their PCA, ``(n_cells, n_pcs)``."""
     import scanpy as sc
 
-    work = AnnData(counts)
+    work = AnnData(sp.csr_matrix(counts, dtype=np.float32, copy=True))
     work.obs[_keys.BATCH] = batch
     sc.pp.normalize_total(work, target_sum=1e4)
     sc.pp.log1p(work)
@@ -115,6 +115,7 @@ def _pca(work: AnnData, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray
     exceeds that of the last one by, which is taken for noise where further components are left out.
     """
     import scanpy as sc
+    from sklearn.utils.sparsefuncs import inplace_csr_column_scale
 
     x = sp.csr_matrix(work.X)
     deviation = _deviation_within(x, batch)
@@ -122,7 +123,8 @@ def _pca(work: AnnData, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray
     if not varies.any():
         raise InputError("No gene varies within a batch once the depth of its cells is equal: check the batch key.")
     scale = np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=varies)
-    work.X = sp.csr_matrix(x.multiply(scale.astype(np.float32)))
+    inplace_csr_column_scale(x, scale.astype(np.float32))
+    work.X = x
     n_comps = min(n_pcs, work.n_obs - 1, work.n_vars - 1)
     sc.pp.pca(work, n_comps=n_comps, random_state=seed)
     variance = work.uns["pca"]["variance"]

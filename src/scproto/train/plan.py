@@ -13,7 +13,8 @@ from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
 from ..graph import mutual_neighbors
-from ..nn import density_weights, far_points, prototype_shares, spherical_kmeans
+from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
+from ..nn._chunk import CHUNK
 from .diagnostics import Usage
 from .schedule import Budget
 
@@ -121,7 +122,7 @@ class PrototypePlan(lightning.LightningModule):
     def _reseeded(self, unit: Tensor) -> Tensor:
         """Prototypes, those that are no cell's nearest put onto the cells farthest from all others."""
         prototypes = self.module.unit_prototypes.detach().cpu()
-        size = torch.bincount((unit @ prototypes.T).argmax(1), minlength=len(prototypes))
+        size = torch.bincount(nearest_prototype(unit, prototypes)[1], minlength=len(prototypes))
         empty = torch.nonzero(size == 0).flatten()
         if len(empty) and self.current_epoch < LAST_RESEED * self.budget.n_epochs:
             prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
@@ -151,7 +152,7 @@ class PrototypePlan(lightning.LightningModule):
         self._usage = Usage(self.module.n_batches, len(self.module.prototypes))
 
 
-def embed(module: PrototypeModule, cells: CellViews, chunk: int = 4096) -> Tensor:
+def embed(module: PrototypeModule, cells: CellViews, chunk: int = CHUNK) -> Tensor:
     """Embedding of all cells before alignment, ``(n_cells, n_latent)``, without dropout."""
     was_training = module.training
     module.eval()
