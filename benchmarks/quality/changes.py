@@ -24,7 +24,6 @@ from scproto.data.module import CellViews
 from scproto.data.views import Request, ViewSampler
 from scproto.graph import KnnGraph
 from scproto.losses import batch_sinkhorn, swapped_prediction_loss
-from scproto.losses.sinkhorn import _segment_logsumexp
 from scproto.model import module as network
 from scproto.model import scproto as model
 from scproto.model.module import Losses, PrototypeModule
@@ -70,6 +69,14 @@ def relaxed_sinkhorn(
             excess = _segment_logsumexp(log_q, index, n_batches) - log_share
             log_q = torch.log_softmax(log_q - relax * excess.gather(0, index), dim=1)
         return log_q.exp()
+
+
+def _segment_logsumexp(x: Tensor, index: Tensor, n_segments: int) -> Tensor:
+    """Log-sum-exp of the rows of each segment, ``(n_segments, n_columns)``."""
+    top = x.new_full((n_segments, x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
+    top = top.clamp_min(torch.finfo(x.dtype).min)  # segments without a row
+    total = torch.zeros_like(top).scatter_add(0, index, (x - top.gather(0, index)).exp())
+    return top + total.log()
 
 
 def hard_sinkhorn(scores: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FLOAT32_RANGE = 80.0
+"""Logarithm of the ratio of two numbers that single precision holds well."""
+
 
 def batch_sinkhorn(
     scores: Tensor,
@@ -18,7 +21,9 @@ def batch_sinkhorn(
     """Sinkhorn assignment computed within each batch, for all batches in one pass.
 
     The mass that a batch puts on a prototype is a segment sum over the cells of that batch, so the whole
-    minibatch is balanced at once and no loop over batches is needed. All steps are in the log domain.
+    minibatch is balanced at once and no loop over batches is needed. The largest entry of a row is one before the
+    first scaling, so nothing overflows; for an `epsilon` so small that similarities between -1 and 1 leave the range
+    of single precision, the scaling is done in double precision.
 
     Parameters
     ----------
@@ -45,20 +50,12 @@ def batch_sinkhorn(
     Cuturi, NeurIPS 2013 (Sinkhorn distances); Caron et al., NeurIPS 2020 (SwAV).
     """
     with torch.no_grad():
-        log_q = torch.log_softmax(scores / epsilon, dim=1)
-        index = batch.long().unsqueeze(1).expand_as(log_q)  # (n_cells, n_prototypes)
+        precise = scores if 2.0 / epsilon < FLOAT32_RANGE else scores.double()
+        q = torch.softmax(precise / epsilon, dim=1)
+        share = 1.0 if log_share is None else torch.softmax(log_share, dim=1).to(q.dtype)
+        tiny = torch.finfo(q.dtype).tiny
         for _ in range(n_iterations):
-            excess = _segment_logsumexp(log_q, index, n_batches)
-            if log_share is not None:
-                excess = excess - log_share
-            log_q = log_q - excess.gather(0, index)
-            log_q = torch.log_softmax(log_q, dim=1)
-        return log_q.exp()
-
-
-def _segment_logsumexp(x: Tensor, index: Tensor, n_segments: int) -> Tensor:
-    """Log-sum-exp of the rows of each segment, ``(n_segments, n_columns)``."""
-    top = x.new_full((n_segments, x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
-    top = top.clamp_min(torch.finfo(x.dtype).min)  # segments without a row
-    total = torch.zeros_like(top).scatter_add(0, index, (x - top.gather(0, index)).exp())
-    return top + total.log()
+            mass = q.new_zeros(n_batches, q.shape[1]).index_add_(0, batch, q)
+            q *= (share / mass.clamp_min(tiny)).index_select(0, batch)  # (n_cells, n_prototypes)
+            q /= q.sum(dim=1, keepdim=True)
+        return q.to(scores.dtype)
