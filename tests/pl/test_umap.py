@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl._style import MISSING, PALETTE, group
+from scproto.pl._colors import MISSING, PALETTE, group
 
 Make = Callable[..., AnnData]
 
@@ -57,7 +57,7 @@ def test_metacells_without_any_cell_are_not_drawn(make_cells: Make, metacells: A
 def test_numbers_get_a_colour_bar_and_no_legend(make_cells: Make) -> None:
     ax = scproto.pl.umap(make_cells(), _keys.CONFIDENCE, ax=axes())
     assert ax.get_legend() is None
-    assert len(ax.figure.axes) == 2
+    assert len(ax.child_axes) == 1
 
 
 def test_truth_values_are_categories(make_cells: Make) -> None:

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from ._colors import palette
+from .coverage import coverage
+from .marker_scatter import marker_scatter
+from .metacell_map import metacell_map
 from .metacells import batch_shares, metacell_sizes
 from .training import training
+from .tree import tree
 from .umap import umap
 
-__all__ = ["batch_shares", "metacell_sizes", "training", "umap"]
+__all__ = [
+    "batch_shares",
+    "coverage",
+    "marker_scatter",
+    "metacell_map",
+    "metacell_sizes",
+    "palette",
+    "training",
+    "tree",
+    "umap",
+]
