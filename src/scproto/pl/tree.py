@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GAP = 0.35  # rows between the parts
 STRIP = 0.3  # rows high without genes
 HIGHEST_Z = 2.5
-SMALLEST_NAME = 4.5  # points; names that would have to be smaller are left out
+SMALLEST_NAME = 4.0  # points; names that would have to be smaller are left out
 MOST_NAMES = 200  # metacells whose names are tried
 
 
@@ -164,8 +164,8 @@ def _name(ax: Axes, rows: Mapping[float, str], columns: Sequence[str]) -> None:
         spine.set_visible(False)
     ax.figure.figure.draw_without_rendering()  # how much room there is is known only now
     for axis, room in zip((ax.xaxis, ax.yaxis), extent(ax), strict=True):
-        size = room / abs(np.subtract(*axis.get_view_interval()))
+        size = 0.8 * room / abs(np.subtract(*axis.get_view_interval()))
         if size < SMALLEST_NAME:
             axis.set_ticks([])
-        elif size < FONT:
-            axis.set_tick_params(labelsize=size - 0.5)
+        else:
+            axis.set_tick_params(labelsize=min(size, FONT - 0.5))
