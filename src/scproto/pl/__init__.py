@@ -8,6 +8,7 @@ from .marker_scatter import marker_scatter
 from .metacell_map import metacell_map
 from .metacells import batch_shares, metacell_sizes
 from .training import training
+from .training_movie import training_movie
 from .tree import tree
 from .umap import umap
 
@@ -19,6 +20,7 @@ __all__ = [
     "metacell_sizes",
     "palette",
     "training",
+    "training_movie",
     "tree",
     "umap",
 ]
