@@ -1,6 +1,7 @@
 """Figures. Each function draws into the axes that it is given and returns them; none shows a window.
 
-The training movie alone is written to a file."""
+The training movie alone is written to a file.
+"""
 
 from __future__ import annotations
 
