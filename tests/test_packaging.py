@@ -19,7 +19,13 @@ def modules_after(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import scproto", "import scproto; scproto.__version__; dir(scproto)", "import scproto.datasets"]
+    "statement",
+    [
+        "import scproto",
+        "import scproto; scproto.__version__; dir(scproto)",
+        "import scproto.datasets",
+        "import scproto.pl",
+    ],
 )
 def test_light_imports_stay_light(statement):
     assert not HEAVY & modules_after(statement)

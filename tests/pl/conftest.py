@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
 
 from scproto import _keys
+from scproto.tl.tree import ward_tree
 
 
 @pytest.fixture
@@ -45,3 +47,31 @@ def metacells() -> AnnData:
     )
     umap = np.random.default_rng(1).normal(size=(5, 2)).astype(np.float32)
     return AnnData(obs=obs, obsm={_keys.UMAP: umap})
+
+
+@pytest.fixture
+def make_metacells() -> Callable[..., AnnData]:
+    """Metacells of any number, with batches, tree and genes; the last batch is in no metacell but the last."""
+
+    def make(n: int = 6, n_batches: int = 3, n_genes: int = 5) -> AnnData:
+        rng = np.random.default_rng(2)
+        shares = rng.dirichlet(np.ones(n_batches), size=n)
+        if n_batches > 1:
+            shares[:-1, -1] = 0
+        shares /= shares.sum(axis=1, keepdims=True)
+        obs = pd.DataFrame(shares, columns=[f"share_lab {i}" for i in range(n_batches)])
+        obs.insert(0, "n_cells", rng.permutation(np.arange(10, 10 + 5 * n, 5)))
+        obs["batch_entropy"] = rng.random(n)
+        obs["cell_type"] = pd.Categorical([f"type {i % 2}" for i in range(n)])
+        obs.index = [f"metacell_{i}" for i in range(n)]
+        counts = rng.poisson(rng.gamma(1, 5, size=(n, n_genes))).astype(np.float32)
+        prototypes = rng.normal(size=(n, 4)).astype(np.float32)
+        return AnnData(
+            obs=obs,
+            var=pd.DataFrame(index=[f"gene {i}" for i in range(n_genes)]),
+            layers={"counts": sp.csr_matrix(counts), "decoded": rng.gamma(1, 20, size=(n, n_genes)).astype(np.float32)},
+            obsm={_keys.LATENT: prototypes, _keys.UMAP: rng.normal(size=(n, 2)).astype(np.float32)},
+            uns={_keys.TREE: ward_tree(prototypes)},
+        )
+
+    return make

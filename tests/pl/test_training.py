@@ -63,3 +63,8 @@ def test_bad_input_is_named(history: dict[str, pd.DataFrame]) -> None:
         scproto.pl.training({"learning_rate": history["learning_rate"]})
     with pytest.raises(InputError, match="2 axes for 3 curves"):
         scproto.pl.training(history, axes=Figure().subplots(1, 2))
+
+
+def test_numbers_of_prototypes_are_whole() -> None:
+    axes = scproto.pl.training({"prototypes_used": curve("prototypes_used", [30, 30, 29])}, axes=Figure().subplots())
+    assert all(float(tick).is_integer() for tick in axes[0].get_yticks())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.colors import to_hex
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl._style import MISSING, PALETTE, group
+from scproto.pl._colors import MISSING, OTHER, PALETTE, group
 
 Make = Callable[..., AnnData]
 
@@ -57,7 +58,7 @@ def test_metacells_without_any_cell_are_not_drawn(make_cells: Make, metacells: A
 def test_numbers_get_a_colour_bar_and_no_legend(make_cells: Make) -> None:
     ax = scproto.pl.umap(make_cells(), _keys.CONFIDENCE, ax=axes())
     assert ax.get_legend() is None
-    assert len(ax.figure.axes) == 2
+    assert len(ax.child_axes) == 1
 
 
 def test_truth_values_are_categories(make_cells: Make) -> None:
@@ -114,3 +115,51 @@ def test_bad_input_is_named(make_cells: Make, metacells: AnnData) -> None:
     del metacells.obsm[_keys.UMAP]
     with pytest.raises(InputError, match=r"run scproto\.tl\.umap"):
         scproto.pl.umap(cells, "cell_type", metacells=metacells)
+
+
+def test_cells_without_a_number_are_grey_and_below(make_cells: Make) -> None:
+    cells = make_cells()
+    cells.obs.loc[cells.obs_names[:20], _keys.CONFIDENCE] = np.nan
+    cells.obs.loc[cells.obs_names[20], _keys.CONFIDENCE] = np.inf
+    ax = scproto.pl.umap(cells, _keys.CONFIDENCE, ax=axes())
+    dots = ax.collections[0]
+    assert len(dots.get_offsets()) == 60
+    assert dots.get_array().mask.tolist() == [True] * 21 + [False] * 39
+    assert to_hex(dots.cmap.get_bad()) == MISSING.lower()
+    assert legend(ax) == ["no value"]
+
+
+def test_metacells_of_the_small_categories_have_their_grey(make_cells: Make, metacells: AnnData) -> None:
+    cells = make_cells(165, n_types=33)[:-1].copy()  # "type 32" is the smallest
+    metacells.obs["cell_type"] = ["type 32", "type 0", None, "type 1", None]
+    ax = scproto.pl.umap(cells, "cell_type", metacells=metacells, ax=axes())
+    expected = [OTHER, PALETTE[0], MISSING, PALETTE[1]]
+    assert [to_hex(c) for c in ax.collections[1].get_facecolors()] == [c.lower() for c in expected]
+
+
+def test_one_palette_gives_cells_and_metacells_the_same_colours(make_cells: Make, metacells: AnnData) -> None:
+    cells = make_cells()
+    metacells.obs["cell_type"] = pd.Categorical(["type 2"] * 5)  # alone it would have the first colour
+    colors = scproto.pl.palette(cells.obs["cell_type"])
+    assert colors == {"type 0": PALETTE[0], "type 1": PALETTE[1], "type 2": PALETTE[2]}
+    ax = scproto.pl.metacell_map(metacells, "cell_type", palette=colors, ax=axes())
+    assert {to_hex(c) for c in ax.collections[0].get_facecolors()} == {PALETTE[2].lower()}
+
+
+def test_a_given_palette_is_used(make_cells: Make) -> None:
+    ax = scproto.pl.umap(make_cells(), "cell_type", palette={"type 2": "red", "absent": "blue"}, ax=axes())
+    assert {to_hex(c) for c in ax.collections[0].get_facecolors()} == {"#ff0000", OTHER.lower()}
+    assert legend(ax) == ["type 2", "2 others"]
+
+
+def test_a_palette_of_many_categories_names_29(make_cells: Make) -> None:
+    assert len(scproto.pl.palette(make_cells(600, n_types=300).obs["cell_type"])) == 29
+    assert scproto.pl.palette(pd.Series([np.nan, np.nan])) == {}
+
+
+def test_circles_shrink_with_the_axes(make_cells: Make, metacells: AnnData) -> None:
+    sizes = [
+        scproto.pl.umap(make_cells(), "cell_type", metacells=metacells, ax=ax).collections[1].get_sizes()
+        for ax in (Figure(figsize=(8, 6)).subplots(), Figure(figsize=(4, 3)).subplots())
+    ]
+    np.testing.assert_allclose(sizes[0], 4 * sizes[1])

@@ -1,9 +1,29 @@
-"""Figures. Each function draws into the axes that it is given and returns them; none shows a window."""
+"""Figures. Each function draws into the axes that it is given and returns them; none shows a window.
+
+The training movie alone is written to a file.
+"""
 
 from __future__ import annotations
 
+from ._colors import palette
+from .coverage import coverage
+from .marker_scatter import marker_scatter
+from .metacell_map import metacell_map
 from .metacells import batch_shares, metacell_sizes
 from .training import training
+from .training_movie import training_movie
+from .tree import tree
 from .umap import umap
 
-__all__ = ["batch_shares", "metacell_sizes", "training", "umap"]
+__all__ = [
+    "batch_shares",
+    "coverage",
+    "marker_scatter",
+    "metacell_map",
+    "metacell_sizes",
+    "palette",
+    "training",
+    "training_movie",
+    "tree",
+    "umap",
+]

@@ -1,7 +1,8 @@
-"""Colours and axes that all figures share. matplotlib's global settings are left alone."""
+"""Axes, legends and sizes that all figures share. matplotlib's global settings are left alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,55 +10,51 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._errors import InputError
+from ._colors import INK, MISSING, MUTED, Groups, group
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's seven colours and Tol's indigo. The others were added one by one, each the colour that lies
-# farthest from those before it in OKLab, for full colour vision and simulated protan-, deutan- and tritanopia
-# (Machado et al., 2009) alike. The closest pair of all 30 is 14 % closer than the closest of the first seven.
-# fmt: off
-PALETTE = [
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#332288", "#700A00", "#0000E0",
-    "#85475C", "#9970FF", "#521447", "#C20000", "#ADB88F", "#CC0AA3", "#663347", "#8533FF", "#EBC266", "#00660A",
-    "#85CCFF", "#663D7A", "#EB00CC", "#5C14AD", "#995C5C", "#ADEBA3", "#EB667A", "#85C2C2", "#665C85", "#70EBFF",
-]
-# fmt: on
-INK = "#222222"
-MUTED = "#6B6B6B"
-MISSING = "#D9D9D9"
-OTHER = "#9E9E9E"
 FONT = 8.5
 LONGEST_NAME = 28
 
 
+def column(obs: pd.DataFrame, name: str, where: str = "obs") -> pd.Series[Any]:
+    """Return a column of ``obs``, or say which there are."""
+    if name not in obs:
+        raise InputError(f'There is no column "{name}" in {where}: choose one of {", ".join(map(str, obs.columns))}.')
+    return obs[name]
+
+
 @dataclass(frozen=True)
-class Groups:
-    """Categories with a colour each; ``codes`` index ``names`` and ``colors``, -1 stands for no value."""
+class Coloring:
+    """How scatter colours items.
 
-    codes: NDArray[np.intp]
-    names: list[str]
-    colors: list[str]
+    ``values`` of each are for ``c``, ``known`` tells which have one; ``handles`` are for the legend. Numbers have
+    no ``groups``, but ``settings`` of their scale.
+    """
 
-
-def group(values: pd.Series[Any]) -> Groups:
-    """Give every category a colour. Beyond 30 categories the smallest become one grey group."""
-    categories = pd.Categorical(values).remove_unused_categories()
-    codes = categories.codes.astype(np.intp)
-    sizes = np.bincount(codes[codes >= 0], minlength=len(categories.categories))
-    place, names, colors = merge_small([str(name) for name in categories.categories], sizes)
-    return Groups(np.where(codes < 0, -1, np.append(place, -1)[codes]), names, colors)
+    values: NDArray[Any]
+    known: NDArray[np.bool_]
+    settings: dict[str, Any]
+    handles: list[Any]
+    groups: Groups | None
 
 
-def merge_small(names: list[str], sizes: NDArray[Any]) -> tuple[NDArray[np.intp], list[str], list[str]]:
-    """Return the place of each category among those kept, and the names and colours of these."""
-    n_names = len(names)
-    if n_names <= len(PALETTE):
-        return np.arange(n_names), names, PALETTE[:n_names]
-    n_kept = len(PALETTE) - 1
-    kept = np.sort(np.argsort(-sizes, kind="stable")[:n_kept])
-    place = np.full(n_names, n_kept)
-    place[kept] = np.arange(n_kept)
-    return place, [*(names[i] for i in kept), f"{n_names - n_kept} others"], [*PALETTE[:n_kept], OTHER]
+def color_by(values: pd.Series[Any], palette: Mapping[str, Any] | None) -> Coloring:
+    """Colours of categories, or viridis for numbers; grey for items without a value."""
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        groups = group(values, palette)
+        handles = [marker(name, markerfacecolor=color, markersize=5) for name, color in groups.entries]
+        return Coloring(groups.color_of_each, groups.codes >= 0, {}, handles, groups)
+    from matplotlib import colormaps
+
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    known = np.isfinite(numbers)
+    settings = {"cmap": colormaps["viridis"].with_extremes(bad=MISSING), "plotnonfinite": True}
+    handles = [] if known.all() else [marker("no value", markerfacecolor=MISSING, markersize=5)]
+    return Coloring(numbers, known, settings, handles, None)
 
 
 def shorten(name: str) -> str:
@@ -65,11 +62,23 @@ def shorten(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
+def count(n: int, noun: str) -> str:
+    """Write a number of things: "1 metacell", "1,000 metacells"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def new_axes(width: float, height: float) -> Axes:
     """Axes of a new pyplot figure, for the caller who gave none."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def extent(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes in points; those of a figure that is not laid out yet are somewhat larger."""
+    box = ax.get_window_extent()
+    points = 72 / ax.figure.dpi
+    return box.width * points, box.height * points
 
 
 def clean(ax: Axes, *, title: str, x: str = "", y: str = "") -> None:
@@ -83,12 +92,37 @@ def clean(ax: Axes, *, title: str, x: str = "", y: str = "") -> None:
         spine.set(color=MUTED, linewidth=0.7)
 
 
-def outside_legend(ax: Axes, handles: list[Any], **settings: Any) -> None:
-    """Legend to the right of the axes, in as many columns as its height asks for."""
+def circle_areas(ax: Axes, n_cells: NDArray[Any], total: float, largest: float) -> NDArray[np.float64]:
+    """Areas of circles for scatter, in points², proportional to ``n_cells``.
+
+    ``total`` and ``largest`` are the most that all circles together and one alone may take, as shares of the axes.
+    """
+    if not len(n_cells):
+        return np.zeros(0)
+    return np.prod(extent(ax)) * n_cells * min(total / n_cells.sum(), largest / n_cells.max())
+
+
+def marker(name: str, **style: Any) -> Any:
+    """Legend entry with a dot."""
+    from matplotlib.lines import Line2D
+
+    dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 7}
+    return Line2D([], [], label=shorten(name), **dot | {"markeredgewidth": 0, "markeredgecolor": INK} | style)
+
+
+def patches(entries: Iterable[tuple[str, str]]) -> list[Any]:
+    """Legend entries of areas, for each (name, colour)."""
+    from matplotlib.patches import Patch
+
+    return [Patch(color=color, label=shorten(name)) for name, color in entries]
+
+
+def outside_legend(ax: Axes, handles: list[Any], *, y: float = 0.5, **settings: Any) -> None:
+    """Legend to the right of the axes around the height ``y``, in as many columns as its height asks for."""
     ax.legend(
         handles=handles,
         loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
+        bbox_to_anchor=(1.01, y),
         frameon=False,
         fontsize=FONT - 0.5,
         labelcolor=INK,
@@ -98,3 +132,11 @@ def outside_legend(ax: Axes, handles: list[Any], **settings: Any) -> None:
         borderaxespad=0.2,
         **settings,
     )
+
+
+def color_bar(ax: Axes, artist: Any, box: tuple[float, float, float, float]) -> Axes:
+    """Colour bar in ``box`` (left, bottom, width, height in shares of the axes); return its axes."""
+    bar = ax.figure.colorbar(artist, cax=ax.inset_axes(box))
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=FONT - 0.5, colors=MUTED, width=0.7, length=3)
+    return bar.ax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from ..metrics.metacells import size_cv
-from ._style import FONT, INK, MUTED, PALETTE, clean, merge_small, new_axes, outside_legend, shorten
+from ._colors import INK, MUTED, PALETTE, check_colors, choose_colors, merge
+from ._style import FONT, clean, column, count, new_axes, outside_legend, patches, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +62,7 @@ def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
         color=INK,
     )
     empty = metacells.n_obs - len(sizes)
-    counted = f"{len(sizes)} metacells" + (f", {empty} more without cells" if empty else "")
+    counted = count(len(sizes), "metacell") + (f", {empty} more without cells" if empty else "")
     clean(ax, title=f"{counted}, size CV {size_cv(sizes):.2f}", x="cells in the metacell", y="metacells")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(edges[0] - width / 2, edges[-1] + width / 2)
@@ -105,32 +107,37 @@ def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
     for i in reversed(range(len(names))):  # each covers the lower part of the one before
         ax.fill_between(edges, np.append(stacked[:, i], stacked[-1, i]), step="post", color=colors[i], linewidth=0)
         ax.bar(-width, overall[i], width=width, color=colors[i], linewidth=0)
-    clean(ax, title=f"Batches in {len(order)} metacells", y="share of the cells")
+    clean(ax, title=f"Batches in {count(len(order), 'metacell')}", y="share of the cells")
     ax.set(xlim=(-1.6 * width, len(order)), ylim=(0, 1), xticks=[])
     ax.spines["bottom"].set_visible(False)
     _name_groups(ax, groups, len(order), -width)
-    _batch_legend(ax, names, colors)
+    # From the top down, as the bars are stacked.
+    outside_legend(ax, patches(zip(names, colors, strict=True)), reverse=True, handlelength=0.9, handleheight=0.9)
     return ax
 
 
 def with_cells(metacells: AnnData) -> pd.DataFrame:
     """``obs`` of the metacells that have a cell."""
-    obs = metacells.obs[metacells.obs["n_cells"].to_numpy() > 0]
+    obs = metacells.obs[column(metacells.obs, "n_cells", "obs of the metacells").to_numpy() > 0]
     if not len(obs):
         raise InputError("No metacell has a cell: assign the cells to metacells first.")
     return obs
 
 
-def shares_by_batch(obs: pd.DataFrame) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Shares ``(n_metacells, n_batches)``, names and colours; small batches beyond the palette are added up."""
+def shares_by_batch(
+    obs: pd.DataFrame, palette: Mapping[str, Any] | None = None
+) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """Shares ``(n_metacells, n_batches)``, names and colours; batches without a colour are added up in grey."""
     columns = [c for c in obs if c.startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[c])]
     if not columns:
         raise InputError(f'There is no column "{SHARE}<batch>" in obs: take the metacells from model.get_metacells().')
     shares = obs[columns].to_numpy(dtype=float)
-    place, names, colors = merge_small([c.removeprefix(SHARE) for c in columns], obs["n_cells"].to_numpy() @ shares)
+    batches = [c.removeprefix(SHARE) for c in columns]
+    colors = choose_colors(batches, obs["n_cells"].to_numpy() @ shares) if palette is None else check_colors(palette)
+    place, names, shades = merge(batches, colors)
     merged = np.zeros((len(obs), len(names)))
     np.add.at(merged.T, place, shares.T)
-    return merged, names, colors
+    return merged, names, shades
 
 
 def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[np.intp], list[tuple[str, int, int]]]:
@@ -164,11 +171,3 @@ def _spread(x: NDArray[np.float64], gap: float, limit: float) -> NDArray[np.floa
     steps = gap * np.arange(len(x))
     right = np.maximum.accumulate(x - steps) + steps
     return np.minimum(right, limit - steps[::-1])
-
-
-def _batch_legend(ax: Axes, names: list[str], colors: list[str]) -> None:
-    from matplotlib.patches import Patch
-
-    # From the top down, as the bars are stacked.
-    handles = [Patch(color=c, label=shorten(name)) for name, c in zip(names, colors, strict=True)]
-    outside_legend(ax, handles, reverse=True, handlelength=0.9, handleheight=0.9)

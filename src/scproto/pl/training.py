@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .._errors import InputError
-from ._style import FONT, MUTED, PALETTE, clean
+from ._colors import MUTED, PALETTE
+from ._style import FONT, clean
 
 PANELS = {
     "loss": "Total loss",
@@ -65,6 +66,8 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
         clean(ax, title=PANELS[name], x="epoch")
         ax.set_xlim(first, max(last, first + 1))
         ax.ticklabel_format(useOffset=False)
+        ax.yaxis.get_major_locator().set_params(integer=name == "prototypes_used")
+        ax.yaxis.get_major_locator().set_params(integer=name == "prototypes_used")
     if warm_up > first:
         axes[0].text((first + warm_up) / 2, 0.97, "warm-up", ha="center", va="top", fontsize=FONT - 1, color=MUTED,
                      transform=axes[0].get_xaxis_transform())  # fmt: skip

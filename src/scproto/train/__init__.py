@@ -1,1 +1,5 @@
-"""Training: plan, schedule and diagnostics."""
+"""Training: plan, schedule, diagnostics and snapshots."""
+
+from .snapshots import Snapshots
+
+__all__ = ["Snapshots"]

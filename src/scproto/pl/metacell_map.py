@@ -1,0 +1,118 @@
+"""Metacells alone on the UMAP, as pies of their batches or coloured by what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from ._colors import INK
+from ._style import circle_areas, color_by, column, count, marker, new_axes
+from .metacells import shares_by_batch, with_cells
+from .umap import finish_map, umap_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+AREA = 0.2  # of the axes, all circles together
+LARGEST = 0.005  # of the axes
+EDGE = 0.5  # points
+LEGEND_AREA = 120.0  # points², most that a circle in the legend may have
+
+
+def metacell_map(
+    metacells: AnnData,
+    color: str | None = None,
+    *,
+    palette: Mapping[str, Any] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the metacells at their place in the UMAP, each a pie of its batches.
+
+    The area of a metacell is proportional to its number of cells. Small ones lie on top.
+
+    Parameters
+    ----------
+    metacells
+        Metacells with ``obsm["X_scproto_umap"]``, ``(n_metacells, 2)``, as :func:`scproto.tl.umap` makes it, with
+        ``obs["n_cells"]`` and, for pies, one column ``share_<batch>`` a batch. Those without cells are not drawn.
+    color
+        Column of ``metacells.obs`` to colour the metacells by in place of the pies: a label, or a number such as
+        ``"batch_entropy"``. Numbers are drawn on a continuous scale, anything else as categories.
+    palette
+        Colour of each batch or category; those left out share one grey. By default that of
+        :func:`scproto.pl.palette`, in which beyond 30 the smallest share one grey.
+    ax
+        Axes to draw into; without it a new pyplot figure is made.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    InputError
+        If the UMAP or a column is missing, no metacell has a cell, or a colour of the palette is none.
+    """
+    obs, xy = with_cells(metacells), umap_of(metacells)[metacells.obs["n_cells"].to_numpy() > 0]
+    order = np.argsort(-obs["n_cells"].to_numpy(), kind="stable")
+    obs, xy = obs.iloc[order], xy[order]
+    if color is not None:
+        coloring = color_by(column(obs, color, "obs of the metacells"), palette)
+    else:
+        shares, names, colors = shares_by_batch(obs, palette)
+    ax = new_axes(5.8, 4.4) if ax is None else ax
+    area = circle_areas(ax, obs["n_cells"].to_numpy(), AREA, LARGEST)
+    numbers = None
+    if color is None:
+        _draw_pies(ax, xy, area, shares, colors)
+        handles = [marker(name, markerfacecolor=c, markersize=5) for name, c in zip(names, colors, strict=True)]
+    else:
+        x, y = xy.T
+        circles = ax.scatter(x, y, s=area, c=coloring.values, edgecolors=INK, linewidths=EDGE, **coloring.settings)
+        handles, numbers = coloring.handles, circles if coloring.groups is None else None
+    handles = [*handles, _size_handle(area[0] / obs["n_cells"].iloc[0])]
+    finish_map(ax, color or f"Batches in {count(len(obs), 'metacell')}", handles, numbers)
+    return ax
+
+
+def _draw_pies(
+    ax: Axes, xy: NDArray[np.float32], area: NDArray[np.float64], shares: NDArray[np.float64], colors: list[str]
+) -> None:
+    """Draw all pies as one collection, clockwise from the top: the wedges of a pie, its rim, the next pie.
+
+    The paths are in points, so that pies stay round and keep their size in any scale of the axes.
+    """
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path
+    from matplotlib.transforms import IdentityTransform
+
+    ends = np.cumsum(shares, axis=1)
+    ends /= ends[:, -1:]
+    turns = 90 - 360 * np.hstack([np.zeros((len(ends), 1)), ends])
+    paths, row, faces, widths = [], [], [], []
+    for i, angles in enumerate(turns):
+        batches = np.flatnonzero(np.diff(angles))
+        paths += [Path.wedge(angles[j + 1], angles[j]) for j in batches]
+        faces += [colors[j] for j in batches]
+        paths.append(Path.unit_circle())
+        faces.append("none")
+        widths += [0.0] * len(batches) + [EDGE]
+        row += [i] * (len(batches) + 1)
+    # A path has radius 1 where a marker of scatter has 1/2: a quarter of the area.
+    pies = PathCollection(paths, sizes=area[row] / 4, offsets=xy[row], offset_transform=ax.transData)
+    pies.set(facecolors=faces, edgecolors=INK, linewidths=widths, transform=IdentityTransform())
+    ax.add_collection(pies)
+    ax.autoscale_view()
+
+
+def _size_handle(area_of_cell: float) -> Any:
+    """Legend entry of the largest round number of cells whose circle fits a line of the legend."""
+    most = max(1.0, LEGEND_AREA / area_of_cell)
+    power = 10 ** int(np.log10(most))
+    n = power * max(step for step in (1, 2, 5) if step * power <= most)
+    size = float(np.sqrt(n * area_of_cell))
+    return marker(count(n, "cell"), markersize=size, markerfacecolor="white", markeredgewidth=EDGE)
