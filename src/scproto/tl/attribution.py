@@ -95,7 +95,7 @@ def attribute_prototype_genes(
     metacell = assign(model.get_latent_representation(adata), model.prototypes, level.group).metacell
     cells = model.cells(adata)
     baseline = batch_baselines(cells.x, cells.batch, len(model.reader.batches))
-    counted = np.flatnonzero(np.diff(cells.x.indptr))  # a cell without counts has no input to explain
+    counted = np.flatnonzero(cells.counts.sum(1))  # a cell without counts has no input to explain
     some = counted[draw_cells(metacell[counted], n_cells, np.random.default_rng(seed))]
     x, batch = cells.x[some], cells.batch[some]
     used, group = np.unique(metacell[some], return_inverse=True)
