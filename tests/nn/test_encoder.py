@@ -103,3 +103,10 @@ def test_dropout_only_in_training(encoder, counts):
     assert torch.equal(encoder(*x), encoder(*x))
     encoder.train()
     assert not torch.equal(encoder(*x), encoder(*x))
+
+
+@EITHER_LAYOUT
+def test_head_goes_on_from_the_first_layer(encoder, counts):
+    x, x_transposed = inputs(counts)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.head(encoder.first(x, x_transposed)), encoder(x, x_transposed))

@@ -57,6 +57,11 @@ def test_without_gradients_nothing_is_rounded(precision, shape):
             assert torch.equal(matmul(a, b), a @ b)
 
 
+def test_weights_without_a_gradient_round_nothing(precision):
+    a, b, _ = factors(SHAPES[-1])
+    assert torch.equal(matmul(a.requires_grad_(), b), a @ b)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_hardware_without_bfloat16_rounds_nothing(float32, shape):
     tensors = factors(shape)
@@ -86,7 +91,7 @@ def test_sums_are_not_rounded_on_their_way(shape, seed):
     a, b, _ = factors(shape, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: True)
-        found = matmul(a, b)
+        found = matmul(a, b.clone().requires_grad_()).detach()
     expected = naive_rounded_product(a, b)
     allowed = ROUNDING * expected.abs() + 1e-5 * (a.double().abs() @ b.double().abs())
     assert ((found - expected).abs() <= 1.01 * allowed).all()
@@ -97,6 +102,7 @@ def test_the_device_of_the_first_factor_is_asked(monkeypatch):
     asked = []
     monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda device: asked.append(device) or False)
     a, b, _ = factors((3, 4, 5))
+    b.requires_grad_()
     matmul(a, b)
     assert asked == [a.device]
     with torch.no_grad():

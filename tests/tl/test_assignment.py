@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from scproto.tl import assignment as module
-from scproto.tl.assignment import Assignment, assign
+from scproto.tl.assignment import Assignment, assign, log_probability
 
 
 def random_unit(n: int, n_latent: int = 5, seed: int = 0) -> np.ndarray:
@@ -94,3 +95,17 @@ def test_outliers_lie_five_deviations_above_the_median():
 @pytest.mark.parametrize("distance", [[0.3], [0.3, 0.3, 0.3]])
 def test_no_outliers_among_equals(distance):
     assert not any(outliers(distance))
+
+
+@pytest.mark.parametrize("n_groups", [1, 3, 8])
+def test_log_probability_is_that_of_the_assignment(n_groups):
+    unit, prototypes = random_unit(30), random_unit(8, seed=1)
+    group = np.arange(8) % n_groups
+    found = assign(unit, prototypes, group, n_top=8)
+    arrays = (torch.from_numpy(a) for a in (unit, prototypes, group, found.metacell))
+    own = log_probability(*arrays).exp().numpy()
+    np.testing.assert_allclose(own, found.confidence, rtol=1e-4)
+    other = (found.metacell + 1) % n_groups
+    arrays = (torch.from_numpy(a) for a in (unit, prototypes, group, other))
+    expected = found.probability.toarray()[np.arange(30), other]
+    np.testing.assert_allclose(log_probability(*arrays).exp().numpy(), expected, rtol=1e-4, atol=1e-7)

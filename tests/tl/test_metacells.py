@@ -235,3 +235,10 @@ def test_one_metacell_of_all_cells(example):
     assert metacells.obs["n_cells"].tolist() == [N_CELLS]
     assert metacells.obs["tree_parent"].tolist() == [-1]
     np.testing.assert_allclose(metacells.obs["confidence"], 1, rtol=1e-5)
+
+
+def test_labels_that_lead_no_metacell_are_no_category(example):
+    labels = np.array(["T"] * N_CELLS, dtype=object)
+    labels[0] = "rare"
+    example.cells.obs["kind"] = pd.Categorical(labels)
+    assert example.build().obs["kind"].cat.categories.tolist() == ["T"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scproto._errors import InputError
-from scproto.tl.tree import contract_tree, cut, pool, tree_parents, ward_tree
+from scproto.tl.tree import contract_tree, cut, pool, tree_members, tree_parents, ward_tree
 
 
 def random_unit(n: int, n_latent: int = 4, seed: int = 0) -> np.ndarray:
@@ -119,3 +119,17 @@ def test_contracted_tree_cuts_like_the_whole_one(n_prototypes, seed, data):
     if fine > 1:
         of_rows = cut_tree(tree, n_clusters=coarse).ravel()[cut(prototypes, fine).group]
         assert len(set(zip(of_rows, cut(prototypes, coarse).group, strict=True))) == coarse
+
+
+@pytest.mark.parametrize("n_prototypes", [1, 2, 9])
+def test_members_of_the_nodes(n_prototypes):
+    from scipy.cluster.hierarchy import to_tree
+
+    tree = ward_tree(random_unit(n_prototypes))
+    members = tree_members(tree, n_prototypes)
+    assert members.shape == (2 * n_prototypes - 1, n_prototypes)
+    if n_prototypes == 1:
+        assert members.tolist() == [[True]]
+        return
+    for node in to_tree(tree, rd=True)[1]:
+        assert sorted(np.flatnonzero(members[node.id])) == sorted(node.pre_order())

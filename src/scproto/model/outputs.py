@@ -54,6 +54,11 @@ class OutputsMixin:
         """Name of each prototype, ``(n_prototypes,)``."""
         return cut(self.prototypes).names
 
+    @property
+    def gene_names(self) -> list[str]:
+        """Genes that the encoder reads and the decoder knows."""
+        return list(self.reader.genes)
+
     def get_latent_representation(self, adata: AnnData | None = None) -> NDArray[np.float32]:
         """Integrated embedding.
 

@@ -1,6 +1,7 @@
 """Networks and numeric kernels on the hypersphere."""
 
 from .alignment import Alignment, fit_alignment
+from .attribution import integrated_gradients
 from .decoder import Decoder
 from .density import density_weights
 from .encoder import Encoder
@@ -16,6 +17,7 @@ __all__ = [
     "density_weights",
     "far_points",
     "fit_alignment",
+    "integrated_gradients",
     "nearest_prototype",
     "prototype_shares",
     "spherical_kmeans",

@@ -11,10 +11,10 @@ from .._compat import multiplies_bfloat16
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """``a @ b`` in float32; while training from factors in bfloat16, where the hardware multiplies these faster.
 
-    Sums are kept in float32 by the hardware; only the factors and the result are rounded. Without gradients
-    (embedding, decoding) nothing is.
+    Sums are kept in float32 by the hardware; only the factors and the result are rounded. Where the weights, ``b``, get
+    no gradient (embedding, decoding, attribution) nothing is.
     """
-    if torch.is_grad_enabled() and multiplies_bfloat16(a.device):
+    if torch.is_grad_enabled() and b.requires_grad and multiplies_bfloat16(a.device):
         return (a.bfloat16() @ b.bfloat16()).float()
     return a @ b
 

@@ -45,4 +45,8 @@ class Encoder(nn.Module):
 
         Sparse input comes with its transpose, dense input without; see :func:`scproto.data.minibatch.encoder_input`.
         """
-        return F.normalize(self.rest(self.first(x, x_transposed)), dim=1)
+        return self.head(self.first(x, x_transposed))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Embed cells from the output of the linear first layer, ``(n_cells, n_hidden)``."""
+        return F.normalize(self.rest(hidden), dim=1)

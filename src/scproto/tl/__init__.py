@@ -1,8 +1,22 @@
 """Tools: what to do with a trained model."""
 
 from .assign import assign_metacells
+from .attribution import attribute_prototype_genes
 from .check import Check, check
+from .enrichment import enrich_prototype_genes
+from .genes import rank_prototype_genes, rank_split_genes
 from .resolution import Resolution, choose_resolution
 from .umap import umap
 
-__all__ = ["Check", "Resolution", "assign_metacells", "check", "choose_resolution", "umap"]
+__all__ = [
+    "Check",
+    "Resolution",
+    "assign_metacells",
+    "attribute_prototype_genes",
+    "check",
+    "choose_resolution",
+    "enrich_prototype_genes",
+    "rank_prototype_genes",
+    "rank_split_genes",
+    "umap",
+]

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from ..nn._chunk import CHUNK
 
+TEMPERATURE = 0.05
+"""Of the softmax of the cosine similarities that gives the probabilities."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -49,7 +52,7 @@ def assign(
     prototypes: NDArray[np.float32],
     group: NDArray[np.int64] | None = None,
     *,
-    temperature: float = 0.05,
+    temperature: float = TEMPERATURE,
     n_top: int = 5,
 ) -> Assignment:
     """Assign cells to prototypes on the hypersphere.
@@ -85,3 +88,31 @@ def assign(
     probability = sp.csr_matrix((top.ravel(), which.ravel(), indptr), shape=(len(unit), n_metacells))
     probability.sort_indices()
     return Assignment(nearest, metacell, confidence, np.maximum(1.0 - cosine, 0.0), probability)
+
+
+def log_probability(
+    unit: torch.Tensor,
+    prototypes: torch.Tensor,
+    group: torch.Tensor,
+    metacell: torch.Tensor,
+    *,
+    temperature: float = TEMPERATURE,
+) -> torch.Tensor:
+    """Log of the probability that :func:`assign` gives a cell for one metacell, with gradients, ``(n_cells,)``.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of cells, ``(n_cells, n_latent)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    group
+        Metacell of each prototype, ``(n_prototypes,)``.
+    metacell
+        The metacell whose probability is asked for, for each cell, ``(n_cells,)``.
+    temperature
+        As in :func:`assign`.
+    """
+    scores = unit @ prototypes.T / temperature
+    own = scores.masked_fill(group != metacell.unsqueeze(1), -torch.inf)
+    return own.logsumexp(1) - scores.logsumexp(1)

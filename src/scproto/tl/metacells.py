@@ -121,7 +121,8 @@ def _describe(
     for key in label_keys:
         by_label = pd.crosstab(metacell, pd.Categorical(obs[key]), dropna=False)
         by_label = by_label[by_label.sum(axis=1) > 0]  # a metacell may have no labelled cell
-        columns[key] = by_label.idxmax(axis=1).reindex(size.index).astype("category")
+        label = by_label.idxmax(axis=1).reindex(size.index).astype("category")
+        columns[key] = label.cat.remove_unused_categories()  # scanpy's plots want a metacell in each
         columns[f"{key}_share"] = (by_label.max(axis=1) / by_label.sum(axis=1)).reindex(size.index)
     columns["confidence"] = pd.Series(confidence).groupby(metacell).mean()
     return pd.DataFrame(columns)

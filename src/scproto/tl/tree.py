@@ -130,3 +130,11 @@ def tree_parents(tree: NDArray[np.float64], n_leaves: int) -> NDArray[np.int64]:
     for node, children in enumerate(tree[:, :2].astype(int), start=n_leaves):
         parent[children[children < n_leaves]] = node
     return parent
+
+
+def tree_members(tree: NDArray[np.float64], n_leaves: int) -> NDArray[np.bool_]:
+    """Leaves below each node, leaves first and then the merges as SciPy numbers them, ``(n_nodes, n_leaves)``."""
+    members = np.eye(n_leaves + len(tree), n_leaves, dtype=bool)
+    for node, (left, right) in enumerate(tree[:, :2].astype(int), start=n_leaves):
+        members[node] = members[left] | members[right]
+    return members
