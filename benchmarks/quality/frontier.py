@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import torch
 from ablation import prepared, score
@@ -30,6 +31,9 @@ import scproto
 from scproto._read import read_annotation
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12)
+LEAST_HEIGHT = 0.05
+"""Of an axis, so that what is hardly a difference looks like none."""
+
 SHOWN = ["total", "purity", "balanced_purity", "mean_label_recall", "batch_entropy", "scgraph"]
 HEADS = ["total", "purity", "balanced purity", "recall", "batch entropy", "scGraph"]
 
@@ -80,7 +84,9 @@ def draw(found: pd.DataFrame, path: Path) -> None:
             for rounds, point in fixed.iterrows():
                 ax.annotate(str(rounds), (point["batch_entropy"], point[column]), (3, 4), textcoords="offset points")
             ax.set(xlabel="batch entropy", ylabel=column, title=name if row == 0 else None)
-    figure.axes[0].legend()
+            middle, width = means[column].agg(["min", "max"]).mean(), np.ptp(means[column])
+            ax.set_ylim(middle + max(0.6 * width, LEAST_HEIGHT / 2) * np.array([-1, 1]))
+    figure.axes[0].legend(loc="lower left")
     figure.savefig(path, dpi=110)
 
 
