@@ -77,12 +77,13 @@ def counts_of_genes(
     counts: sp.csr_matrix, genes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Rows, columns and values of the stored counts of some genes; columns count along `genes`."""
-    column = np.full(counts.shape[1], -1)
-    column[genes] = np.arange(len(genes))
-    column = column[counts.indices]
-    kept = column >= 0
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    return rows[kept], column[kept], counts.data[kept].astype(np.float32)
+    place = np.full(counts.shape[1], -1)
+    place[genes] = np.arange(len(genes))
+    columns = place[counts.indices]
+    kept = np.flatnonzero(columns >= 0)
+    degree = np.diff(np.searchsorted(kept, counts.indptr))  # stored counts of each cell that are kept
+    rows = np.repeat(np.arange(counts.shape[0]), degree)
+    return rows, columns[kept], counts.data[kept].astype(np.float32, copy=False)
 
 
 def _csr_tensor(x: sp.csr_matrix) -> Tensor:
