@@ -24,8 +24,8 @@ CURVE_WIDTH, CURVE_HEIGHT = 200, 70
 class Tree:
     """Metacells side by side in the order of their tree, each ``step`` wide.
 
-    ``branches`` is a path above the line 0 up to ``-TREE_HEIGHT``; ``bars`` are (batch, colour, path) of stacked shares,
-    from 0 down to ``BARS_HEIGHT``.
+    ``branches`` is a path above the line 0 up to ``-TREE_HEIGHT``; ``bars`` are (batch, colour, path) of stacked
+    shares, from 0 down to ``BARS_HEIGHT``.
     """
 
     order: list[int]
@@ -47,7 +47,8 @@ def draw_tree(metacells: AnnData, batches: Groups) -> Tree:
     x = corners[..., 0] * step
     y = -TREE_HEIGHT * corners[..., 1] / max(float(corners[..., 1].max(initial=0)), np.finfo(float).tiny)
     branches = "".join(
-        f"M{_short(a[0])} {_short(b[0])}V{_short(b[1])}H{_short(a[2])}V{_short(b[3])}" for a, b in zip(x, y, strict=True)
+        f"M{_short(a[0])} {_short(b[0])}V{_short(b[1])}H{_short(a[2])}V{_short(b[3])}"
+        for a, b in zip(x, y, strict=True)
     )
     colors = dict(zip(batches.names, batches.colors, strict=True))
     shares, names, shades = shares_by_batch(metacells.obs, colors)
@@ -70,7 +71,7 @@ def _bars(top: NDArray[np.float64], share: NDArray[np.float64], step: float) -> 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve over the epochs; ``path`` lies in ``CURVE_WIDTH`` by ``CURVE_HEIGHT``, the warm-up left of ``warm_up``."""
+    """A curve over the epochs: ``path`` in ``CURVE_WIDTH`` by ``CURVE_HEIGHT``, the warm-up left of ``warm_up``."""
 
     title: str
     path: str
@@ -97,8 +98,12 @@ def draw_curves(history: Mapping[str, pd.DataFrame]) -> list[Curve]:
         x = (curve.index.to_numpy() - first) / width * CURVE_WIDTH
         y = (high - values) / max(high - low, np.finfo(float).tiny) * CURVE_HEIGHT
         shade = round((start - first) / width * CURVE_WIDTH, 1)
-        curves.append(Curve(PANELS[name], _line(x, y), f"{low:.3g}", f"{high:.3g}", first, last, shade))
+        curves.append(Curve(PANELS[name], _line(x, y), _label(low), _label(high), first, last, shade))
     return curves
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _line(x: Iterable[float], y: Iterable[float]) -> str:

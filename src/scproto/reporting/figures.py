@@ -21,7 +21,7 @@ DPI = 110
 def draw(
     adata: AnnData, metacells: AnnData, history: Mapping[str, pd.DataFrame] | None, label_key: str | None
 ) -> dict[str, bytes]:
-    """Draw all figures, by file name; the one by label only with `label_key`, the training curves only with a history."""
+    """Draw all figures, by file name; by label only with `label_key`, the training curves only with a history."""
     pictures = {"umap_batch": _umap(adata, metacells, BATCH)}
     if label_key is not None:
         pictures["umap_label"] = _umap(adata, metacells, label_key)

@@ -20,7 +20,8 @@ class MetacellMap {
     this.draw();
   }
 
-  zoomBy(factor, at = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]) {
+  // Around a place on the screen: by default the chosen metacell, or the middle.
+  zoomBy(factor, at = this.selected < 0 ? this.toScreen(...this.center) : this.place(this.selected)) {
     const before = this.toMap(at);
     this.zoom = Math.min(40, Math.max(1, this.zoom * factor));
     const after = this.toMap(at);
@@ -44,6 +45,7 @@ class MetacellMap {
     const s = this.scale();
     return [this.center[0] + (px - this.canvas.clientWidth / 2) / s, this.center[1] - (py - this.canvas.clientHeight / 2) / s];
   }
+  place(i) { return this.toScreen(this.metacells.x[i], this.metacells.y[i]); }
   radius(i) { return Math.max(3, Math.sqrt(this.metacells.area[i]) * this.scale() / Math.sqrt(this.zoom)); }
 
   draw() {
@@ -66,34 +68,33 @@ class MetacellMap {
   drawCells(context, plain) {
     const { x, y, n } = this.cells;
     const side = Math.min(4, Math.max(1.2, 110 / Math.sqrt(n))) * Math.sqrt(this.zoom);
-    context.globalAlpha = this.paint.cells ? 0.55 : 0.8;
+    const s = this.scale(), [left, bottom] = this.toScreen(0, 0), { cells } = this.paint;
+    context.globalAlpha = cells ? 0.55 : 0.8;
+    context.fillStyle = plain;
     for (let k = 0; k < n; k++) {
-      const [px, py] = this.toScreen(x[k], y[k]);
-      context.fillStyle = this.paint.cells ? this.paint.cells(k) || plain : plain;
-      context.fillRect(px - side / 2, py - side / 2, side, side);
+      if (cells) context.fillStyle = cells(k) || plain;
+      context.fillRect(left + x[k] * s - side / 2, bottom - y[k] * s - side / 2, side, side);
     }
     context.globalAlpha = 1;
   }
 
   drawMetacell(context, i, ground, ink) {
-    const [px, py] = this.toScreen(this.metacells.x[i], this.metacells.y[i]), r = this.radius(i);
-    const circle = (radius, from = 0, to = 2 * Math.PI) => {
+    const [px, py] = this.place(i), r = this.radius(i), match = this.matches.has(i);
+    const circle = (radius, from = 0, to = 1) => {
       context.beginPath();
-      if (to - from < 6.28) context.moveTo(px, py);
-      context.arc(px, py, radius, from, to);
+      if (to - from < 1) context.moveTo(px, py);
+      context.arc(px, py, radius, 2 * Math.PI * from, 2 * Math.PI * to);
     };
-    const chosen = i === this.selected;
-    circle(r + (chosen ? 5 : 2));
-    context.fillStyle = chosen ? ink : ground;
-    context.fill();
-    if (chosen) { circle(r + 2); context.fillStyle = ground; context.fill(); }
-    for (const [fill, from, to] of this.paint.pies ? this.paint.pies(i) : [[this.paint.fill[i], 0, 1]]) {
-      circle(r, 2 * Math.PI * from, 2 * Math.PI * to);
-      context.fillStyle = fill || ground;
-      context.fill();
+    const fill = (color) => { context.fillStyle = color || ground; context.fill(); };
+    if (i === this.selected) { circle(r + 5); fill(ink); }
+    circle(r + 2);
+    fill(ground);
+    for (const [color, from, to] of this.paint.pies ? this.paint.pies(i) : [[this.paint.fill[i], 0, 1]]) {
+      circle(r, from, to);
+      fill(color);
     }
-    circle(r);
-    context.lineWidth = this.matches.has(i) ? 3 : 0.8;
+    circle(match ? r + 1.5 : r);
+    context.lineWidth = match ? 3 : 0.8;
     context.strokeStyle = ink;
     context.stroke();
   }
@@ -102,7 +103,7 @@ class MetacellMap {
   hit(px, py) {
     let best = -1, nearest = Infinity;
     this.metacells.x.forEach((_, i) => {
-      const [x, y] = this.toScreen(this.metacells.x[i], this.metacells.y[i]);
+      const [x, y] = this.place(i);
       const distance = Math.hypot(x - px, y - py) - this.radius(i);
       if (distance < Math.min(6, nearest)) [best, nearest] = [i, distance];
     });
@@ -131,12 +132,13 @@ class MetacellMap {
     let start = null, moved = false;
     canvas.addEventListener("pointerdown", (event) => { [start, moved] = [[event.offsetX, event.offsetY], false]; });
     canvas.addEventListener("pointermove", (event) => {
+      const at = [event.offsetX, event.offsetY];
       if (start && event.buttons && this.zoom > 1) {
-        const [dx, dy] = [event.offsetX - start[0], event.offsetY - start[1]];
+        const [dx, dy] = [at[0] - start[0], at[1] - start[1]];
         moved ||= Math.hypot(dx, dy) > 4;
-        if (moved) { this.moveTo(this.center[0] - dx / this.scale(), this.center[1] + dy / this.scale()); start = [event.offsetX, event.offsetY]; }
+        if (moved) [start] = [at, this.moveTo(this.center[0] - dx / this.scale(), this.center[1] + dy / this.scale())];
       }
-      this.onHover(this.hit(event.offsetX, event.offsetY), event.offsetX, event.offsetY);
+      this.onHover(this.hit(...at), ...at);
     });
     canvas.addEventListener("pointerleave", () => { start = null; this.onHover(-1); });
     canvas.addEventListener("click", (event) => { if (!moved) this.onSelect(this.hit(event.offsetX, event.offsetY)); });
@@ -149,7 +151,7 @@ class MetacellMap {
   }
 
   press(event) {
-    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }, arrow = arrows[event.key];
+    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (arrow) this.onSelect(this.selected < 0 ? 0 : this.neighbour(this.selected, ...arrow));
     else if (event.key === "+" || event.key === "=") this.zoomBy(1.5);
     else if (event.key === "-") this.zoomBy(1 / 1.5);

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from ..graph import nearest_others
-from ..pl._colors import Groups
+from ..pl._colors import OTHER, Groups
 from ..pl.metacells import SHARE
 from ..pl.umap import umap_of
 from ..tl.contrast import log2_fold_change, members_of, weighted_means
@@ -87,21 +87,24 @@ def names(values: pd.Series[Any]) -> list[str | None]:
 
 
 def codes_of(groups: Groups, values: Sequence[str | None]) -> list[int]:
-    """Place of each name among the groups; -1 for none, the last for those that share its grey."""
+    """Place of each name among the groups; -1 for none. Others get the shared grey, which may be one place more."""
     place = {name: i for i, name in enumerate(groups.names)}
-    return [-1 if name is None else place.get(name, len(groups.names) - 1) for name in values]
+    grey = len(groups.names) - (groups.colors[-1:] == [OTHER])
+    return [-1 if name is None else place.get(name, grey) for name in values]
 
 
 def batches(obs: pd.DataFrame, colors: Groups) -> dict[str, Any]:
     """Names of the batches, share of each in each metacell, and the colour that each is drawn in."""
     columns = [name for name in obs if name.startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[name])]
     all_names = [name.removeprefix(SHARE) for name in columns]
+    place = codes_of(colors, all_names)
+    more = len(colors.names) in place  # batches that no cell is of
     return {
         "names": all_names,
-        "place": codes_of(colors, all_names),
+        "place": place,
         "shares": [numbers(obs[name]) for name in columns],
-        "shown": colors.names,
-        "colors": colors.colors,
+        "shown": [*colors.names, *["others"] * more],
+        "colors": [*colors.colors, *[OTHER] * more],
     }
 
 
@@ -110,10 +113,10 @@ def genes(metacells: AnnData, max_bytes: int = MAX_EXPRESSION) -> dict[str, Any]
 
     Returns
     -------
-    ``names``: the genes, those that the decoder knows first (``decoded`` of them), then those with most counts, as
-    many as fit. ``total``: of all genes. ``high``: the largest log1p of CP10k of each gene. ``codes``: log1p of
-    CP10k from 0 to 255 in proportion to it, gene by gene. ``rest`` and ``siblings``: (gene, log2 fold change) of the top
-    genes of each metacell against all others and against the nearest.
+    ``names``: the genes, those that the decoder knows first (``decoded`` of them), then those of the highest mean, as
+    many as fit. ``total``: number of all genes. ``high``: the largest log1p of CP10k of each gene. ``codes``: log1p of
+    CP10k from 0 to 255 in proportion to it, gene by gene. ``rest`` and ``siblings``: (gene, log2 fold change) of the
+    top genes of each metacell against all others and against the nearest.
     """
     top = top_genes(metacells)
     order, n_decoded = _choose(metacells, {gene for each in top.values() for row in each for gene, _ in row}, max_bytes)

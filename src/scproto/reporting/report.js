@@ -6,7 +6,7 @@ const data = JSON.parse($("data").textContent);
 const column = (key) => data.table.values[data.table.keys.indexOf(key)];
 const metacellNames = column("metacell");
 const sizes = column("n_cells");
-const state = { color: "", gene: -1, selected: -1, sort: { key: "n_cells", down: true } };
+const state = { color: "", gene: -1, lastGene: -1, selected: -1, sort: { key: "n_cells", down: true } };
 
 function bytes(text, Type) {
   return new Type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
@@ -43,7 +43,7 @@ function viridis(share) {
 // What one can colour by: name, paint of cells and metacells, and legend.
 function schemes() {
   const found = {};
-  if (data.labels && data.metacells.label) found.label = { name: data.labels.key, set: colorByLabel };
+  if (data.labels) found.label = { name: data.labels.key, set: colorByLabel };
   found.batch = { name: "batch", set: colorByBatch };
   for (const [key, name] of [["batch_entropy", "batch entropy"], ["confidence", "confidence"]]) {
     if (column(key)) found[key] = { name, set: () => colorByNumber(name, column(key)) };
@@ -58,7 +58,7 @@ function paintCells(codes, colors) {
 
 function colorByLabel() {
   const { names, colors } = data.labels;
-  map.paint = { cells: paintCells(data.cells.label, colors), fill: data.metacells.label.map((code) => colors[code]), pies: null };
+  map.paint = { cells: paintCells(data.cells.label, colors), fill: (data.metacells.label || []).map((code) => colors[code]), pies: null };
   swatches(names, colors);
 }
 
@@ -118,10 +118,8 @@ function recolor() {
 }
 
 function chooseGene(gene) {
-  state.gene = gene;
-  const { options } = $("color");
-  const own = [...options].find((option) => option.value === "gene");
-  if (own) own.remove();
+  state.gene = state.lastGene = gene;
+  $("color").querySelector("[value=gene]")?.remove();
   $("color").append(make("option", { value: "gene", textContent: data.genes.names[gene] }));
   $("color").value = "gene";
   $("gene-query").value = data.genes.names[gene];
@@ -250,7 +248,7 @@ function findGene(event) {
   chooseGene(gene);
 }
 
-const options = (names) => names.map((value) => make("option", { value }));
+const options = (names) => [...names].map((value) => make("option", { value }));
 
 // Table
 
@@ -295,21 +293,21 @@ const spread = sizes.reduce((sum, size) => sum + size, 0), most = Math.max(...si
 const map = new MetacellMap(
   $("map"),
   { x: places(data.cells.x), y: places(data.cells.y), n: places(data.cells.x).length },
-  // All circles take 4 % of the map, one alone 0.1 % at most.
-  { x: places(data.metacells.x), y: places(data.metacells.y), area: sizes.map((n) => n * Math.min(0.04 / spread, 0.001 / most) / Math.PI) },
+  // All circles take 6 % of the map, one alone 0.15 % at most.
+  { x: places(data.metacells.x), y: places(data.metacells.y), area: sizes.map((n) => n * Math.min(0.06 / spread, 0.0015 / most) / Math.PI) },
   { onHover: hover, onSelect: select },
 );
 const all = schemes();
 state.color = Object.keys(all)[0];
 $("color").append(...Object.entries(all).map(([value, { name }]) => make("option", { value, textContent: name })));
 $("color").addEventListener("change", () => {
-  if ($("color").value === "gene") return chooseGene(suggest($("color").selectedOptions[0].textContent)[0]);
+  if ($("color").value === "gene") return chooseGene(state.lastGene);
   [state.color, state.gene] = [$("color").value, -1];
   recolor();
+  say("");
   details(state.selected);
 });
-const metacellOptions = [...new Set([...(data.labels ? data.labels.names : []), ...metacellNames])];
-$("metacell-list").append(...options(metacellOptions));
+$("metacell-list").append(...options(new Set([...(data.metacells.majority || []).filter(Boolean), ...metacellNames])));
 $("gene-query").addEventListener("input", () => $("gene-list").replaceChildren(...options(suggest($("gene-query").value).slice(0, MOST_SUGGESTED).map((gene) => data.genes.names[gene]))));
 $("find-metacell").addEventListener("submit", findMetacell);
 $("find-gene").addEventListener("submit", findGene);
