@@ -215,6 +215,22 @@ def test_tree_and_warnings_lead_to_the_metacell(open_page: Callable) -> None:
     assert page.get_attribute("#leaf-mark", "x") == str(2 * step).removesuffix(".0")
 
 
+def test_what_is_chosen_is_scrolled_into_its_box_and_the_page_stays(open_page: Callable) -> None:
+    page = open_page(viewport={"width": 360, "height": 740})
+    page.add_style_tag(content=".scroll { max-height: 150px }")
+    last = page.evaluate("data.tree.order.at(-1)")
+    page.evaluate(f"select({last})")
+    assert page.evaluate("scrollY") == 0
+    for chosen in ("#leaf-mark", "#metacells tr.selected"):
+        inside = page.evaluate(
+            "(selector) => { const chosen = document.querySelector(selector), a = chosen.getBoundingClientRect(),"
+            " b = chosen.closest('.scroll').getBoundingClientRect(); return a.left >= b.left - 1 && a.top >= b.top - 1"
+            " && a.left <= b.right && a.top <= b.bottom; }",
+            chosen,
+        )
+        assert inside, chosen
+
+
 def test_zoom_drag_and_back(open_page: Callable) -> None:
     page = open_page()
     page.evaluate("map.select(map.hit(...map.toScreen(...map.center)))")

@@ -192,6 +192,12 @@ function hover(i, x, y) {
   tip.style.cssText = `${right ? "right" : "left"}:${(right ? map.canvas.clientWidth - x : x) + 12}px;top:${Math.max(0, y - 12)}px`;
 }
 
+// Scroll a box, not the page, so that one sees a place in it.
+function reveal(box, x, y) {
+  if (x < box.scrollLeft || x > box.scrollLeft + box.clientWidth) box.scrollLeft = x - box.clientWidth / 2;
+  if (y < box.scrollTop || y > box.scrollTop + box.clientHeight - 40) box.scrollTop = y - box.clientHeight / 2;
+}
+
 function select(i) {
   state.selected = i;
   map.select(i);
@@ -200,7 +206,10 @@ function select(i) {
   const mark = $("leaf-mark");
   mark.setAttribute("visibility", i < 0 ? "hidden" : "visible");
   if (i < 0) return say("");
-  mark.setAttribute("x", data.tree.order.indexOf(i) * data.tree.step);
+  const x = data.tree.order.indexOf(i) * data.tree.step, row = document.querySelector("#metacells tr.selected");
+  mark.setAttribute("x", x);
+  reveal($("tree").parentElement, x, 0);
+  reveal(row.closest(".scroll"), 0, row.offsetTop);
   const genes = data.genes.rest[i].slice(0, 3).map(([gene]) => data.genes.names[gene]);
   say([`${metacellNames[i]}`, describe(i), `${sizes[i]} cells`, genes.length ? `top genes ${genes.join(", ")}` : ""].filter(Boolean).join("; ") + ".");
 }
