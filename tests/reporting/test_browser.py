@@ -217,7 +217,7 @@ def test_tree_and_warnings_lead_to_the_metacell(open_page: Callable) -> None:
 
 def test_what_is_chosen_is_scrolled_into_its_box_and_the_page_stays(open_page: Callable) -> None:
     page = open_page(viewport={"width": 360, "height": 740})
-    page.add_style_tag(content=".scroll { max-height: 150px }")
+    page.add_style_tag(content=".scroll:has(table) { max-height: 150px }")
     last = page.evaluate("data.tree.order.at(-1)")
     page.evaluate(f"select({last})")
     assert page.evaluate("scrollY") == 0
