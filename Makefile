@@ -7,7 +7,7 @@ BIN := .venv/bin
 # The matrices are small, and threads that wait for a busy core are slow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-lowest lint clean
+.PHONY: demo test test-lowest test-browser lint clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -15,6 +15,12 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+# The report in a browser: needs a Chromium, the system's or that of `playwright install chromium`.
+test-browser: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints/tested.txt --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -50,7 +50,7 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     InputError
         If the history holds none of these curves, or there are too few axes.
     """
-    curves = {name: curve for name in PANELS if name in history and len(curve := _curve(history[name]))}
+    curves = {name: curve for name in PANELS if name in history and len(curve := curve_of(history[name]))}
     if not curves:
         raise InputError("The training history is empty: train the model first.")
     axes = _new_axes(len(curves)) if axes is None else np.asarray(axes).ravel()
@@ -76,7 +76,8 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     return axes
 
 
-def _curve(table: pd.DataFrame) -> pd.Series[Any]:
+def curve_of(table: pd.DataFrame) -> pd.Series[Any]:
+    """Values that are numbers, by epoch."""
     return table.iloc[:, 0].astype(float).dropna()
 
 

@@ -1,4 +1,4 @@
-"""What the report says in words and tables: plain values for the template."""
+"""What the report says in words: plain values for the template."""
 
 from __future__ import annotations
 
@@ -7,71 +7,86 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 
 from .._keys import BATCH, METACELL, UNS
 from ..metrics.metacells import metacell_scores
-from ..pl.metacells import shares_by_batch, with_cells
+from ..pl._style import count
 
-MAX_ROWS = 200
+MANY_OUTLIERS = 0.05
+FROM_CHECK = ("structure_kept", "disagreement", "apart")
+BETWEEN_BATCHES = ("batch_entropy", "disagreement", "apart")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Plain values: one sentence, those that follow it, those on how good the fit is, and (value, name, meaning)."""
+    """Plain values.
+
+    Attributes
+    ----------
+    headline, details
+        One sentence, and those that follow it.
+    tiles, scores
+        (value, name, meaning) of the main numbers, and of all scores.
+    state, verdict
+        The check in a few words, and its sentences; empty where there was none.
+    warnings
+        A sentence each.
+    doubts
+        Reasons for doubt by the name of the metacell, those with most reasons first.
+    """
 
     headline: str
     details: list[str]
-    verdict: list[str]
     tiles: list[tuple[str, str, str]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of the metacell table; ``shares`` are (batch, share in percent, colour) of each row."""
-
-    columns: list[str]
-    rows: list[list[str]]
-    shares: list[list[tuple[str, float, str]]]
-    note: str
+    scores: list[tuple[str, str, str]]
+    state: str
+    verdict: list[str]
+    warnings: list[str]
+    doubts: dict[str, list[str]]
 
 
 def summarise(adata: AnnData, label_key: str | None) -> Summary:
-    """Describe cells, batches, metacells and how they mix."""
+    """Describe cells, batches, metacells, how they mix, and what the check says of it."""
     assignment, batches = adata.obs[METACELL], adata.obs[BATCH]
     scores = metacell_scores(assignment.astype(str), batches=batches.astype(str))
+    verdict = adata.uns.get(UNS, {}).get("verdict", {})
     n_batches, n_metacells = batches.nunique(), int(scores["n_metacells"])
     several = n_batches > 1
-    source = f"from {n_batches} batches" if several else "from one batch"
-    headline = f"{adata.n_obs:,} cells {source} in {_count(n_metacells, 'metacell')}."
     tiles = [
         (f"{adata.n_obs:,}", "cells", ""),
         (str(n_batches), "batches" if several else "batch", ""),
         (f"{n_metacells:,}", "metacells", f"{adata.n_obs / n_metacells:.0f} cells each on average"),
     ]
     details = []
+    n_unlabelled = 0
     if several:
-        entropy = scores["batch_entropy"]
-        details.append(
-            f"The batches are {mixing(entropy)}: the mean batch entropy of a metacell is {entropy:.2f}. It is 0 if "
-            "each metacell holds cells of one batch only, and 1 if all batches are alike in each. It stays below 1 "
-            "where the batches hold different cell types."
-        )
-        tiles.append((f"{entropy:.2f}", "mean batch entropy", "0: apart, 1: fully mixed"))
-    if label_key is not None:
-        labelled = adata.obs[label_key].notna()
-        if labelled.any():
-            known = adata.obs.loc[labelled, [METACELL, label_key]].astype(str)
-            by_label = metacell_scores(known[METACELL], known[label_key])
-            details.append(_purity(by_label, label_key, n_unlabelled=int((~labelled).sum())))
-            tiles.append((f"{by_label['purity']:.2f}", "purity", f"by {label_key}"))
-    verdict = adata.uns.get(UNS, {}).get("verdict", {}).get("sentences", [])
-    return Summary(headline, details, list(verdict), tiles)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+        details.append(_entropy(scores["batch_entropy"]))
+        tiles.append((f"{scores['batch_entropy']:.2f}", "mean batch entropy", "0: apart, 1: fully mixed"))
+    if label_key is not None and (labelled := adata.obs[label_key].notna()).any():
+        known = adata.obs.loc[labelled, [METACELL, label_key]].astype(str)
+        by_label = metacell_scores(known[METACELL], known[label_key])
+        n_unlabelled = int((~labelled).sum())
+        scores = by_label | scores
+        details.append(_purity(by_label, label_key))
+        tiles.append((f"{by_label['purity']:.2f}", "purity", f"by {label_key}"))
+    scores |= {key: float(verdict[key]) for key in FROM_CHECK if key in verdict}
+    if not several:
+        scores = {key: value for key, value in scores.items() if key not in BETWEEN_BATCHES}
+    return Summary(
+        headline=f"{count(adata.n_obs, 'cell')} from {f'{n_batches} batches' if several else 'one batch'} in "
+        f"{count(n_metacells, 'metacell')}.",
+        details=details,
+        tiles=tiles,
+        scores=list(_scores(scores)),
+        state=_state(verdict),
+        verdict=[str(sentence) for sentence in verdict.get("sentences", [])],
+        warnings=list(_warnings(verdict, adata.n_obs, n_unlabelled)),
+        doubts={
+            str(name): [str(reason).replace("_", " ") for reason in reasons]
+            for name, reasons in verdict.get("doubtful", {}).items()
+        },
+    )
 
 
 def mixing(entropy: float) -> str:
@@ -81,44 +96,58 @@ def mixing(entropy: float) -> str:
     return "partly mixed" if entropy >= 0.5 else "mostly apart"
 
 
-def _purity(scores: Mapping[str, float], label_key: str, n_unlabelled: int) -> str:
-    text = (
+def _entropy(entropy: float) -> str:
+    return (
+        f"The batches are {mixing(entropy)}: the mean batch entropy of a metacell is {entropy:.2f}. It is 0 if each "
+        "metacell holds cells of one batch only, and 1 if all batches are alike in each. It stays below 1 where the "
+        "batches hold different cell types."
+    )
+
+
+def _purity(scores: Mapping[str, float], label_key: str) -> str:
+    return (
         f"{scores['purity']:.1%} of the cells carry the majority label of their metacell ({label_key}; purity "
         f"{scores['purity']:.2f}, averaged over labels {scores['balanced_purity']:.2f}), and {scores['coverage']:.1%} "
         "of the labels are the majority of some metacell."
     )
-    return text + (f" {_count(n_unlabelled, 'cell')} without a label left out." if n_unlabelled else "")
 
 
-def tabulate(metacells: AnnData, label_key: str | None) -> Table:
-    """List the metacells, largest first, at most 200."""
-    obs = with_cells(metacells)
-    shown = obs.sort_values("n_cells", ascending=False, kind="stable").head(MAX_ROWS)
-    formats = {
-        "n_cells": ("Cells", "{:,.0f}"),
-        "n_counts": ("Counts", "{:,.0f}"),
-        "batch_entropy": ("Batch entropy", "{:.2f}"),
-        "confidence": ("Confidence", "{:.2f}"),
-        str(label_key): (str(label_key), "{}"),
-        f"{label_key}_share": ("Share", "{:.2f}"),
-    }
-    present = [column for column in formats if column in shown]
-    cells = [[formats[column][1].format(value) for value in shown[column]] for column in present]
-    rows = [[str(name), *values] for name, *values in zip(shown.index, *cells, strict=True)]
-    note = f"The {MAX_ROWS} largest of {len(obs):,} metacells." if len(obs) > MAX_ROWS else ""
-    empty = metacells.n_obs - len(obs)
-    if empty:
-        note = f"{note} {_count(empty, 'metacell')} without cells left out.".strip()
-    columns = ["Metacell", *(formats[column][0] for column in present)]
-    return Table(columns, rows, _bars(obs, obs.index.get_indexer(shown.index)), note)
+MEANINGS = {
+    "purity": ("purity", "share of cells that carry the majority label of their metacell; higher is better"),
+    "balanced_purity": ("balanced purity", "the same, averaged over the labels; higher is better"),
+    "coverage": ("coverage", "share of labels that are the majority of some metacell; higher is better"),
+    "mean_label_recall": ("label recall", "share of a label's cells in metacells that it leads; higher is better"),
+    "recall_of_rarest": ("recall of the rarest label", "the same for the label of fewest cells; higher is better"),
+    "batch_entropy": ("batch entropy", "0: metacells of one batch each, 1: all batches alike in each"),
+    "structure_kept": ("structure kept", "of what k-means in each batch alone tells apart; higher is better"),
+    "disagreement": ("disagreement of the batches", "about the differences between metacells; lower is better"),
+    "apart": ("cells apart from their partner", "in another batch, as to their metacell; lower is better"),
+    "size_cv": ("variation of the sizes", "standard deviation over mean of the cells in a metacell; 0: all alike"),
+}
 
 
-def _bars(obs: pd.DataFrame, rows: np.ndarray) -> list[list[tuple[str, float, str]]]:
-    shares, names, colors = shares_by_batch(obs)
-    return [
-        [(name, round(100 * share, 1), color) for name, share, color in zip(names, row, colors, strict=True) if share]
-        for row in shares[rows]
-    ]
+def _scores(found: Mapping[str, float]) -> Iterator[tuple[str, str, str]]:
+    for key, (name, meaning) in MEANINGS.items():
+        if key in found:
+            yield f"{found[key]:.3f}", name, meaning
+
+
+def _state(verdict: Mapping[str, Any]) -> str:
+    if "over_mixed" not in verdict:
+        return ""
+    found = [word for word in ("over", "under") if verdict[f"{word}_mixed"]]
+    return " and ".join(f"{word}-mixed" for word in found).capitalize() or "No sign of over- or under-mixing"
+
+
+def _warnings(verdict: Mapping[str, Any], n_cells: int, n_unlabelled: int) -> Iterator[str]:
+    if verdict.get("over_mixed"):
+        yield "Over-mixed: some metacells hold different kinds of cells. The check above says what to do."
+    if verdict.get("under_mixed"):
+        yield "Under-mixed: cells of one kind sit in metacells of their own batch. The check above says what to do."
+    if (n_outliers := int(verdict.get("n_outliers", 0))) > MANY_OUTLIERS * n_cells:
+        yield f"{count(n_outliers, 'cell')} ({n_outliers / n_cells:.0%}) lie far from every prototype."
+    if n_unlabelled:
+        yield f"{count(n_unlabelled, 'cell')} without a label left out of the scores by label."
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,9 +1,9 @@
-"""Gather figures, words and tables and write the report."""
+"""Gather words, tables and drawings and write the report."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 FIGURES = "figures"
+PARTS = ("report.css", "map.js", "report.js")
 
 
 def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str | None = None) -> Path:
-    """Write a report of a trained model as one HTML file, the figures also as PNG files beside it.
+    """Write a report of a trained model as one HTML file that a browser opens anywhere, and figures beside it.
+
+    The page has the verdict of the check, scores and settings, a map of the metacells in which one can look up
+    metacells and genes, a table of the metacells to sort and export, their tree, and the training curves. It loads
+    nothing from elsewhere.
 
     Parameters
     ----------
@@ -32,9 +37,9 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
     model
         The trained model.
     path
-        The HTML file. Its folder must exist; the figures go to ``figures/`` in it.
+        The HTML file. Its folder must exist; figures as PNG files go to ``figures/`` in it.
     label_key
-        Column of ``adata.obs`` with known labels, for the picture by label and the purity.
+        Column of ``adata.obs`` with known labels, for the colours of the map and the purity.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def write_report(
     settings
         What the report lists as settings and versions. ``settings["seed"]`` seeds the UMAP.
     path
-        The HTML file. Its folder must exist; the figures go to ``figures/`` in it.
+        The HTML file. Its folder must exist; figures as PNG files go to ``figures/`` in it.
     label_key
         Column of ``adata.obs``, and for the table of ``metacells.obs``, with known labels.
 
@@ -96,11 +101,15 @@ def write_report(
     """
     path = Path(path)
     _check(adata, path, label_key)
+    _check_metacells(metacells)
     if not (_keys.UMAP in adata.obsm and _keys.UMAP in metacells.obsm):
         from ..tl.umap import umap
 
         umap(adata, metacells, seed=int(settings.get("seed", 0)))
-    page, images = _render(adata, metacells, history, settings, label_key)
+    from .figures import draw
+
+    images = draw(adata, metacells, history, label_key)
+    page = _render(adata, metacells, history, settings, label_key)
     folder = path.parent / FIGURES
     folder.mkdir(exist_ok=True)
     for name, png in images.items():
@@ -122,27 +131,64 @@ def _check(adata: AnnData, path: Path, label_key: str | None) -> None:
         raise InputError(f"The folder {path.parent} does not exist: make it first or choose another path.")
 
 
+def _check_metacells(metacells: AnnData) -> None:
+    has = {
+        f'uns["{_keys.TREE}"]': _keys.TREE in metacells.uns,
+        f'var["{_keys.GENES}"]': _keys.GENES in metacells.var,
+        'layers["decoded"]': "decoded" in metacells.layers,
+    }
+    if missing := [name for name, there in has.items() if not there]:
+        raise InputError(f"The metacells have no {missing[0]}: take them from model.get_metacells().")
+    if len(metacells.uns[_keys.TREE]) != metacells.n_obs - 1:
+        raise InputError(
+            f"The tree has {len(metacells.uns[_keys.TREE]) + 1} metacells and the table {metacells.n_obs}: give all "
+            "that model.get_metacells() returned."
+        )
+
+
 def _render(
     adata: AnnData,
     metacells: AnnData,
     history: Mapping[str, pd.DataFrame] | None,
     settings: Mapping[str, Any],
     label_key: str | None,
-) -> tuple[str, dict[str, bytes]]:
-    """Return the page and the figures by file name."""
+) -> str:
+    """Return the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
-    from .figures import draw
-    from .summary import flatten, summarise, tabulate
+    from ..pl._colors import group
+    from .drawings import draw_curves, draw_tree
+    from .encode import to_script
+    from .payload import MAX_CELLS, gather
+    from .summary import flatten, summarise
+    from .table import tabulate
 
-    pictures = draw(adata, metacells, history, label_key)
+    batch = group(adata.obs[_keys.BATCH])
+    label = None if label_key is None else group(adata.obs[label_key].astype("category"))
+    summary = summarise(adata, label_key)
+    payload = gather(adata, metacells, batch, label, label_key)
+    genes = payload["genes"]
+    tops = [[genes["names"][gene] for gene, _ in top] for top in genes["rest"]]
+    table = tabulate(metacells, label_key, summary.doubts, tops)
+    tree = draw_tree(metacells, batch)
+    payload |= {"table": table.to_json(), "tree": {"order": tree.order, "step": tree.step}}
+    payload["doubts"] = summary.doubts
     environment = Environment(
         loader=PackageLoader("scproto.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    page = environment.get_template("report.html.j2").render(
-        summary=summarise(adata, label_key),
-        figures=[(picture, b64encode(picture.png).decode("ascii")) for picture in pictures],
-        table=tabulate(metacells, label_key),
+    # What the package ships is trusted, and the data are escaped by to_script.
+    parts = {name: Markup((files(__package__) / name).read_text(encoding="utf-8")) for name in PARTS}
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        table=table,
+        tree=tree,
+        curves=draw_curves(history or {}),
         settings=list(flatten(settings)),
+        genes=genes,
+        n_cells=adata.n_obs,
+        max_cells=MAX_CELLS,
+        label_key=label_key,
+        data=Markup(to_script(payload)),
+        parts=parts,
     )
-    return page, {f"{picture.name}.png": picture.png for picture in pictures}

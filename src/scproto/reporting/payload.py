@@ -1,0 +1,174 @@
+"""What the page's scripts draw, search and export: plain values out of cells and metacells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .. import _keys
+from ..graph import nearest_others
+from ..pl._colors import OTHER, Groups
+from ..pl.metacells import SHARE
+from ..pl.umap import umap_of
+from ..tl.contrast import log2_fold_change, members_of, weighted_means
+from .encode import category_codes, numbers, quantise, to_base64
+
+MAX_CELLS = 50_000
+"""Cells that the map draws; more add bytes and hardly a dot that is not covered."""
+
+MAX_EXPRESSION = 3_000_000
+"""Bytes of the expression of genes in metacells, before base64."""
+
+N_TOP = 10
+"""Genes that are named for a metacell."""
+
+N_SIBLINGS = 5
+PSEUDOCOUNT = 1.0
+"""As in :func:`scproto.tl.rank_prototype_genes`."""
+
+
+def gather(
+    adata: AnnData, metacells: AnnData, batch: Groups, label: Groups | None, label_key: str | None
+) -> dict[str, Any]:
+    """Everything that the scripts of the page need.
+
+    Parameters
+    ----------
+    adata, metacells
+        As :func:`scproto.reporting.write_report` takes them, with a UMAP.
+    batch, label
+        Batch and label of each cell.
+    label_key
+        Column with the labels, or None.
+
+    Returns
+    -------
+    ``cells``, ``metacells``, ``batches``, ``labels`` (None without labels) and ``genes``; arrays are in base64.
+    """
+    # A random order, so that the last category does not hide the others.
+    drawn = np.random.default_rng(0).permutation(adata.n_obs)[:MAX_CELLS]
+    cells_at, metacells_at = _places(umap_of(adata)[drawn], umap_of(metacells))
+    cells = cells_at | {"n": adata.n_obs, "batch": to_base64(category_codes(batch.codes[drawn]))}
+    if label is not None:
+        cells["label"] = to_base64(category_codes(label.codes[drawn]))
+    known = label_key is not None and label_key in metacells.obs
+    return {
+        "cells": cells,
+        "metacells": metacells_at
+        | {
+            "label": codes_of(label, names(metacells.obs[label_key])) if label is not None and known else None,
+            "majority": names(metacells.obs[label_key]) if known else None,
+            "labelShare": numbers(metacells.obs[f"{label_key}_share"]) if known else None,
+        },
+        "batches": batches(metacells.obs, batch),
+        "labels": None if label is None else {"key": str(label_key), "names": label.names, "colors": label.colors},
+        "genes": genes(metacells),
+    }
+
+
+def _places(cells: NDArray[np.floating], metacells: NDArray[np.floating]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Coordinates of both from 0 to 65535 on one scale, the same for both axes."""
+    both = np.concatenate([cells, metacells])
+    low = both.min(axis=0)
+    high = low + max(float(np.ptp(both, axis=0).max()), 1e-9)
+    codes = [quantise(points, low, high, np.uint16) for points in (cells, metacells)]
+    first, second = ({"x": to_base64(at[:, 0]), "y": to_base64(at[:, 1])} for at in codes)
+    return first, second
+
+
+def names(values: pd.Series[Any]) -> list[str | None]:
+    """Categories as text, None for none."""
+    return [None if pd.isna(value) else str(value) for value in values]
+
+
+def codes_of(groups: Groups, values: Sequence[str | None]) -> list[int]:
+    """Place of each name among the groups; -1 for none. Others get the shared grey, which may be one place more."""
+    place = {name: i for i, name in enumerate(groups.names)}
+    grey = len(groups.names) - (groups.colors[-1:] == [OTHER])
+    return [-1 if name is None else place.get(name, grey) for name in values]
+
+
+def batches(obs: pd.DataFrame, colors: Groups) -> dict[str, Any]:
+    """Names of the batches, share of each in each metacell, and the colour that each is drawn in."""
+    columns = [name for name in obs if name.startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[name])]
+    all_names = [name.removeprefix(SHARE) for name in columns]
+    place = codes_of(colors, all_names)
+    more = len(colors.names) in place  # batches that no cell is of
+    return {
+        "names": all_names,
+        "place": place,
+        "shares": [numbers(obs[name]) for name in columns],
+        "shown": [*colors.names, *["others"] * more],
+        "colors": [*colors.colors, *[OTHER] * more],
+    }
+
+
+def genes(metacells: AnnData, max_bytes: int = MAX_EXPRESSION) -> dict[str, Any]:
+    """Expression of genes in metacells, and the genes that tell a metacell from the others.
+
+    Returns
+    -------
+    ``names``: the genes, those that the decoder knows first (``decoded`` of them), then those of the highest mean, as
+    many as fit. ``total``: number of all genes. ``high``: the largest log1p of CP10k of each gene. ``codes``: log1p of
+    CP10k from 0 to 255 in proportion to it, gene by gene. ``rest`` and ``siblings``: (gene, log2 fold change) of the
+    top genes of each metacell against all others and against the nearest.
+    """
+    top = top_genes(metacells)
+    order, n_decoded = _choose(metacells, {gene for each in top.values() for row in each for gene, _ in row}, max_bytes)
+    logs = np.log1p(np.asarray(metacells.layers["decoded"], dtype=np.float32)[:, order].T)  # (n_chosen, n_metacells)
+    high = numbers(logs.max(axis=1))
+    place = {int(gene): i for i, gene in enumerate(order)}
+    return {
+        "names": [str(name) for name in metacells.var_names[order]],
+        "decoded": n_decoded,
+        "total": metacells.n_vars,
+        "high": high,
+        "codes": to_base64(quantise(logs, 0, np.array(high)[:, None], np.uint8)),
+        **{key: [[[place[gene], fold] for gene, fold in row] for row in each] for key, each in top.items()},
+    }
+
+
+def _choose(metacells: AnnData, needed: set[int], max_bytes: int) -> tuple[NDArray[np.intp], int]:
+    """Genes for the page, the needed ones whatever their number, and how many of them the decoder knows."""
+    modelled = metacells.var[_keys.GENES].to_numpy(bool)
+    is_needed = np.isin(np.arange(metacells.n_vars), list(needed))
+    mean = np.asarray(metacells.layers["decoded"]).mean(axis=0)
+    n_chosen = max(max_bytes // metacells.n_obs, len(needed))
+    order = np.lexsort((-mean, ~modelled, ~is_needed))[:n_chosen]
+    return order, int(modelled[order].sum())
+
+
+Top = dict[str, list[list[tuple[int, float]]]]
+
+
+def top_genes(metacells: AnnData) -> Top:
+    """Genes that are highest in a metacell against the ``rest`` and its ``siblings``, the five nearest metacells.
+
+    The fold changes are the decoded ones of :func:`scproto.tl.rank_prototype_genes`, which needs the model for more.
+
+    Returns
+    -------
+    For each reference and metacell, (place in ``var``, log2 fold change) of up to ten genes that are higher and that
+    the decoder knows. None where there is but one metacell.
+    """
+    n = metacells.n_obs
+    if n < 2:
+        return {"rest": [[]] * n, "siblings": [[]] * n}
+    places = np.flatnonzero(metacells.var[_keys.GENES].to_numpy(bool))
+    own = np.asarray(metacells.layers["decoded"], dtype=np.float64)[:, places]
+    near = nearest_others(metacells.obsm[_keys.LATENT], min(N_SIBLINGS, n - 1))[0]
+    size = metacells.obs["n_cells"].to_numpy()
+    found: Top = {}
+    for reference, member in (("rest", ~np.eye(n, dtype=bool)), ("siblings", members_of(near))):
+        change = log2_fold_change(own, weighted_means(own, size, member), PSEUDOCOUNT)
+        order = np.argsort(-change, axis=1, kind="stable")[:, :N_TOP]
+        found[reference] = [
+            [(int(places[gene]), round(float(row[gene]), 2)) for gene in best if row[gene] > 0]
+            for row, best in zip(change, order, strict=True)
+        ]
+    return found

@@ -1,0 +1,87 @@
+"""The table of metacells, as text to read and as values to sort and export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .._keys import METACELL
+from .encode import numbers
+
+SHOWN_GENES = 3
+
+
+@dataclass(frozen=True)
+class Column:
+    """``values`` are numbers or text, ``shown`` what the page says instead; ``key`` is the name in an export."""
+
+    key: str
+    title: str
+    values: list[Any]
+    shown: list[str]
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns over the metacells in their own order; the page shows the rows in the order of ``first``."""
+
+    columns: list[Column]
+    first: list[int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Keys and values of the columns."""
+        return {
+            "keys": [column.key for column in self.columns],
+            "values": [column.values for column in self.columns],
+            "numeric": [column.numeric for column in self.columns],
+        }
+
+
+def tabulate(
+    metacells: AnnData, label_key: str | None, doubts: Mapping[str, Sequence[str]], genes: Sequence[Sequence[str]]
+) -> Table:
+    """List the metacells, largest first.
+
+    Parameters
+    ----------
+    metacells
+        As ``model.get_metacells`` gives them.
+    label_key
+        Column of their majority label, or None.
+    doubts
+        Reasons for doubt, by the name of the metacell.
+    genes
+        Top genes of each metacell, the strongest first.
+    """
+    obs = metacells.obs
+    formats = {
+        "n_cells": ("Cells", "{:,.0f}", 0),
+        "n_counts": ("Counts", "{:,.0f}", 0),
+        "batch_entropy": ("Batch entropy", "{:.2f}", 4),
+        "confidence": ("Confidence", "{:.2f}", 4),
+    }
+    name = [str(value) for value in obs.index]
+    columns = [_text(METACELL, "Metacell", name)]
+    if label_key is not None and label_key in obs:
+        share = f"{label_key}_share"
+        columns.append(_text(str(label_key), str(label_key), ["" if pd.isna(x) else str(x) for x in obs[label_key]]))
+        columns.append(_numbers(obs[share], share, "Share", "{:.0%}", 4))
+    columns += [_numbers(obs[key], key, *form) for key, form in formats.items() if key in obs]
+    columns.append(_text("doubts", "Doubts", [", ".join(doubts.get(value, ())) for value in name]))
+    columns.append(_text("top_genes", "Top genes", [" ".join(top[:SHOWN_GENES]) for top in genes]))
+    return Table(columns, np.argsort(-obs["n_cells"].to_numpy(), kind="stable").tolist())
+
+
+def _text(key: str, title: str, values: list[str]) -> Column:
+    return Column(key, title, values, values, numeric=False)
+
+
+def _numbers(values: pd.Series[Any], key: str, title: str, form: str, digits: int) -> Column:
+    rounded = numbers(values, digits)
+    return Column(key, title, rounded, ["" if value is None else form.format(value) for value in rounded], numeric=True)
