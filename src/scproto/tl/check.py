@@ -167,8 +167,9 @@ class Check:
     def _outliers(self) -> str:
         if not self.n_outliers:
             return "No cell lies far from every prototype."
+        who, lie = ("1 cell", "lies") if self.n_outliers == 1 else (f"{self.n_outliers:,} cells", "lie")
         return (
-            f"{self.n_outliers:,} cells ({self.n_outliers / self.n_cells:.1%}) lie far from every prototype "
+            f"{who} ({self.n_outliers / self.n_cells:.1%}) {lie} far from every prototype "
             f'(obs["{_keys.OUTLIER}"]): doublets, poor cells, or a population that wants more prototypes.'
         )
 
