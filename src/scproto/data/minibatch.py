@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
+from sklearn.utils.sparsefuncs import inplace_csr_row_scale
 from torch import Tensor
 
 from .._compat import csr_tensor
@@ -57,12 +59,11 @@ def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]
 
     A cell without a count in these genes stays a row of zeros. The result shares its structure with the counts.
     """
-    degree = np.diff(counts.indptr)
     library = np.maximum(np.asarray(counts.sum(1), np.float32).ravel(), 1.0)
-    values = np.log1p(counts.data.astype(np.float32) * np.repeat(1e4 / library, degree))
-    x = sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
-    norm = np.sqrt(np.asarray(x.multiply(x).sum(1)).ravel())
-    x.data /= np.repeat(np.where(norm > 0, norm, 1.0), degree).astype(np.float32)
+    x = sp.csr_matrix((counts.data.astype(np.float32), counts.indices, counts.indptr), counts.shape)
+    inplace_csr_row_scale(x, np.float32(1e4) / library)
+    np.log1p(x.data, out=x.data)
+    normalize(x, copy=False)
     return x, library
 
 
