@@ -23,6 +23,8 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 # Some minutes, as the tutorials are run. The site is then in docs/_build/html.
+# Without the second variable the first use of numba, as in UMAP, raises the number of OpenMP's threads.
+docs: export NUMBA_NUM_THREADS ?= 1
 docs: .venv/installed-docs
 	rm -rf docs/_build docs/api/generated
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
