@@ -19,12 +19,14 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_static", "_templates"]
 templates_path = ["_templates"]
 suppress_warnings = ["myst.header"]  # the benchmark pages have titles of the third level below the first
 
 html_theme = "sphinx_book_theme"
 html_title = "scproto"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {"show_navbar_depth": 1, "use_download_button": False}
 
 autosummary_filename_map = {"scproto.tl.Check": "scproto.tl.Check-result"}  # Check and check would be one file on macOS
