@@ -1,4 +1,5 @@
-# make demo: fit the embedded data set.   make test: run the tests.   Both install what they need, once, into .venv.
+# make demo: fit the embedded data set.   make test: run the tests.   make docs: build the site.
+# All install what they need, once, into .venv.
 
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,\
 	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
@@ -7,7 +8,7 @@ BIN := .venv/bin
 # The matrices are small, and threads that wait for a busy core are slow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-lowest test-browser lint clean
+.PHONY: demo test test-lowest test-browser lint docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -27,12 +28,24 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Some minutes, as the tutorials are run. The site is then in docs/_build/html.
+# Without the second variable the first use of numba, as in UMAP, raises the number of OpenMP's threads.
+docs: export NUMBA_NUM_THREADS ?= 1
+docs: .venv/installed-docs
+	rm -rf docs/_build docs/api/generated
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 # The oldest versions that pyproject.toml allows (Python 3.11). Old libraries warn about newer ones: no errors.
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -W default
 
 .venv/installed: constraints/tested.txt
 .venv-lowest/installed: constraints/lowest.txt
+
+.venv/installed-docs: .venv/installed constraints/docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints/tested.txt --constraint constraints/docs.txt --editable '.[docs]'
+	touch $@
 
 # The stamp is written last, so a failed installation is repeated.
 %/installed: pyproject.toml
@@ -44,5 +57,5 @@ test-lowest: .venv-lowest/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo_run
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo_run docs/_build docs/api/generated
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,75 @@
+"""Settings of the site; ``make docs`` builds it into ``docs/_build/html``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+from sphinx.application import Sphinx
+from sphinx.ext.napoleon import NumpyDocstring
+
+project = "scproto"
+author = "scproto developers"
+project_copyright = f"the {author}"
+version = release = version_of("scproto")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build", "_static", "_templates"]
+templates_path = ["_templates"]
+suppress_warnings = ["myst.header"]  # the benchmark pages have titles of the third level below the first
+
+html_theme = "sphinx_book_theme"
+html_title = "scproto"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {"show_navbar_depth": 1, "use_download_button": False}
+
+autosummary_filename_map = {"scproto.tl.Check": "scproto.tl.Check-result"}  # Check and check would be one file on macOS
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_ivar = True  # no second entry for an attribute that is a property, too
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 88
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 900
+nb_merge_streams = True
+nb_output_stderr = "remove"  # what Lightning logs
+
+LINKS = {
+    "../benchmarks/quality/README.md": "benchmarks/quality.md",
+    "../benchmarks/speed/README.md": "benchmarks/speed.md",
+}
+"""Files outside this folder that pages link to, and the pages that show them."""
+
+
+def _mend_links(app: Sphinx, page: str, source: list[str]) -> None:
+    for path, shown in LINKS.items():
+        source[0] = source[0].replace(f"]({path})", f"]({shown})")
+
+
+def _returns(self: NumpyDocstring, section: str) -> list[str]:
+    """Read the section "Returns" as prose, where napoleon takes each line for a value, unless it starts with a type."""
+    lines = self._dedent(self._strip_empty(self._consume_to_next_section()))
+    if len(lines) > 1 and lines[1].startswith(" "):
+        lines = [f"**{lines[0]}**", "", *self._dedent(lines[1:])]
+    return [*self._format_block(":returns: ", lines), ""]
+
+
+NumpyDocstring._parse_returns_section = _returns
+
+
+def setup(app: Sphinx) -> None:
+    """Hook in what is set here."""
+    app.connect("source-read", _mend_links)
