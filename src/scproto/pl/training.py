@@ -50,15 +50,13 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     InputError
         If the history holds none of these curves, or there are too few axes.
     """
-    curves = {name: curve for name in PANELS if name in history and len(curve := curve_of(history[name]))}
+    curves = curves_of(history)
     if not curves:
         raise InputError("The training history is empty: train the model first.")
     axes = _new_axes(len(curves)) if axes is None else np.asarray(axes).ravel()
     if len(axes) < len(curves):
         raise InputError(f"There are {len(axes)} axes for {len(curves)} curves: give one a curve.")
-    first = min(c.index[0] for c in curves.values())
-    last = max(c.index[-1] for c in curves.values())
-    warm_up = curves["loss_swav"].index[0] if "loss_swav" in curves else first
+    first, warm_up, last = epochs_of(curves)
     for ax, (name, curve) in zip(axes, curves.items(), strict=False):
         if warm_up > first:
             ax.axvspan(first, warm_up, color="#F1F1F1", linewidth=0, zorder=0)
@@ -66,7 +64,6 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
         clean(ax, title=PANELS[name], x="epoch")
         ax.set_xlim(first, max(last, first + 1))
         ax.ticklabel_format(useOffset=False)
-        ax.yaxis.get_major_locator().set_params(integer=name == "prototypes_used")
         ax.yaxis.get_major_locator().set_params(integer=name == "prototypes_used")
     if warm_up > first:
         axes[0].text((first + warm_up) / 2, 0.97, "warm-up", ha="center", va="top", fontsize=FONT - 1, color=MUTED,
@@ -76,9 +73,17 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     return axes
 
 
-def curve_of(table: pd.DataFrame) -> pd.Series[Any]:
-    """Values that are numbers, by epoch."""
-    return table.iloc[:, 0].astype(float).dropna()
+def curves_of(history: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series[Any]]:
+    """Values that are numbers, by epoch, of each curve that has some, in the order of the panels."""
+    found = {name: history[name].iloc[:, 0].astype(float).dropna() for name in PANELS if name in history}
+    return {name: curve for name, curve in found.items() if len(curve)}
+
+
+def epochs_of(curves: Mapping[str, pd.Series[Any]]) -> tuple[int, int, int]:
+    """First epoch of the curves, the first after the warm-up, and the last."""
+    first = int(min(curve.index[0] for curve in curves.values()))
+    last = int(max(curve.index[-1] for curve in curves.values()))
+    return first, int(curves["loss_swav"].index[0]) if "loss_swav" in curves else first, last
 
 
 def _new_axes(n_curves: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._keys import TREE
 from ..pl._colors import Groups
 from ..pl.metacells import shares_by_batch
-from ..pl.training import PANELS, curve_of
+from ..pl.training import PANELS, curves_of, epochs_of
 from ..pl.tree import lay_out
 
 TREE_WIDTH, TREE_HEIGHT, BARS_HEIGHT = 1080, 150, 70
@@ -84,13 +84,11 @@ class Curve:
 
 def draw_curves(history: Mapping[str, pd.DataFrame]) -> list[Curve]:
     """Curves of the losses and of the signs of collapse, those that the history has."""
-    found = {name: curve for name in PANELS if name in history and len(curve := curve_of(history[name]))}
+    found = curves_of(history)
     if not found:
         return []
-    first = int(min(curve.index[0] for curve in found.values()))
-    last = int(max(curve.index[-1] for curve in found.values()))
+    first, start, last = epochs_of(found)
     width = max(last - first, 1)
-    start = found["loss_swav"].index[0] if "loss_swav" in found else first
     curves = []
     for name, curve in found.items():
         values = curve.to_numpy()

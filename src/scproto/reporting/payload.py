@@ -15,7 +15,7 @@ from ..graph import nearest_others
 from ..pl._colors import OTHER, Groups
 from ..pl.metacells import SHARE
 from ..pl.umap import umap_of
-from ..tl.contrast import log2_fold_change, members_of, weighted_means
+from ..tl.contrast import N_SIBLINGS, PSEUDOCOUNT, log2_fold_change, members_of, weighted_means
 from .encode import category_codes, numbers, quantise, to_base64
 
 MAX_CELLS = 50_000
@@ -26,10 +26,6 @@ MAX_EXPRESSION = 3_000_000
 
 N_TOP = 10
 """Genes that are named for a metacell."""
-
-N_SIBLINGS = 5
-PSEUDOCOUNT = 1.0
-"""As in :func:`scproto.tl.rank_prototype_genes`."""
 
 
 def gather(

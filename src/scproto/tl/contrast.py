@@ -13,6 +13,12 @@ from .._errors import InputError
 
 Floats = NDArray[np.floating]
 
+N_SIBLINGS = 5
+"""Nearest metacells that a metacell is compared with."""
+
+PSEUDOCOUNT = 1.0
+"""Counts per 10,000 that both sides of a fold change get."""
+
 
 def cp10k(counts: sp.csr_matrix, genes: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Counts per 10,000 of all genes, of some of them, ``(n_rows, n_chosen)``; a row without counts stays zero.

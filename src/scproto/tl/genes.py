@@ -15,6 +15,8 @@ from ..graph import nearest_others
 from ..metrics._groups import membership
 from .assignment import assign
 from .contrast import (
+    N_SIBLINGS,
+    PSEUDOCOUNT,
     Floats,
     categories,
     check_number,
@@ -40,8 +42,8 @@ def rank_prototype_genes(
     *,
     n: int | None = None,
     n_genes: int | None = 25,
-    n_siblings: int = 5,
-    pseudocount: float = 1.0,
+    n_siblings: int = N_SIBLINGS,
+    pseudocount: float = PSEUDOCOUNT,
 ) -> pd.DataFrame:
     """Genes that are higher in a metacell than in the rest, and than in its siblings.
 
@@ -117,7 +119,7 @@ def rank_prototype_genes(
     return categories(join(tables), ["group", "reference", "siblings"])
 
 
-def rank_split_genes(metacells: AnnData, *, n_genes: int | None = 10, pseudocount: float = 1.0) -> pd.DataFrame:
+def rank_split_genes(metacells: AnnData, *, n_genes: int | None = 10, pseudocount: float = PSEUDOCOUNT) -> pd.DataFrame:
     """Gene programs over the tree: what tells the two sides of each split apart.
 
     Parameters
