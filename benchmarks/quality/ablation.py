@@ -69,7 +69,7 @@ def fit(adata: AnnData, variant: Variant, seed: int, n_prototypes: int, max_step
     with variant.change():
         model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed, **variant.constants)
         start = perf_counter()
-        model.train(max_steps=max_steps, enable_progress_bar=False, **variant.training)
+        model.train(max_steps=max_steps, accelerator="cpu", enable_progress_bar=False, **variant.training)
         seconds = perf_counter() - start
     scproto.tl.assign_metacells(adata, model)
     return seconds

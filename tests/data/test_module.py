@@ -112,7 +112,7 @@ def views_of(cells: CellViews) -> ViewSampler:
 def test_loader_gives_the_minibatches_of_the_sampler(cells, monkeypatch, dense_above):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
     monkeypatch.setattr("scproto.data.views.DECODED_GENES", 3)
-    loader = ViewDataModule(cells, views_of(cells)).train_dataloader()
+    loader = ViewDataModule(cells, views_of(cells)).loader(torch.device("cpu"))
     assert isinstance(loader, DataLoader)
     assert len(loader) == 4
     for minibatch, request in zip(loader, views_of(cells), strict=True):

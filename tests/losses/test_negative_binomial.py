@@ -69,6 +69,18 @@ def test_gradients_equal_those_of_the_textbook_form(example, dtype, tolerance):
         np.testing.assert_allclose(found.grad.numpy(), expected.grad.numpy(), rtol=tolerance, atol=tolerance)
 
 
+def test_dense_counts_give_the_same_with_their_gradients(example):
+    counts, *parameters = example
+    results = []
+    for stored in (coordinates(counts), (None, None, torch.from_numpy(counts).double())):
+        ours = [p.clone().requires_grad_() for p in parameters]
+        found = negative_binomial_nll(*ours, *stored)
+        found.square().sum().backward()
+        results.append([found.detach(), *(p.grad for p in ours)])
+    for dense, sparse in zip(*results, strict=True):
+        torch.testing.assert_close(dense, sparse)
+
+
 def test_stored_zeros_change_nothing(example):
     counts, log_mean, log_theta = example
     rows, columns = (torch.from_numpy(i.ravel()) for i in np.indices(counts.shape))

@@ -97,7 +97,7 @@ class PlainRunner:
     ) -> None:
         self.device = torch.device("cuda" if accelerator == "gpu" else "cpu")
         self.plan, self.max_epochs, self.epoch = training_plan, max_epochs, 0
-        self.loader = data_splitter.train_dataloader()
+        self.loader = data_splitter.loader(self.device)
         self.work = work or PlainRunner.all_epochs
         self.clock = clock or Clock()
 
@@ -115,7 +115,7 @@ class PlainRunner:
             self.epoch = epoch
             self.plan.on_train_epoch_start()
             for index, minibatch in enumerate(self.loader):
-                self.step(minibatch.to(self.device, non_blocking=True), index)
+                self.step(minibatch, index)
                 self.clock.tick(index, len(self.loader))
 
     def start_joint(self) -> None:

@@ -1,4 +1,4 @@
-"""The model as one would write it down: dense input, every gene and every entry in each step, float32."""
+"""The model as one would write it down: dense input, every gene and entry in each step, float32, no CUDA graph."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from scproto.data.views import ViewSampler
 from scproto.nn.decoder import Decoder
 
 
-def textbook_nll(log_mean: Tensor, log_theta: Tensor, rows: Tensor, columns: Tensor, counts: Tensor) -> Tensor:
+def textbook_nll(
+    log_mean: Tensor, log_theta: Tensor, rows: Tensor | None, columns: Tensor | None, counts: Tensor
+) -> Tensor:
     """Negative log-likelihood of the negative binomial with its log-gammas at every entry, ``(n_cells,)``.
 
     The arguments are those of :func:`scproto.losses.negative_binomial_nll`.
     """
-    x = torch.zeros_like(log_mean).index_put_((rows, columns), counts)
+    x = counts if rows is None else torch.zeros_like(log_mean).index_put_((rows, columns), counts)
     theta = log_theta.exp()
     log_total = torch.logaddexp(log_theta, log_mean)  # log(theta + mu)
     log_likelihood = (
@@ -49,6 +51,7 @@ def textbook() -> Iterator[None]:
             "scproto.data.minibatch.DENSE_ABOVE": 0.0,
             "scproto.nn._matmul.multiplies_bfloat16": lambda _: False,
             "scproto.model.module.negative_binomial_nll": textbook_nll,
+            "scproto.train.plan.GraphedLoss": lambda module: module.loss,
         }.items():
             stack.enter_context(patch(place, new))
         stack.enter_context(patch.object(ViewSampler, "_genes", all_genes))

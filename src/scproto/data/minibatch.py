@@ -27,14 +27,16 @@ class Minibatch:
     x
         Input of the encoder, ``(n_views * n_cells, n_genes)``; CSR, or dense where there are few zeros.
     x_transposed
-        CSR of its transpose; none if dense.
+        CSR of its transpose; None if dense.
     batch
         Batch of each cell, ``(n_views, n_cells)``.
     genes
         Genes to decode, ``(n_decoded,)``.
-    rows, columns, counts
-        Non-zero counts of the anchors in these genes in coordinate form, each ``(n_nonzero,)``; columns count
-        along `genes`.
+    rows, columns
+        Where the non-zero counts of the anchors in these genes are, each ``(n_nonzero,)``; columns count along `genes`.
+        None if the counts are dense.
+    counts
+        The non-zero counts, ``(n_nonzero,)``; or all of them, ``(n_cells, n_decoded)``.
     library
         Counts of each anchor over all genes, ``(n_cells,)``.
     """
@@ -43,8 +45,8 @@ class Minibatch:
     x_transposed: Tensor | None
     batch: Tensor
     genes: Tensor
-    rows: Tensor
-    columns: Tensor
+    rows: Tensor | None
+    columns: Tensor | None
     counts: Tensor
     library: Tensor
 

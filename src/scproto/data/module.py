@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise
+from .resident import ResidentCells
 from .views import Request, ViewSampler
 
 
@@ -71,9 +72,9 @@ class CellViews(Dataset[Minibatch]):
         return (self.counts.T @ (1 / self.library)) / len(self)
 
     def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Encoder's input of consecutive cells, and its transpose."""
+        """Encoder's input of consecutive cells, and its transpose; dense on a GPU, where it is made so."""
         x, x_transposed = encoder_input(self.x[start : start + n_cells])
-        return x.to(device), None if x_transposed is None else x_transposed.to(device)
+        return (x, x_transposed) if device.type == "cpu" else (x.to(device).to_dense(), None)
 
 
 class ViewDataModule(lightning.LightningDataModule):
@@ -85,8 +86,14 @@ class ViewDataModule(lightning.LightningDataModule):
         self.sampler = sampler
 
     def train_dataloader(self) -> DataLoader[Minibatch]:
-        """Minibatches of one epoch. ``batch_size=None``: the sampler's arrays reach the data set whole."""
-        return DataLoader(self.cells, sampler=self.sampler, batch_size=None)
+        """Minibatches of one epoch, made where the trainer trains."""
+        assert self.trainer is not None, "the trainer asks for it"
+        return self.loader(self.trainer.strategy.root_device)
+
+    def loader(self, device: torch.device) -> DataLoader[Minibatch]:
+        """Minibatches of one epoch on a device. ``batch_size=None``: the sampler's arrays reach the cells whole."""
+        cells: Dataset[Minibatch] = self.cells if device.type == "cpu" else ResidentCells(self.cells, device)
+        return DataLoader(cells, sampler=self.sampler, batch_size=None)
 
     def transfer_batch_to_device(self, batch: Minibatch, device: torch.device, dataloader_idx: int) -> Minibatch:
         """Move a minibatch; Lightning's own search for tensors in it costs as much as a layer."""

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 def negative_binomial_nll(
     log_mean: Tensor,
     log_theta: Tensor,
-    rows: Tensor,
-    columns: Tensor,
+    rows: Tensor | None,
+    columns: Tensor | None,
     counts: Tensor,
 ) -> Tensor:
     r"""Negative log-likelihood of each cell, summed over its genes.
@@ -28,22 +28,26 @@ def negative_binomial_nll(
         Log of the inverse dispersion of each gene, ``(n_genes,)``.
     rows, columns, counts
         The non-zero counts in coordinate form, each ``(n_nonzero,)``. Entries that are stored but zero
-        are allowed.
+        are allowed. Without rows and columns the counts are dense, ``(n_cells, n_genes)``: a GPU evaluates all
+        entries faster than it looks some of them up.
 
     Returns
     -------
     ``(n_cells,)``; sums over genes, in nats.
     """
-    n_genes = log_mean.shape[1]
     theta = log_theta.exp()
     logits = log_mean - log_theta  # of the success probability mu / (theta + mu), (n_cells, n_genes)
     log_total = F.softplus(logits)  # log((theta + mu) / theta); exact where theta is large
-    flat = rows * n_genes + columns
-    theta_nz = theta[columns]
-    stored = (
-        torch.lgamma(counts + theta_nz)
-        - torch.lgamma(theta)[columns]
-        - torch.lgamma(counts + 1.0)
-        + counts * (logits.reshape(-1)[flat] - log_total.reshape(-1)[flat])
+    if rows is None or columns is None:
+        stored = _of_counts(counts, theta, torch.lgamma(theta), logits, log_total)
+        return log_total @ theta - stored.sum(1)
+    flat = rows * log_mean.shape[1] + columns
+    stored = _of_counts(
+        counts, theta[columns], torch.lgamma(theta)[columns], logits.reshape(-1)[flat], log_total.reshape(-1)[flat]
     )
     return (log_total @ theta).index_add(0, rows, -stored)
+
+
+def _of_counts(counts: Tensor, theta: Tensor, lgamma_theta: Tensor, logits: Tensor, log_total: Tensor) -> Tensor:
+    """The part of the log-likelihood that vanishes where the count is zero."""
+    return torch.lgamma(counts + theta) - lgamma_theta - torch.lgamma(counts + 1.0) + counts * (logits - log_total)

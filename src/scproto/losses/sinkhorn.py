@@ -55,7 +55,15 @@ def batch_sinkhorn(
         share = 1.0 if log_share is None else torch.softmax(log_share, dim=1).to(q.dtype)
         tiny = torch.finfo(q.dtype).tiny
         for _ in range(n_iterations):
-            mass = q.new_zeros(n_batches, q.shape[1]).index_add_(0, batch, q)
+            mass = _segment_sum(q, batch, n_batches)
             q *= (share / mass.clamp_min(tiny)).index_select(0, batch)  # (n_cells, n_prototypes)
             q /= q.sum(dim=1, keepdim=True)
         return q.to(scores.dtype)
+
+
+def _segment_sum(q: Tensor, batch: Tensor, n_batches: int) -> Tensor:
+    """Sum of the rows of each batch, ``(n_batches, n_prototypes)``."""
+    if q.device.type == "cpu":
+        return q.new_zeros(n_batches, q.shape[1]).index_add_(0, batch, q)
+    member = batch == torch.arange(n_batches, device=batch.device).unsqueeze(1)  # (n_batches, n_cells)
+    return member.to(q.dtype) @ q  # a GPU would add the rows in any order, and differ from run to run

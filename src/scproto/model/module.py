@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.minibatch import Minibatch
-from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..losses import Losses, batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
 from ..nn import Alignment, Decoder, Encoder, fit_alignment
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The terms of the objective and what they were computed on.
-
-    Attributes
-    ----------
-    total
-        Weighted sum, scalar.
-    terms
-        Each term before its weight, by name.
-    scores
-        Cosine similarity of the anchors and the prototypes, ``(n_cells, n_prototypes)``; none in the
-        warm-up.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
-    scores: Tensor | None
 
 
 class PrototypeModule(nn.Module):

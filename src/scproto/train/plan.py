@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as lightning
@@ -13,13 +15,15 @@ from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
 from ..graph import mutual_neighbors
+from ..losses import Losses
 from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
 from ..nn._chunk import CHUNK
 from .diagnostics import Usage
+from .graphed import GraphedLoss
 from .schedule import Budget
 
 if TYPE_CHECKING:
-    from ..model.module import Losses, PrototypeModule
+    from ..model.module import PrototypeModule
 
 REFRESH_EVERY = 4
 """Epochs between two looks at the whole embedding."""
@@ -86,6 +90,12 @@ class PrototypePlan(lightning.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    @cached_property
+    def _objective(self) -> Callable[..., Losses]:
+        """Of a minibatch: from a graph on a single CUDA device."""
+        alone = not torch.distributed.is_initialized()
+        return GraphedLoss(self.module) if self.module.device.type == "cuda" and alone else self.module.loss
+
     @property
     def warming_up(self) -> bool:
         """Whether the autoencoder still trains alone."""
@@ -130,7 +140,7 @@ class PrototypePlan(lightning.LightningModule):
 
     def training_step(self, minibatch: Minibatch, batch_idx: int) -> Tensor:
         """Objective of one minibatch."""
-        losses = self.module.loss(minibatch, prototypes=not self.warming_up)
+        losses = self._objective(minibatch, prototypes=not self.warming_up)
         self._record(losses, minibatch)
         return losses.total
 
