@@ -45,7 +45,7 @@ def test_a_step_does_not_wait_for_the_device(model, sync_is_an_error, joint):
     plan, loader = plan_of(model, joint)
     optimizer = plan.configure_optimizers()["optimizer"]
     for step, minibatch in enumerate(loader):
-        losses = plan._objective(minibatch, prototypes=joint)
+        losses = plan._graphed(minibatch, prototypes=joint)
         plan._record(losses, minibatch)
         optimizer.zero_grad()
         losses.total.backward()

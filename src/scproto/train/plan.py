@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -91,10 +90,10 @@ class PrototypePlan(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @cached_property
-    def _objective(self) -> Callable[..., Losses]:
-        """Of a minibatch: from a graph on a single CUDA device."""
+    def _graphed(self) -> GraphedLoss | None:
+        """The objective as a graph, on a single CUDA device."""
         alone = not torch.distributed.is_initialized()
-        return GraphedLoss(self.module) if self.module.device.type == "cuda" and alone else self.module.loss
+        return GraphedLoss(self.module) if self.module.device.type == "cuda" and alone else None
 
     @property
     def warming_up(self) -> bool:
@@ -140,7 +139,8 @@ class PrototypePlan(lightning.LightningModule):
 
     def training_step(self, minibatch: Minibatch, batch_idx: int) -> Tensor:
         """Objective of one minibatch."""
-        losses = self._objective(minibatch, prototypes=not self.warming_up)
+        objective = self._graphed or self.module.loss
+        losses = objective(minibatch, prototypes=not self.warming_up)
         self._record(losses, minibatch)
         return losses.total
 
