@@ -79,7 +79,8 @@ def test_floor_by_hand():
     expected = {piece: flops.get(piece, 0) / 1e3 + n_bytes.get(piece, 0) / 1e2 for piece in floor.PIECES}
     assert found == pytest.approx(expected)
     assert {p.precision for p in floor.products(SHAPES) if p.piece == floor.DECODER} == {"bfloat16"}
-    assert {p.precision for p in floor.products(SHAPES) if p.piece == floor.FIRST} == {"float32"}
+    assert {p.precision for p in floor.products(SHAPES) if p.piece == floor.FIRST} == {"bfloat16"}
+    assert {p.precision for p in floor.products(SHAPES) if p.piece == floor.PROTOTYPES} == {"float32"}
 
 
 def test_rates_are_measured_once_for_each_size():

@@ -27,7 +27,7 @@ def x(request) -> np.ndarray:
     return {"all_empty": 0 * x, "one_row": x[:1]}.get(request.param, x)
 
 
-def test_forward_and_gradient_equal_the_dense_product(x):
+def test_forward_and_gradient_equal_the_dense_product(x, float32):
     layer = SparseLinear(10, 4)
     result = layer(*both(x))
     dense = layer.weight.detach().clone().requires_grad_()
@@ -39,7 +39,7 @@ def test_forward_and_gradient_equal_the_dense_product(x):
     torch.testing.assert_close(layer.weight.grad, dense.grad)
 
 
-def test_gradient_of_a_plain_sum(x):
+def test_gradient_of_a_plain_sum(x, float32):
     """Its incoming gradient is one number, expanded without memory."""
     layer = SparseLinear(10, 4)
     layer(*both(x)).sum().backward()
@@ -57,14 +57,25 @@ def test_dense_input_without_a_transpose_gives_the_same(x, float32):
         torch.testing.assert_close(dense, sparse)
 
 
-def test_dense_products_are_rounded_in_training_alone(x, bfloat16):
-    """Sparse ones never are."""
+@pytest.mark.parametrize("layout", ["sparse", "dense"])
+def test_products_are_rounded_in_training_alone(x, bfloat16, layout):
     layer, dense = SparseLinear(10, 4), torch.from_numpy(x)
+    arguments = (dense, None) if layout == "dense" else both(x)
     exact = dense @ layer.weight.detach()
-    trained = layer(dense, None)
+    trained = layer(*arguments)
     assert torch.equal(trained, trained.bfloat16().float())
     allowed = 3 * 2**-8 * (dense.abs() @ layer.weight.detach().abs())
     assert ((trained - exact).abs() <= 1.01 * allowed).all()
-    torch.testing.assert_close(layer(*both(x)), exact)
     with torch.no_grad():
-        assert torch.equal(layer(dense, None), exact)
+        torch.testing.assert_close(layer(*arguments), exact)
+
+
+def test_gradient_of_a_sparse_product_is_rounded_once(x, bfloat16):
+    """Rounded factors, sums in float32 over all rows, a rounded result."""
+    layer = SparseLinear(10, 4)
+    pull = torch.randn(len(x), 4, generator=torch.Generator().manual_seed(0))
+    layer(*both(x)).backward(pull)
+    dense = torch.from_numpy(x)
+    allowed = ((1 + 2**-8) ** 3 - 1) * (dense.T.abs() @ pull.abs())
+    assert layer.weight.grad.dtype == torch.float32
+    assert ((layer.weight.grad - dense.T @ pull).abs() <= 1.01 * allowed).all()

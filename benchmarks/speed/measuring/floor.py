@@ -84,8 +84,8 @@ def products(s: Shapes) -> list[Product]:
     else:
         by_row, by_gene = max(1, round(s.stored / s.rows)), max(1, round(s.stored / s.genes))
         first = [
-            Product(FIRST, s.rows, by_row, s.hidden, "float32"),
-            Product(BACKWARD, s.genes, by_gene, s.hidden, "float32"),
+            Product(FIRST, s.rows, by_row, s.hidden, s.fast),
+            Product(BACKWARD, s.genes, by_gene, s.hidden, s.fast),
         ]
     return [
         *first,

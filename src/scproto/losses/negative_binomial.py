@@ -38,16 +38,15 @@ def negative_binomial_nll(
     theta = log_theta.exp()
     logits = log_mean - log_theta  # of the success probability mu / (theta + mu), (n_cells, n_genes)
     log_total = F.softplus(logits)  # log((theta + mu) / theta); exact where theta is large
+    log_success = logits - log_total
     if rows is None or columns is None:
-        stored = _of_counts(counts, theta, torch.lgamma(theta), logits, log_total)
+        stored = _of_counts(counts, theta, torch.lgamma(theta), log_success)
         return log_total @ theta - stored.sum(1)
-    flat = rows * log_mean.shape[1] + columns
-    stored = _of_counts(
-        counts, theta[columns], torch.lgamma(theta)[columns], logits.reshape(-1)[flat], log_total.reshape(-1)[flat]
-    )
+    at = rows * log_mean.shape[1] + columns
+    stored = _of_counts(counts, theta[columns], torch.lgamma(theta)[columns], log_success.flatten()[at])
     return (log_total @ theta).index_add(0, rows, -stored)
 
 
-def _of_counts(counts: Tensor, theta: Tensor, lgamma_theta: Tensor, logits: Tensor, log_total: Tensor) -> Tensor:
+def _of_counts(counts: Tensor, theta: Tensor, lgamma_theta: Tensor, log_success: Tensor) -> Tensor:
     """The part of the log-likelihood that vanishes where the count is zero."""
-    return torch.lgamma(counts + theta) - lgamma_theta - torch.lgamma(counts + 1.0) + counts * (logits - log_total)
+    return torch.lgamma(counts + theta) - lgamma_theta - torch.lgamma(counts + 1.0) + counts * log_success

@@ -24,4 +24,4 @@ def propagation_loss(scores: Tensor) -> Tensor:
     ----------
     scProto, LMRL workshop at ICLR 2025.
     """
-    return 1.0 - scores.max(dim=1).values.min()
+    return 1.0 - scores.amax(dim=1).min()

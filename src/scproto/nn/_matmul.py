@@ -14,9 +14,14 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     Sums are kept in float32 by the hardware; only the factors and the result are rounded. Where the weights, ``b``, get
     no gradient (embedding, decoding, attribution) nothing is.
     """
-    if torch.is_grad_enabled() and b.requires_grad and multiplies_bfloat16(a.device):
+    if rounds(b):
         return (a.bfloat16() @ b.bfloat16()).float()
     return a @ b
+
+
+def rounds(weight: Tensor) -> bool:
+    """Whether factors are rounded to bfloat16: the weight is in training, and the hardware is fast with it."""
+    return torch.is_grad_enabled() and weight.requires_grad and multiplies_bfloat16(weight.device)
 
 
 class Linear(nn.Linear):
