@@ -31,8 +31,8 @@ def spherical_kmeans(
     weights
         How much each cell counts beside the others, positive, ``(n_cells,)``; all alike when left out.
     init
-        Centres to start from, ``(n_prototypes, n_latent)``. When left out, k-means++ on a sample of at most 256
-        cells a centre: random cells would rarely be of a rare population.
+        Centres to start from, ``(n_prototypes, n_latent)``. When left out, k-means++ on a sample of at most 20,000
+        cells, or 32 a centre if these are more: random cells would rarely be of a rare population.
     n_starts
         Times to start with k-means++; the centres nearest to the cells are kept. Ignored with `init`.
     n_iterations
@@ -61,7 +61,7 @@ def _plus_plus(
 ) -> NDArray[np.float32]:
     from sklearn.cluster import kmeans_plusplus
 
-    n_sample = min(len(unit), 256 * n_prototypes)
+    n_sample = min(len(unit), max(20_000, 32 * n_prototypes))
     sample = np.random.default_rng(seed).choice(len(unit), n_sample, replace=False)
     centres: NDArray[np.float32] = kmeans_plusplus(
         unit[sample], n_prototypes, sample_weight=weights[sample], random_state=seed
