@@ -9,10 +9,10 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
-from sklearn.utils.sparsefuncs import inplace_csr_row_scale
 from torch import Tensor
 
 from .._compat import csr_tensor
+from ..pp._normalise import log1p_cp10k
 
 DENSE_ABOVE = 0.1
 """Share of non-zero entries above which a dense product is faster than a sparse one."""
@@ -61,10 +61,7 @@ def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]
 
     A cell without a count in these genes stays a row of zeros. The result shares its structure with the counts.
     """
-    library = np.maximum(np.asarray(counts.sum(1), np.float32).ravel(), 1.0)
-    x = sp.csr_matrix((counts.data.astype(np.float32), counts.indices, counts.indptr), counts.shape)
-    inplace_csr_row_scale(x, np.float32(1e4) / library)
-    np.log1p(x.data, out=x.data)
+    x, library = log1p_cp10k(counts)
     normalize(x, copy=False)
     return x, library
 

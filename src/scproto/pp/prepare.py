@@ -17,6 +17,7 @@ from .. import _keys
 from .._errors import InputError
 from .._threads import limit_threads
 from ..graph import within_batch_neighbors
+from ._normalise import log1p_cp10k
 from .checks import as_keys, check_adata, join_batches
 
 logger = logging.getLogger(__name__)
@@ -94,43 +95,36 @@ def _reduce(
     counts: Any, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Mask of the genes for the model, ``(n_genes,)``, and their PCA, ``(n_cells, n_pcs)``."""
-    import scanpy as sc
-
-    work = AnnData(sp.csr_matrix(counts, dtype=np.float32, copy=True))
-    work.obs[_keys.BATCH] = batch
-    sc.pp.normalize_total(work, target_sum=1e4)
-    sc.pp.log1p(work)
-    genes = _choose_genes(work, n_top_genes)
+    x, _ = log1p_cp10k(sp.csr_matrix(counts))
+    genes = _choose_genes(x, batch, n_top_genes)
     if genes.sum() < 2:
         raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
-    work = work[:, genes].copy()
-    return genes, _pca(work, batch, n_pcs, seed)
+    x = x[:, genes]
+    return genes, _pca(x, batch, n_pcs, seed)
 
 
-def _pca(work: AnnData, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray[np.float32]:
+def _pca(x: sp.csr_matrix, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray[np.float32]:
     """PCA of log1p CP10k, ``(n_cells, n_pcs)``, with Pareto scaling and without the share of the noise.
 
     A gene is divided by the square root of its standard deviation, between no scaling, where a few abundant genes
     decide, and unit variance, where the noise of the faint ones does. Components are then shrunk to what their variance
-    exceeds that of the last one by, which is taken for noise where further components are left out.
+    exceeds that of the last one by, which is taken for noise where further components are left out. `x` is scaled in
+    place.
     """
     import scanpy as sc
     from sklearn.utils.sparsefuncs import inplace_csr_column_scale
 
-    x = sp.csr_matrix(work.X)
     deviation = _deviation_within(x, batch)
     varies = deviation > ROUNDING
     if not varies.any():
         raise InputError("No gene varies within a batch once the depth of its cells is equal: check the batch key.")
     scale = np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=varies)
     inplace_csr_column_scale(x, scale.astype(np.float32))
-    work.X = x
-    n_comps = min(n_pcs, work.n_obs - 1, work.n_vars - 1)
-    sc.pp.pca(work, n_comps=n_comps, random_state=seed)
-    variance = work.uns["pca"]["variance"]
+    n_comps = min(n_pcs, min(x.shape) - 1)
+    components, _, _, variance = sc.pp.pca(x, n_comps=n_comps, random_state=seed, return_info=True)
     noise = variance[-1] if 1 < n_comps == n_pcs else 0.0
     signal = 1 - np.divide(noise, variance, out=np.zeros_like(variance), where=variance > 0)
-    return np.asarray(work.obsm["X_pca"] * np.sqrt(signal), np.float32)
+    return np.asarray(components * np.sqrt(signal), np.float32)
 
 
 def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.float64]:
@@ -144,16 +138,18 @@ def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.flo
     return np.sqrt(total / x.shape[0])
 
 
-def _choose_genes(work: AnnData, n_top_genes: int) -> NDArray[np.bool_]:
+def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> NDArray[np.bool_]:
     """Mask of the genes for the model from log1p CP10k, ``(n_genes,)``."""
     import scanpy as sc
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
-    varies = mean_variance_axis(work.X, axis=0)[1] > 0
+    varies: NDArray[np.bool_] = mean_variance_axis(x, axis=0)[1] > 0
     if not varies.all():
         logger.info("%d genes are constant and are left out.", int((~varies).sum()))
     if varies.sum() <= n_top_genes:
         return varies
+    work = AnnData(x, obs={_keys.BATCH: batch})
     several = work.obs[_keys.BATCH].nunique() > 1
     sc.pp.highly_variable_genes(work, n_top_genes=n_top_genes, batch_key=_keys.BATCH if several else None)
+    del work.X  # AnnData refers to itself, so it is freed late
     return work.var["highly_variable"].to_numpy() & varies

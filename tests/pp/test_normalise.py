@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from scproto.pp._normalise import log1p_cp10k
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("n_cells", [1, 6])
+def test_equals_a_loop(dtype, n_cells):
+    counts = np.random.default_rng(0).poisson(1.5, (n_cells, 9)).astype(dtype)
+    counts[-1] = 0 if n_cells > 1 else counts[-1]
+    matrix = sp.csr_matrix(counts)
+    x, library = log1p_cp10k(matrix)
+    for cell, row in enumerate(counts.tolist()):
+        expected = [math.log1p(1e4 * count / max(sum(row), 1)) for count in row]
+        np.testing.assert_allclose(x[[cell]].toarray()[0], expected, rtol=1e-5)
+        assert library[cell] == max(sum(row), 1)
+    assert x.dtype == library.dtype == np.float32
+    np.testing.assert_array_equal(matrix.toarray(), counts)
+    assert np.shares_memory(x.indices, matrix.indices)
+
+
+def test_equals_scanpy():
+    import scanpy as sc
+    from anndata import AnnData
+
+    counts = sp.csr_matrix(np.random.default_rng(1).poisson(0.7, (30, 20)).astype(np.float32))
+    cells = AnnData(counts.copy())
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    np.testing.assert_allclose(log1p_cp10k(counts)[0].toarray(), cells.X.toarray(), rtol=1e-5)
