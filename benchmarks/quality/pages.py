@@ -91,11 +91,27 @@ def frontier(results: pd.DataFrame) -> str:
     return markdown(["rounds", f"{first}: total, purity, entropy", *others], rows)
 
 
+def markers(results: pd.DataFrame) -> str:
+    """Genes by row, data sets by column; rows of ``markers.py``."""
+    data = list(dict.fromkeys(results["data"]))
+    heads = [head for one in data for head in (f"{TITLES[one]}: cells", "metacells", "least")]
+    rows = []
+    for (gene, kind), part in results.groupby(["gene", "type"], sort=False):
+        found = part.set_index("data")
+        cells = [gene, kind]
+        for one in data:
+            row = found.loc[one]
+            cells += [f"{row['cells']:.3f}", spread(row, "metacells", 3), f"{row['metacells_least']:.3f}"]
+        rows.append(cells)
+    return markdown(["marker", "of", *heads], rows)
+
+
 TABLES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ablation": lambda results: ablation(results).rstrip(),
     "ceiling": ceiling,
     "comparison": comparison,
     "frontier": frontier,
+    "markers": markers,
 }
 """What makes Markdown of ``docs/benchmarks/<name>.csv``."""
 
