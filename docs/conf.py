@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import NumpyDocstring
+from sphinx.writers.html5 import HTML5Translator
 
 project = "scproto"
 author = "scproto developers"
@@ -16,7 +19,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build", "_static", "_templates"]
@@ -27,6 +29,7 @@ html_theme = "sphinx_book_theme"
 html_title = "scproto"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_math_renderer = "mathml"  # browsers draw it themselves, where MathJax would be a script from elsewhere
 html_theme_options = {"show_navbar_depth": 1, "use_download_button": False}
 
 autosummary_filename_map = {"scproto.tl.Check": "scproto.tl.Check-result"}  # Check and check would be one file on macOS
@@ -70,6 +73,17 @@ def _returns(self: NumpyDocstring, section: str) -> list[str]:
 NumpyDocstring._parse_returns_section = _returns
 
 
+def _inline_formula(self: HTML5Translator, node: nodes.math) -> None:
+    self.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _formula(self: HTML5Translator, node: nodes.math_block) -> None:
+    self.body.append(f"<div>{convert(node.astext(), display='block')}</div>\n")
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Hook in what is set here."""
     app.connect("source-read", _mend_links)
+    app.add_html_math_renderer("mathml", (_inline_formula, None), (_formula, None))

@@ -4,7 +4,9 @@
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The rows that are in the output
 already are not computed again. Printed are tables with mean and standard deviation over the seeds; with ``--table``
-they are printed of what is in the output, and nothing is computed. ``variants.py`` says what is changed.
+they are printed of what is in the output, and nothing is computed. ``--summary`` also puts means and deviations into a
+CSV, in place of what it has of the same variants; ``pages.py`` makes the tables of the documentation from that.
+``variants.py`` says what is changed.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ from scproto.train.schedule import plan_budget
 
 KEYS = ["variant", "data", "seed", "n_prototypes", "max_steps"]
 """What tells rows apart."""
+
+SUMMARY_KEYS = ["variant", "data", "n_prototypes", "max_steps"]
+"""What tells rows of a summary apart."""
 
 INTEGRATION = ["total", "bio", "batch", "bras"]
 METACELLS = ["purity", "balanced_purity", "coverage", "mean_label_recall", "batch_entropy", "size_cv"]
@@ -91,24 +96,42 @@ def score(adata: AnnData) -> dict[str, float]:
     return scores | {"scgraph": graph["corr_weighted"]}
 
 
-def tables(rows: pd.DataFrame) -> str:
-    """Mean and standard deviation over the seeds, one Markdown table for each data set."""
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over the seeds, a row for each variant, data set, number and steps."""
+    groups = rows.groupby(SUMMARY_KEYS, sort=False)
+    parts = {"seeds": groups.size()}
+    for name in HEADS:
+        parts |= {f"{name}_mean": groups[name].mean(), f"{name}_sd": groups[name].std()}
+    return pd.DataFrame(parts).reset_index()
+
+
+def add(summary: pd.DataFrame, path: Path) -> None:
+    """Put rows of :func:`summarise` into a file of such rows, in place of the rows that they do anew."""
+    if path.exists():
+        summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str}), summary])
+    summary = summary[summary["variant"].isin(VARIANTS)].drop_duplicates(SUMMARY_KEYS, keep="last")
+    data, variants = list(dict.fromkeys(summary["data"])), list(VARIANTS)
+    order = {"data": data.index, "variant": variants.index}
+    summary = summary.sort_values(["data", "variant"], key=lambda column: column.map(order[column.name]))
+    summary.to_csv(path, index=False, float_format="%.3f")
+
+
+def tables(summary: pd.DataFrame) -> str:
+    """Rows of :func:`summarise` as one Markdown table for each data set."""
     lines = []
-    for (data, n_prototypes, max_steps), part in rows.groupby(["data", "n_prototypes", "max_steps"], sort=False):
+    for (data, n_prototypes, max_steps), part in summary.groupby(["data", "n_prototypes", "max_steps"], sort=False):
         steps = "" if max_steps == "auto" else f", {max_steps} steps"
         lines += [f"**{data}**, {n_prototypes} prototypes{steps}", "", _line(["variant", *HEADS.values(), "seeds"])]
         lines.append(_line(["---"] * (len(HEADS) + 2)))
-        for variant in sorted(part["variant"].unique(), key=list(VARIANTS).index):
-            seeds = part[part["variant"] == variant]
-            lines.append(_line([variant, *(_spread(seeds[name]) for name in HEADS), str(len(seeds))]))
+        for _, row in part.iterrows():
+            lines.append(_line([row["variant"], *(_spread(row, name) for name in HEADS), str(row["seeds"])]))
         lines.append("")
     return "\n".join(lines)
 
 
-def _spread(values: pd.Series) -> str:
-    if values.isna().all():
-        return ""
-    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if values.count() > 1 else "")
+def _spread(row: pd.Series, name: str) -> str:
+    mean, sd = row[f"{name}_mean"], row[f"{name}_sd"]
+    return "" if np.isnan(mean) else f"{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}")
 
 
 def _line(cells: list[str]) -> str:
@@ -163,6 +186,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
+    parser.add_argument("--summary", type=Path, help="CSV of means and deviations to add to")
     parser.add_argument("--table", action="store_true", help="print the tables of the output and compute nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -170,7 +194,11 @@ def main() -> None:
         well = arguments.table or compute(arguments)
     except InputError as error:
         sys.exit(str(error))
-    print(tables(read(arguments.out)))
+    rows = read(arguments.out)
+    summary = summarise(rows.sort_values("variant", key=lambda column: column.map(list(VARIANTS).index)))
+    if arguments.summary:
+        add(summary, arguments.summary)
+    print(tables(summary))
     sys.exit(not well)
 
 

@@ -8,6 +8,9 @@ LATENT = "X_scproto"
 UMAP = "X_scproto_umap"
 """``obsm``: UMAP of cells and prototypes together."""
 
+SHOWN_UMAP = "X_umap"
+"""``obsm``: the same under the name that scanpy and viewers look for; written by ``scproto fit``."""
+
 PCA = "X_scproto_pca"
 """``obsm``: PCA of log1p CP10k, before integration."""
 
@@ -40,3 +43,14 @@ OUTLIER = "metacell_outlier"
 
 PROBABILITY = "metacell_probability"
 """``obsm``: the cell's most probable metacells, sparse ``(n_cells, n_metacells)``."""
+
+OMICVERSE_METACELL = "metacell_id"
+"""``obs``: omicverse's name for :data:`METACELL`."""
+
+OMICVERSE_CONFIDENCE = "metacell_conf"
+"""``obs``: omicverse's name for :data:`CONFIDENCE`."""
+
+
+def part_of_key(name: object) -> str:
+    """Name of a batch as part of a key: in a file, a slash would make a folder of what is before it."""
+    return str(name).replace("/", "|")

@@ -147,7 +147,15 @@ def fit(adata: AnnData, settings: Settings, stages: Stages, *, progress_bar: boo
     if settings.report:
         with stages("UMAP"):
             scproto.tl.umap(adata, metacells, seed=settings.seed)
+            _show_umap(adata, metacells)
     return model, metacells
+
+
+def _show_umap(adata: AnnData, metacells: AnnData) -> None:
+    """Copy the UMAP to where viewers look for one, unless the cells came with their own: the two files should agree."""
+    if _keys.SHOWN_UMAP not in adata.obsm:
+        for data in (adata, metacells):
+            data.obsm[_keys.SHOWN_UMAP] = data.obsm[_keys.UMAP].copy()
 
 
 def _storable(settings: Settings) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ablation import HEADS, KEYS, SCORES, tables
+from ablation import HEADS, KEYS, SCORES, add, summarise, tables
 from torch.nn import functional as F
 from variants import VARIANTS
 
@@ -81,11 +81,26 @@ def test_alike_batches_have_no_alignment_term():
     assert float(changes.alignment_term(module, unit[torch.randperm(40)], Cells())) > 0
 
 
+def rows(variant, *seeds, data="a"):
+    keys = [dict(zip(KEYS, (variant, data, seed, 10, "auto"), strict=True)) for seed in seeds]
+    return pd.DataFrame([one | dict.fromkeys(SCORES, float(one["seed"])) for one in keys])
+
+
 def test_tables_have_mean_and_deviation():
-    rows = [
-        dict(zip(KEYS, ("default", "a", seed, 10, "auto"), strict=True)) | dict.fromkeys(SCORES, seed)
-        for seed in (1, 2)
-    ]
-    text = tables(pd.DataFrame(rows))
+    text = tables(summarise(rows("default", 1, 2)))
     assert "**a**, 10 prototypes" in text
     assert text.count(f"1.500 ± {np.std([1, 2], ddof=1):.3f}") == len(HEADS)
+    assert tables(summarise(rows("default", 1))).count("| 1.000 ") == len(HEADS)
+
+
+def test_a_summary_takes_new_rows_in_place_of_old_ones(tmp_path):
+    path = tmp_path / "summary.csv"
+    add(summarise(pd.concat([rows("teacher", 1, 2), rows("default", 1, 2)])), path)
+    add(summarise(pd.concat([rows("teacher", 3, 5), rows("teacher", 1, data="b")])), path)
+    found = pd.read_csv(path)
+    assert found[["data", "variant", "seeds", "total_mean"]].to_numpy().tolist() == [
+        ["a", "default", 2, 1.5],
+        ["a", "teacher", 2, 4.0],
+        ["b", "teacher", 1, 1.0],
+    ]
+    assert tables(found).count("± 1.414 |") == len(HEADS)

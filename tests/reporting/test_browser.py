@@ -205,6 +205,41 @@ def test_all_is_done_with_the_keyboard(open_page: Callable) -> None:
     assert page.evaluate("map.selected") == -1
 
 
+def test_arrow_keys_go_along_the_tree(open_page: Callable) -> None:
+    page = open_page()
+    order = page.evaluate("data.tree.order")
+    page.locator("#tree").locator("..").focus()
+    for key, place in [
+        ("ArrowRight", 0),
+        ("ArrowRight", 1),
+        ("End", 11),
+        ("ArrowRight", 11),
+        ("ArrowLeft", 10),
+        ("Home", 0),
+    ]:
+        page.keyboard.press(key)
+        assert page.evaluate("map.selected") == order[place]
+        assert page.locator("#status").inner_text().startswith(f"metacell_{order[place]};")
+    page.keyboard.press("ArrowUp")  # not a key of the tree
+    assert page.evaluate("map.selected") == order[0]
+
+
+def test_arrow_keys_go_down_the_table_in_its_order(open_page: Callable) -> None:
+    page = open_page()
+    box, chosen = page.locator("#metacells").locator(".."), page.locator("#metacells tr.selected th")
+    page.click("#metacells thead button >> nth=0")
+    page.keyboard.press("ArrowDown")  # the button has the focus
+    assert page.evaluate("map.selected") == -1
+    box.focus()
+    for key, name in [("ArrowUp", 11), ("ArrowUp", 10), ("Home", 0), ("ArrowDown", 1), ("ArrowDown", 2)]:
+        page.keyboard.press(key)
+        assert chosen.inner_text() == f"metacell_{name}"
+    page.click("#metacells thead button >> nth=0")
+    box.focus()
+    page.keyboard.press("ArrowUp")
+    assert chosen.inner_text() == "metacell_3"
+
+
 def test_tree_and_warnings_lead_to_the_metacell(open_page: Callable) -> None:
     page = open_page()
     page.click("text=metacell_5 >> nth=0")

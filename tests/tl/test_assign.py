@@ -48,6 +48,19 @@ def test_what_is_written(cells, model):
     assert cells.uns[_keys.UNS] == {"version": "0.1", "model": {"n_prototypes": 4, "seed": 0}, "n_metacells": 4}
 
 
+def test_keys_of_omicverse(cells, model):
+    """A categorical of strings that names rows of the metacells, and a number in [0, 1] (omicverse.single.MetaCell)."""
+    assign_metacells(cells, model)
+    assert "metacell_id" not in cells.obs
+    assign_metacells(cells, model, omicverse_keys=True)
+    pd.testing.assert_series_equal(cells.obs["metacell_id"], cells.obs[_keys.METACELL], check_names=False)
+    pd.testing.assert_series_equal(cells.obs["metacell_conf"], cells.obs[_keys.CONFIDENCE], check_names=False)
+    assert isinstance(cells.obs["metacell_id"].dtype, pd.CategoricalDtype)
+    assert all(isinstance(name, str) for name in cells.obs["metacell_id"].cat.categories)
+    assert cells.obs["metacell_conf"].dtype == np.float32
+    assert cells.obs["metacell_conf"].between(0, 1).all()
+
+
 def test_again_replaces_what_was_there(cells, model):
     assign_metacells(cells, model)
     first = cells.copy()

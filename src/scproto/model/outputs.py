@@ -119,7 +119,8 @@ class OutputsMixin:
         sum of the observed counts. ``obs``: ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy``
         (0: one batch, 1: all alike, batches weighted to the same size), each label and ``<label>_share``, mean
         ``confidence`` and ``tree_parent``. ``obsm["X_scproto"]``: the prototype, or the normalised mean of the
-        prototypes weighted by their cells. ``uns["scproto_tree"]``: Ward linkage of the rows.
+        prototypes weighted by their cells. ``uns["scproto_tree"]``: Ward linkage of the rows. A slash in the name
+        of a batch is ``|`` in keys, since files take it for a folder.
 
         Raises
         ------

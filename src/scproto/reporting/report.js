@@ -296,6 +296,18 @@ function exportCsv() {
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
+// Let the arrow keys choose one metacell after the other in a box that has the focus.
+function walk(box, back, forth, listed) {
+  box.addEventListener("keydown", (event) => {
+    if (event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
+    const order = listed(), at = order.indexOf(state.selected), last = order.length - 1;
+    const to = { [back]: at < 0 ? last : Math.max(0, at - 1), [forth]: Math.min(last, at + 1), Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    select(order[to]);
+  });
+}
+
 // Start
 
 const spread = sizes.reduce((sum, size) => sum + size, 0), most = Math.max(...sizes);
@@ -331,6 +343,8 @@ $("tree").addEventListener("click", (event) => {
   const place = Math.floor(event.offsetX / data.tree.step);
   if (place >= 0 && place < data.tree.order.length) select(data.tree.order[place]);
 });
+walk($("tree").parentElement, "ArrowLeft", "ArrowRight", () => data.tree.order);
+walk($("metacells").parentElement, "ArrowUp", "ArrowDown", () => [...document.querySelectorAll("#metacells tbody tr")].map((row) => Number(row.dataset.i)));
 $("export").addEventListener("click", exportCsv);
 recolor();
 details(-1);

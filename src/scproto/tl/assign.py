@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 
-def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None) -> None:
+def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, omicverse_keys: bool = False) -> None:
     """Give each cell its metacell.
 
     Every cell is assigned; doubtful ones are flagged, not dropped.
@@ -30,6 +30,9 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None) -> No
     n
         Number of metacells, from 1 to the number of prototypes: a level of the tree of the prototypes, as in
         :meth:`scproto.SCPROTO.get_metacells`. By default every prototype is one.
+    omicverse_keys
+        Write metacell and confidence a second time under the names that omicverse reads,
+        ``obs["metacell_id"]`` and ``obs["metacell_conf"]``.
 
     Returns
     -------
@@ -54,6 +57,9 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None) -> No
     adata.obs[_keys.CONFIDENCE] = assignment.confidence
     adata.obs[_keys.DISTANCE] = assignment.distance
     adata.obs[_keys.OUTLIER] = assignment.outlier
+    if omicverse_keys:
+        adata.obs[_keys.OMICVERSE_METACELL] = adata.obs[_keys.METACELL]
+        adata.obs[_keys.OMICVERSE_CONFIDENCE] = adata.obs[_keys.CONFIDENCE]
     adata.obsm[_keys.PROBABILITY] = assignment.probability
     settings = {"model": dict(model.init_params_), "n_metacells": len(level.names)}
     adata.uns[_keys.UNS] = {**adata.uns.get(_keys.UNS, {}), **settings}

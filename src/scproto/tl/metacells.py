@@ -68,7 +68,8 @@ def build_metacells(
     obs["tree_parent"] = tree_parents(tree, len(used))
     obs.index = pd.Index(np.asarray(level.names)[used])
     layers = {
-        layer: _complete(pool(shares, level.group, mass)[used], smooth, modelled) for layer, shares in decoded.items()
+        _keys.part_of_key(layer): _complete(pool(shares, level.group, mass)[used], smooth, modelled)
+        for layer, shares in decoded.items()
     }
     metacells = AnnData(layers["decoded"].copy(), obs=obs, var=cells.var[[]].copy())
     metacells.var[_keys.GENES] = modelled
@@ -116,7 +117,7 @@ def _describe(
     by_batch = pd.crosstab(metacell, batch)
     size = by_batch.sum(axis=1)
     columns: dict[str, Any] = {"n_cells": size}
-    columns |= {f"share_{name}": by_batch[name] / size for name in by_batch}
+    columns |= {f"share_{_keys.part_of_key(name)}": by_batch[name] / size for name in by_batch}
     columns["batch_entropy"] = mixing_entropy(by_batch.to_numpy())
     for key in label_keys:
         by_label = pd.crosstab(metacell, pd.Categorical(obs[key]), dropna=False)

@@ -1,0 +1,192 @@
+"""The files of a run open elsewhere: what readers in R and viewers such as CELLxGENE ask of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from scproto import _keys
+from scproto._run import Settings, run
+from scproto.datasets import simulate_atlas
+
+READABLE = {"anndata", "array", "categorical", "csr_matrix", "dataframe", "dict", "numeric-scalar", "string"}
+READABLE |= {"string-array"}
+"""Encodings that anndata has had since 0.8 and every reader knows: no null, nullable or awkward arrays, no records."""
+
+PAGE = (Path(__file__).parents[1] / "docs" / "interoperability.md").read_text(encoding="utf-8")
+
+FILES = ["cells.h5ad", "metacells.h5ad"]
+
+
+def atlas() -> AnnData:
+    """Two labs whose names hold a slash, labels of which some are missing, and another column of labels."""
+    adata = simulate_atlas(200, 60, 2, 3, depth=300, seed=2)
+    adata.obs["lab"] = pd.Categorical(adata.obs["batch"].map({"batch_0": "10x/v2", "batch_1": "10x/v3"}))
+    adata.obs.loc[adata.obs["cell_type"] == adata.obs["cell_type"].iloc[0], "cell_type"] = np.nan
+    adata.obs["day"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "one", "two"))
+    return adata
+
+
+def fit(folder, source=atlas, **settings):
+    settings = {"n_prototypes": 6, "max_steps": 20, "threads": 1, "accelerator": "cpu", "report": False} | settings
+    run(source, folder, Settings(**settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """All that a run writes, with UMAP and report."""
+    folder = tmp_path_factory.mktemp("full") / "run"
+    return fit(folder, batch_key=("lab",), label_keys=("cell_type", "day"), report=True)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """One batch, no labels, no UMAP."""
+    return fit(tmp_path_factory.mktemp("plain") / "run")
+
+
+def elements(path):
+    """Encoding of each element that has one, by its path in the file."""
+    found = {}
+    with h5py.File(path) as file:
+        found["/"] = file.attrs["encoding-type"]
+        file.visititems(lambda name, item: found.update({name: item.attrs.get("encoding-type")}))
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("which", ["full", "plain"])
+def test_only_encodings_that_every_reader_knows(which, name, request):
+    found = elements(request.getfixturevalue(which) / name)
+    part_of_sparse = {"data", "indices", "indptr"}  # these three have none
+    without = {path for path, encoding in found.items() if encoding is None}
+    assert {path.rsplit("/", 1)[1] for path in without} <= part_of_sparse
+    assert set(found.values()) - {None} <= READABLE
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("which", ["full", "plain"])
+def test_tables_are_of_plain_columns(which, name, request):
+    data = read_h5ad(request.getfixturevalue(which) / name)
+    for table in (data.obs, data.var):
+        assert table.index.is_unique
+        assert table.columns.is_unique
+        assert not [column for column in table if "/" in column]
+        for column, dtype in table.dtypes.items():
+            assert isinstance(dtype, pd.CategoricalDtype) or dtype.kind in "biuf", column
+    for mapping in (data.obsm, data.obsp, data.layers, data.uns):
+        assert not [key for key in mapping if "/" in str(key)]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("which", ["full", "plain"])
+def test_a_viewer_finds_an_embedding(which, name, request):
+    """CELLxGENE draws the first two columns of whatever is named X_, if it is dense, finite and of numbers."""
+    data = read_h5ad(request.getfixturevalue(which) / name)
+    embeddings = {key: values for key, values in data.obsm.items() if key.startswith("X_")}
+    assert embeddings
+    for values in embeddings.values():
+        assert type(values) is np.ndarray
+        assert values.dtype == np.float32
+        assert values.shape[1] >= 2
+        assert np.isfinite(values).all()
+    assert data.X.dtype == np.float32
+    assert sparse.issparse(data.X) or type(data.X) is np.ndarray
+
+
+def test_the_umap_has_the_name_that_viewers_show_first(full):
+    for name in FILES:
+        data = read_h5ad(full / name)
+        assert data.obsm["X_umap"].shape == (data.n_obs, 2)
+        np.testing.assert_array_equal(data.obsm["X_umap"], data.obsm[_keys.UMAP])
+
+
+def test_a_umap_of_the_user_stays_and_gets_no_namesake(tmp_path):
+    def with_umap():
+        adata = atlas()
+        adata.obsm["X_umap"] = np.ones((adata.n_obs, 2))
+        return adata
+
+    folder = fit(tmp_path / "run", with_umap, report=True)
+    cells, metacells = (read_h5ad(folder / name) for name in FILES)
+    assert (cells.obsm["X_umap"] == 1).all()
+    assert _keys.UMAP in metacells.obsm
+    assert "X_umap" not in metacells.obsm
+
+
+def test_a_slash_in_a_batch_makes_no_folder(full):
+    metacells = read_h5ad(full / "metacells.h5ad")
+    shares = metacells.obs[["share_10x|v2", "share_10x|v3"]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert set(read_h5ad(full / "cells.h5ad").obs["scproto_batch"]) == {"10x/v2", "10x/v3"}
+
+
+def test_a_slash_in_the_name_of_a_layer(full, tmp_path):
+    from scproto import SCPROTO
+
+    metacells = SCPROTO.load(full / "model").get_metacells(read_h5ad(full / "cells.h5ad"), decode_batches="10x/v3")
+    metacells.write_h5ad(tmp_path / "metacells.h5ad")
+    layers = set(read_h5ad(tmp_path / "metacells.h5ad").layers) - {None}  # None: X, as of anndata 0.13
+    assert layers == {"counts", "decoded", "decoded_10x|v3"}
+
+
+def blocks(language):
+    """Code of the page in a language, but for what needs a model."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return [code for code in found if "model" not in code]
+
+
+def run_r(code, *packages):
+    """Run code in R with warnings as errors, where R has the packages."""
+    if not shutil.which("Rscript"):
+        pytest.skip("no R")
+    libraries = "; ".join(f"library({package})" for package in packages)
+    if subprocess.run(["Rscript", "-e", libraries], capture_output=True, check=False).returncode:
+        pytest.skip(f"R lacks one of {', '.join(packages)}")
+    done = subprocess.run(["Rscript", "-e", f"options(warn = 2)\n{code}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def here(full, tmp_path, monkeypatch):
+    """Names of the code on scanpy, after it ran in a folder that holds the run."""
+    shutil.copytree(full, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(blocks("python")[0], names)
+    return names
+
+
+def test_the_page_on_scanpy_and_on_viewers(here):
+    assert {"connectivities", "distances"} <= set(here["cells"].obsp)
+    exec(blocks("python")[3], here)
+    assert "metacell_probability" not in read_h5ad("run/cells_for_portal.h5ad").obsm
+
+
+def test_the_page_on_r(here):
+    """What R reads and writes is what it was, but for the types of numbers."""
+    run_r(blocks("r")[0], "anndataR", "SingleCellExperiment")
+    exec(blocks("python")[1], here)
+    given, again = read_h5ad("run/metacells.h5ad"), here["again"]
+    assert again.obs["size"].cat.categories.tolist() == ["small", "large"]
+    pd.testing.assert_frame_equal(again.obs[given.obs.columns], given.obs, check_dtype=False, check_index_type=False)
+    for key, values in {**given.obsm, **given.layers}.items():
+        found = again.obsm[key] if key in given.obsm else again.layers[key]
+        np.testing.assert_array_equal(*(x.toarray() if sparse.issparse(x) else x for x in (found, values)))
+    np.testing.assert_array_equal(again.X, given.X)
+
+
+def test_the_page_on_text_files(here):
+    exec(blocks("python")[2], here)
+    n_metacells, n_genes = here["metacells"].shape
+    run_r(f"{blocks('r')[1]}\nstopifnot(dim(counts) == c({n_metacells}, {n_genes}))", "Matrix")
