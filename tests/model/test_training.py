@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from anndata import AnnData
 
 from scproto import _keys, pp
 from scproto._errors import InputError
+from scproto.data.module import CellViews
 from scproto.data.views import ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
@@ -95,6 +99,22 @@ def test_decoder_learns_shares_that_sum_nearly_to_one(model, latent):
         with torch.no_grad():
             total = model.module.decoder(torch.from_numpy(latent), torch.full((150,), b)).exp().sum(1)
         assert 0.8 < total.min() <= total.max() < 1.25
+
+
+def test_a_trained_model_holds_no_copy_of_the_cells(atlas, fit_small, monkeypatch):
+    """What training reads is as large as the counts, and the model may live long."""
+    made = []
+
+    def cells(model: SCPROTO) -> CellViews:
+        made.append(weakref.ref(read := model.reader.read(model.adata)))
+        return read
+
+    monkeypatch.setattr(SCPROTO, "cells", cells)
+    model = fit_small(atlas)
+    gc.collect()
+    assert len(made) == 1
+    assert made[0]() is None
+    assert model.is_trained_
 
 
 def test_asking_leaves_the_model_alone(model, latent):

@@ -73,7 +73,7 @@ class KnnGraph:
         return cls.from_pairs(coo.row[off_diagonal], coo.col[off_diagonal], graph.shape[0])
 
     @classmethod
-    def from_pairs(cls, cells: NDArray[np.int64], neighbors: NDArray[np.int64], n_cells: int) -> KnnGraph:
+    def from_pairs(cls, cells: NDArray[np.integer], neighbors: NDArray[np.integer], n_cells: int) -> KnnGraph:
         """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``."""
         order = np.lexsort((neighbors, cells))
         cells, neighbors = cells[order], neighbors[order]
@@ -138,7 +138,7 @@ def mutual_neighbors(
     Haghverdi et al., Nature Biotechnology 2018.
     """
     unit = _unit(embedding)
-    cells = [np.flatnonzero(batch == b) for b in np.unique(batch)]
+    cells = [np.flatnonzero(batch == b).astype(np.int32) for b in np.unique(batch)]  # there are many pairs
     exact = len(unit) <= search.EXACT_UP_TO
     searches = [Search(unit[of_batch], exact=exact) for of_batch in cells]
     rows, cols, recalls = [], [], []

@@ -216,6 +216,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             runner()
+        self.trainer = None  # it holds a copy of the cells
         self._finish(cells)
 
     def _finish(self, cells: CellViews) -> None:
