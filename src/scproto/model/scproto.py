@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,9 +20,10 @@ from .. import _keys
 from .._errors import InputError
 from ..data.module import CellViews, ViewDataModule
 from ..data.views import ViewSampler
+from ..graph import KnnGraph
 from ..nn import density_weights, spherical_kmeans
 from ..train.plan import PrototypePlan, embed
-from ..train.schedule import plan_budget
+from ..train.schedule import Budget, plan_budget
 from .cells import Reader
 from .module import PrototypeModule
 from .outputs import OutputsMixin
@@ -189,23 +191,44 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             If the cells were loaded without their neighbours; run :func:`scproto.pp.prepare` then.
         """
         cells = self.cells()
-        within = self.reader.neighbors(self.adata)
-        budget = plan_budget(len(cells), batch_size, max_steps=max_steps)
-        gene_share = cells.gene_share
-        sampler = ViewSampler(within, np.argsort(gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
-        plan = PrototypePlan(self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed)
-        runner = TrainRunner(
-            self,
-            training_plan=plan,
-            data_splitter=ViewDataModule(cells, sampler),
-            max_epochs=budget.n_epochs,
+        self._learn(
+            cells,
+            self.reader.neighbors(self.adata),
+            plan_budget(len(cells), batch_size, max_steps=max_steps),
+            batch_size,
+            learning_rate,
             accelerator=accelerator,
             devices=devices,
             early_stopping=early_stopping,
+            enable_progress_bar=enable_progress_bar,
+            **trainer_kwargs,
+        )
+        self.trainer = None
+        gc.collect()  # the trainer, its loader and its plan hold each other, and two copies of the counts
+        self._finish(cells)
+
+    def _learn(
+        self,
+        cells: CellViews,
+        within: KnnGraph,
+        budget: Budget,
+        batch_size: int,
+        learning_rate: float,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Minimise the objective by scvi-tools' trainer."""
+        gene_share = cells.gene_share
+        sampler = ViewSampler(within, np.argsort(gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
+        runner = TrainRunner(
+            self,
+            training_plan=PrototypePlan(
+                self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed
+            ),
+            data_splitter=ViewDataModule(cells, sampler),
+            max_epochs=budget.n_epochs,
             early_stopping_monitor="loss",
             early_stopping_patience=PATIENCE,
             early_stopping_warmup_epochs=budget.n_warmup_epochs,
-            enable_progress_bar=enable_progress_bar,
             log_every_n_steps=budget.steps_per_epoch,
             use_distributed_sampler=False,
             **trainer_kwargs,
@@ -216,8 +239,6 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             runner()
-        self.trainer = None  # it holds a copy of the cells
-        self._finish(cells)
 
     def _finish(self, cells: CellViews) -> None:
         """Bring the batches together at the prototypes, and the prototypes to the cells."""
