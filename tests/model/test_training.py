@@ -117,6 +117,15 @@ def test_a_trained_model_holds_no_copy_of_the_cells(atlas, fit_small, monkeypatc
     assert model.is_trained_
 
 
+def test_no_workers_are_asked_for(atlas, fit_small, monkeypatch):
+    """Lightning would advise them on a machine of many cores; warnings are errors here."""
+    connector = "lightning.pytorch.trainer.connectors.data_connector.suggested_max_num_workers"
+    asked = []
+    monkeypatch.setattr(connector, lambda *_: asked.append(1) or 16)
+    fit_small(atlas, max_steps=5)
+    assert asked
+
+
 def test_asking_leaves_the_model_alone(model, latent):
     model.get_metacells()
     model.get_normalized_expression()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -236,7 +237,9 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         if not self.is_trained_:
             self.module.decoder.start_at(torch.from_numpy(gene_share))
         self.module.train()
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            # minibatches come from memory, and other processes would only delay them
+            warnings.filterwarnings("ignore", ".*does not have many workers")
             torch.manual_seed(self.seed)
             runner()
 
