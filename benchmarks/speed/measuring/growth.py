@@ -13,7 +13,7 @@ from .processes import call
 from .setup import Setup, simulated
 
 PICTURED = 80_000
-"""Most cells with UMAP and report: the search for their neighbours compares all pairs."""
+"""Most cells with UMAP and report: beyond, the layout of the UMAP would be most of the time."""
 
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
