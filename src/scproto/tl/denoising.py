@@ -17,6 +17,7 @@ from ..metrics.held_out import split_counts
 
 if TYPE_CHECKING:
     from ..model import SCPROTO
+    from ..model.denoiser import Denoiser, Level
 
 SEEN = 0.9
 """Share of the counts that is seen; the others are predicted."""
@@ -102,34 +103,41 @@ def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_k
     rng = np.random.default_rng(seed)
     cells = model.cells(adata)
     seen, held_out = split_counts(cells.counts, rng, SEEN)
-    refitted = _fit_again(model, seen, model.reader.batch_of(adata), train_kwargs)
-    scored = np.sort(rng.permutation(len(cells))[:MAX_SCORED])
-    of_refitted = refitted.cells()
+    kept = np.flatnonzero(np.asarray(seen.sum(axis=1)).ravel())  # cells of which nothing is seen are left out
+    refitted = _fit_again(model, seen[kept], adata[kept], train_kwargs)
+    scored = np.sort(rng.permutation(len(kept))[:MAX_SCORED])
     genes = pd.Index(model.reader.genes).get_indexer(refitted.reader.genes)
-    seen, held_out = of_refitted.counts[scored], held_out[scored][:, genes]
-    denoiser = refitted.denoiser(type(cells)(seen, of_refitted.batch[scored]))
-    depth = np.asarray(seen.sum(axis=1)).reshape(-1, 1) * ((1 - SEEN) / SEEN)  # expected depth of the held-out counts
-    rows = []
-    for level, posterior in product(LEVELS, (False, True)):
-        loss = 0.0
-        for some in denoiser.shares(level, posterior, own_batch=True):
-            observed = held_out[some.chosen].toarray()
-            loss += poisson_loss(observed, some.share * depth[some.chosen]) * observed.size
-        rows.append({"level": level, "posterior": posterior, "loss": loss / len(scored)})
-    best = min(rows, key=lambda row: row["loss"])
-    found = Denoising(pd.DataFrame(rows), str(best["level"]), bool(best["posterior"]))
+    of_refitted = refitted.cells()
+    denoiser = refitted.denoiser(type(cells)(of_refitted.counts[scored], of_refitted.batch[scored]))
+    ways = pd.DataFrame(list(product(LEVELS, (False, True))), columns=["level", "posterior"])
+    loss = [_loss(denoiser, way.level, way.posterior, held_out[kept[scored]][:, genes]) for way in ways.itertuples()]
+    table = ways.assign(loss=loss)
+    best = table.loc[table["loss"].idxmin()]
+    found = Denoising(table, str(best["level"]), bool(best["posterior"]))
     adata.uns.setdefault(_keys.UNS, {})["denoising"] = found.to_json() | {"seed": seed}
     return found
 
 
-def _fit_again(model: SCPROTO, seen: sp.csr_matrix, batch: pd.Categorical, train_kwargs: dict[str, Any]) -> SCPROTO:
+def _loss(denoiser: Denoiser, level: Level, posterior: bool, held_out: sp.csr_matrix) -> float:
+    """Poisson loss of the held-out counts, in nats a cell."""
+    depth = np.asarray(denoiser.cells.counts.sum(axis=1)).reshape(-1, 1) * ((1 - SEEN) / SEEN)  # to be expected
+    total = 0.0
+    for some in denoiser.shares(level, posterior, own_batch=True):
+        observed = held_out[some.chosen].toarray()
+        total += poisson_loss(observed, some.share * depth[some.chosen]) * observed.size
+    return total / held_out.shape[0]
+
+
+def _fit_again(model: SCPROTO, seen: sp.csr_matrix, adata: AnnData, train_kwargs: dict[str, Any]) -> SCPROTO:
     """Train a model of the same settings on the seen counts alone; genes that no longer vary are left out."""
     from ..pp import prepare
 
-    names = [f"cell_{i}" for i in range(len(batch))]
-    adata = AnnData(seen, pd.DataFrame({"batch": batch}, index=names), pd.DataFrame(index=list(model.reader.genes)))
-    prepare(adata, "batch", n_top_genes=adata.n_vars, seed=model.seed)
-    type(model).setup_anndata(adata)
-    refitted = type(model)(adata, **model.init_params_)
+    obs = pd.DataFrame({"batch": model.reader.batch_of(adata)}, index=adata.obs_names)
+    again = AnnData(seen, obs, pd.DataFrame(index=list(model.reader.genes)))
+    prepared: dict[str, Any] = adata.uns.get(_keys.UNS, {}).get("prepare", {})
+    settings: Any = {name: int(prepared[name]) for name in ("n_pcs", "n_neighbors", "seed") if name in prepared}
+    prepare(again, "batch", n_top_genes=again.n_vars, **settings)
+    type(model).setup_anndata(again)
+    refitted = type(model)(again, **model.init_params_)
     refitted.train(**({"enable_progress_bar": False} | train_kwargs))
     return refitted
