@@ -27,6 +27,9 @@ READ = {
 }
 """Columns of the table to read: heading and decimals."""
 
+ERRORS = ("mse", "poisson", "poisson_swapped")
+"""Columns that are shown with their standard deviation."""
+
 
 def collect(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Return one row for each denoised table of each run, and one for a run that failed."""
@@ -75,7 +78,7 @@ def _cell(row: pd.Series, name: str, best: float | None) -> str:
     if np.isnan(mean):
         return ""
     digits = READ[name][1]
-    text = f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
+    text = f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if name in ERRORS and not np.isnan(sd) else "")
     return f"**{text}**" if mean == best else text
 
 
