@@ -184,11 +184,10 @@ class OutputsMixin:
             cells of a metacell are alike within a batch, and ``"mixture"`` all prototypes, weighted by their
             probability. ``"auto"``: what :func:`scproto.tl.choose_denoising` recorded in ``adata``.
         posterior
-            Take what is decoded, :math:`\mu`, for the prior of the cell, and return the mean of the posterior given
-            its counts :math:`x`: the share of each gene is multiplied by :math:`(\theta + x) / (\theta + \mu)`,
-            with the decoder's inverse dispersion :math:`\theta` (negative binomial), and shares are scaled to sum to
-            one. :math:`\mu` is that of the cell's own batch. Less smooth. By default as recorded for ``"auto"``, else
-            off.
+            Take what is decoded for the prior of the cell, and return the mean of the posterior given its counts
+            :math:`x`: the share of each gene is multiplied by :math:`(\theta + x) / (\theta + \mu)`, with the counts
+            :math:`\mu` expected in the cell's own batch and the decoder's inverse dispersion :math:`\theta`, and shares
+            are scaled to sum to one. Less smooth. By default as recorded for ``"auto"``, else off.
         log1p
             Return the expected log1p of the scaled counts at the cell's own depth: the counterpart of what
             :func:`scanpy.pp.log1p` makes of counts. It is lower than log1p of what is returned without.
