@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import mannwhitneyu
-from sklearn.metrics import mean_squared_error, roc_auc_score
-from sklearn.preprocessing import normalize
 
 LIBRARY_SIZE = 1e4
 """Counts that a cell is scaled to."""
@@ -32,6 +29,9 @@ def log_mse(held_out: ArrayLike, denoised: ArrayLike) -> float:
     -------
     Mean over cells and genes.
     """
+    from sklearn.metrics import mean_squared_error
+    from sklearn.preprocessing import normalize
+
     scaled = [np.log1p(normalize(np.asarray(x, np.float64), norm="l1") * LIBRARY_SIZE) for x in (held_out, denoised)]
     return float(mean_squared_error(*scaled))
 
@@ -69,6 +69,8 @@ def marker_auroc(expression: ArrayLike, positive: ArrayLike) -> NDArray[np.float
     -------
     Area under the ROC curve of each marker, ``(n_markers,)``; NaN where all cells or none should have it.
     """
+    from sklearn.metrics import roc_auc_score
+
     expression, positive = np.asarray(expression), np.asarray(positive, bool)
     return np.array(
         [
@@ -117,6 +119,8 @@ def de_share(expression: ArrayLike, group: ArrayLike, *, alpha: float = 0.05) ->
     -------
     In [0, 1]; a gene that does not vary counts as not different. NaN if a group is empty.
     """
+    from scipy.stats import mannwhitneyu
+
     expression, group = np.asarray(expression), np.asarray(group, bool)
     if group.all() or not group.any():
         return float("nan")
