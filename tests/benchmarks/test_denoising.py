@@ -97,6 +97,8 @@ def test_a_failed_run_keeps_its_row():
     good = record | {"method": "none", "status": "ok", "seconds": 1.0, "scores": {"counts": {"mse": 0.5}}}
     summary = tables.summarise(tables.collect([record | {"scores": {}}, good]))
     text = tables.markdown(summary)
+    two_seeds = tables.summarise(tables.collect([record | {"scores": {}}, good, good | {"seed": 1}]))
+    assert "| MAGIC: failed: x (1 seed) |" in tables.markdown(two_seeds)
     assert "| MAGIC: failed: x |" in text
     assert "| no denoising: counts | **0.5000** |" in text
 

@@ -68,6 +68,8 @@ def markdown(summary: pd.DataFrame) -> str:
         for _, row in part.iterrows():
             title = METHODS[row["method"]].title
             name = f"{title}: {row['table']}" if row["table"] else f"{title}: {row['status']}"
+            if row["n_seeds"] < part["n_seeds"].max():
+                name += f" ({row['n_seeds']} seed{'s' * (row['n_seeds'] > 1)})"
             lines.append(_line([name, *(_cell(row, column, best.get(column)) for column in shown)]))
         lines.append("")
     return "\n".join(lines)
