@@ -51,6 +51,7 @@ nb_merge_streams = True
 nb_output_stderr = "remove"  # what Lightning logs
 
 LINKS = {
+    "../benchmarks/denoising/README.md": "benchmarks/denoising.md",
     "../benchmarks/quality/README.md": "benchmarks/quality.md",
     "../benchmarks/speed/README.md": "benchmarks/speed.md",
 }

@@ -93,3 +93,11 @@ def test_split_keeps_every_count_and_is_fair():
     assert (first + second != counts).nnz == 0
     assert first.data.min() >= 0 <= second.data.min()
     assert first.sum() == pytest.approx(counts.sum() / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.9, 1.0])
+def test_split_takes_the_fraction(fraction):
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(3, (200, 50)))
+    first, second = split_counts(counts, np.random.default_rng(1), fraction)
+    assert (first + second != counts).nnz == 0
+    assert first.sum() / counts.sum() == pytest.approx(fraction, abs=0.01)

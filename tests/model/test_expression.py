@@ -7,8 +7,9 @@ import pytest
 from scipy import sparse
 
 from scproto._errors import InputError
+from scproto.tl.gamma_poisson import expected_log1p
 
-module = importlib.import_module("scproto.model.outputs")
+module = importlib.import_module("scproto.model.denoiser")
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,82 @@ def test_unknown_gene_or_batch(model):
         model.get_normalized_expression(gene_list=[model.reader.genes[0], "XYZ"])
     with pytest.raises(InputError, match="no batch 'moon'"):
         model.get_normalized_expression(transform_batch="moon")
+
+
+def test_own_batch_is_the_batch_of_each_cell(model, expression):
+    own = model.get_normalized_expression(own_batch=True)
+    batch = model.reader.batch_of(model.adata)
+    for name in model.reader.batches:
+        as_batch = model.get_normalized_expression(transform_batch=name)
+        np.testing.assert_allclose(own[batch == name], as_batch[batch == name], rtol=1e-4)
+    assert not np.allclose(own, expression, rtol=1e-3)
+
+
+def test_prototype_is_the_same_for_all_cells_of_a_metacell(model, latent):
+    found = model.get_normalized_expression(level="prototype").to_numpy()
+    nearest = (latent @ model.prototypes.T).argmax(1)
+    decoded = model._decode(model.prototypes) * 1e4
+    np.testing.assert_allclose(found, decoded[nearest], rtol=1e-4)
+
+
+def test_mixture_weighs_prototypes_by_their_probability(model, latent):
+    found = model.get_normalized_expression(level="mixture").to_numpy()
+    weight = np.exp(latent @ model.prototypes.T / 0.05)
+    weight /= weight.sum(1, keepdims=True)
+    np.testing.assert_allclose(found, weight @ model._decode(model.prototypes) * 1e4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("level", ["cell", "prototype", "mixture"])
+@pytest.mark.parametrize("batch", [None, "own", "batch_2"])
+def test_posterior_equals_the_naive_loop(model, level, batch):
+    arguments = {"own_batch": True} if batch == "own" else {"transform_batch": batch}
+    found = model.get_normalized_expression(level=level, posterior=True, library_size=1, **arguments).to_numpy()
+    target = model.get_normalized_expression(level=level, library_size=1, **arguments).to_numpy()
+    own = model.get_normalized_expression(level=level, library_size=1, own_batch=True).to_numpy()
+    counts = model.cells().counts.toarray()
+    theta = np.exp(model.module.decoder.log_theta.detach().numpy())
+    for i in (0, 77, 149):
+        share = np.zeros(len(theta))
+        for j in range(len(theta)):
+            share[j] = target[i, j] * (theta[j] + counts[i, j]) / (theta[j] + own[i, j] * counts[i].sum())
+        np.testing.assert_allclose(found[i], share / share.sum(), rtol=1e-3)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("posterior", [False, True])
+def test_expected_log1p_at_the_depth_of_the_cell(model, posterior):
+    arguments = {"own_batch": True, "posterior": posterior}
+    found = model.get_normalized_expression(log1p=True, **arguments).to_numpy()
+    share = model.get_normalized_expression(library_size=1, **arguments).to_numpy()
+    counts = model.cells().counts.toarray()
+    theta = np.exp(model.module.decoder.log_theta.detach().numpy()) + (counts if posterior else 0)
+    depth = counts.sum(1, keepdims=True)
+    np.testing.assert_allclose(found, expected_log1p(share * depth, theta, 1e4 / depth), rtol=1e-3)
+    assert (found <= np.log1p(share * 1e4) * (1 + 1e-4)).all()
+
+
+def test_a_cell_without_counts_has_the_prior_shares(model, atlas):
+    empty = atlas[:3].copy()
+    empty.X = sparse.csr_matrix(sparse.diags([1.0, 0.0, 1.0]) @ empty.X)
+    found = model.get_normalized_expression(empty, posterior=True, log1p=True).to_numpy()
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(model.get_normalized_expression(empty, posterior=True).sum(axis=1), 1e4, rtol=1e-4)
+
+
+def test_auto_takes_what_is_recorded(model, atlas):
+    cells = atlas.copy()
+    with pytest.raises(InputError, match="no record of a choice"):
+        model.get_normalized_expression(cells, level="auto")
+    cells.uns["scproto"]["denoising"] = {"level": "mixture", "posterior": True}
+    auto = model.get_normalized_expression(cells, level="auto")
+    named = model.get_normalized_expression(level="mixture", posterior=True)
+    np.testing.assert_allclose(auto, named, rtol=1e-4)
+    without = model.get_normalized_expression(cells, level="auto", posterior=False)
+    np.testing.assert_allclose(without, model.get_normalized_expression(level="mixture"), rtol=1e-4)
+
+
+def test_unknown_level_or_two_batches(model):
+    with pytest.raises(InputError, match="level='tissue' is none of auto, cell, prototype, mixture"):
+        model.get_normalized_expression(level="tissue")
+    with pytest.raises(InputError, match="own batch or as 'batch_1', not both"):
+        model.get_normalized_expression(own_batch=True, transform_batch="batch_1")

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from .denoising import (
+    de_share,
+    log_mse,
+    marker_auroc,
+    mean_absolute_correlation,
+    permuted_de_shares,
+    poisson_loss,
+)
 from .expression import log1p_cp10k
 from .geometry import (
     compactness_variance,
@@ -43,6 +51,7 @@ __all__ = [
     "contingency",
     "coverage",
     "coverage_quantiles",
+    "de_share",
     "diffusion_components",
     "dubious_metacells",
     "dubious_rate",
@@ -54,9 +63,14 @@ __all__ = [
     "inv",
     "label_recall",
     "log1p_cp10k",
+    "log_mse",
+    "marker_auroc",
+    "mean_absolute_correlation",
     "metacell_divergence",
     "metacell_scores",
     "mixing_entropy",
+    "permuted_de_shares",
+    "poisson_loss",
     "purity",
     "scgraph_scores",
     "separation_correlation",

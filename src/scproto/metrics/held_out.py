@@ -13,10 +13,12 @@ N_ITERATIONS = 10
 """Times that profiles of metacells and factors of batches are fitted in turn."""
 
 
-def split_counts(counts: sp.csr_matrix, rng: np.random.Generator) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def split_counts(
+    counts: sp.csr_matrix, rng: np.random.Generator, fraction: float = 0.5
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Throw a coin for each count.
 
-    If the counts are Poisson, the halves are independent given the expression of the cell.
+    If the counts are Poisson, the parts are independent given the expression of the cell.
 
     Parameters
     ----------
@@ -24,17 +26,19 @@ def split_counts(counts: sp.csr_matrix, rng: np.random.Generator) -> tuple[sp.cs
         ``(n_cells, n_genes)``, whole numbers.
     rng
         The coin.
+    fraction
+        Expected share of the counts in the first part; a half by default.
 
     Returns
     -------
-    The halves, float32, of the shape of ``counts``.
+    The parts, float32, of the shape of ``counts``.
 
     References
     ----------
     Neufeld et al., Biostatistics 2024 (count splitting).
     """
     first, second = counts.astype(np.float32), counts.astype(np.float32)
-    first.data = rng.binomial(counts.data.astype(np.int64), 0.5).astype(np.float32)
+    first.data = rng.binomial(counts.data.astype(np.int64), fraction).astype(np.float32)
     second.data = second.data - first.data
     return first, second
 

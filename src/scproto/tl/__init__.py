@@ -3,6 +3,7 @@
 from .assign import assign_metacells
 from .attribution import attribute_prototype_genes
 from .check import Check, check
+from .denoising import Denoising, choose_denoising
 from .enrichment import enrich_prototype_genes
 from .genes import rank_prototype_genes, rank_split_genes
 from .resolution import Resolution, choose_resolution
@@ -10,10 +11,12 @@ from .umap import umap
 
 __all__ = [
     "Check",
+    "Denoising",
     "Resolution",
     "assign_metacells",
     "attribute_prototype_genes",
     "check",
+    "choose_denoising",
     "choose_resolution",
     "enrich_prototype_genes",
     "rank_prototype_genes",

@@ -1,0 +1,104 @@
+"""Counts split in two, and the one input that all methods get."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from scproto._errors import InputError
+from scproto._files import atomic_path
+from scproto._read import read_cells
+from scproto.metrics.expression import log1p_cp10k, variable_genes
+from scproto.metrics.held_out import split_counts
+
+SEEN = 0.9
+"""Share of the molecules that methods see, as in Open Problems."""
+
+N_DECOYS = 50
+"""Copies of genes with the counts shuffled among all cells: independent of each other and of the types."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The largest batch of a data set, split with a seed."""
+
+    name: str
+    seed: int
+    n_genes: int
+    """Highly variable genes asked for."""
+    digest: str
+    """SHA-256 of the original file."""
+    seen: Path
+    """Input of the methods: counts of the chosen genes, and after them of the decoys (``var["decoy"]``)."""
+    held_out: Path
+    """Counts of the chosen genes that are predicted, and ``obs["cell_type"]``."""
+
+
+def split(original: Path, folder: Path, seed: int, n_genes: int) -> Split:
+    """Split the molecules of the largest batch, once, and write both parts.
+
+    Genes are chosen by the seen molecules: the highly variable ones, all if there are no more than wanted.
+
+    Parameters
+    ----------
+    original
+        File with counts in ``X``, ``obs["batch"]`` and ``obs["cell_type"]``.
+    folder
+        Where the parts are written, or found if they were written from the same file before.
+    seed
+        Of the split and the decoys.
+    n_genes
+        Most genes to choose.
+
+    Raises
+    ------
+    InputError
+        If the file lacks something.
+    """
+    with original.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    stem = f"{original.stem}_g{n_genes}_seed{seed}"
+    paths = {part: folder / f"{stem}_{part}.h5ad" for part in ("seen", "held_out")}
+    record = folder / f"{stem}.json"
+    if not record.exists() or json.loads(record.read_text())["digest"] != digest:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, cells in _split(largest_batch(original), seed, n_genes).items():
+            with atomic_path(paths[part]) as path:
+                cells.write_h5ad(path, compression="gzip")
+        with atomic_path(record) as path:
+            path.write_text(json.dumps({"digest": digest}) + "\n")
+    return Split(original.stem, seed, n_genes, digest, paths["seen"].resolve(), paths["held_out"].resolve())
+
+
+def largest_batch(original: Path) -> AnnData:
+    """Return the cells of the largest batch, with counts in ``X``."""
+    adata = read_cells(original)
+    if absent := [key for key in ("batch", "cell_type") if key not in adata.obs]:
+        raise InputError(f"{original} has no obs[{absent[0]!r}].")
+    return adata[adata.obs["batch"] == adata.obs["batch"].value_counts().index[0]].copy()
+
+
+def _split(adata: AnnData, seed: int, n_genes: int) -> dict[str, AnnData]:
+    rng = np.random.default_rng(seed)
+    seen, held_out = split_counts(sp.csr_matrix(adata.X), rng, SEEN)
+    chosen = np.flatnonzero(np.asarray(seen.sum(0)).ravel())
+    chosen = chosen[variable_genes(log1p_cp10k(seen[:, chosen]), n_genes)]
+    seen, held_out, names = seen[:, chosen], held_out[:, chosen], adata.var_names[chosen].astype(str)
+    copied = rng.choice(np.argsort(-np.asarray(seen.sum(0)).ravel())[: 4 * N_DECOYS], N_DECOYS, replace=False)
+    decoys = sp.hstack([seen[rng.permutation(seen.shape[0])][:, [gene]] for gene in copied])
+    obs = pd.DataFrame(index=pd.Index(adata.obs_names, dtype=object))
+    var = pd.DataFrame(index=pd.Index(names, dtype=object))
+    labels = pd.Categorical(adata.obs["cell_type"].astype(str).to_numpy(dtype=object))
+    index = pd.Index([*names, *(f"decoy_{names[gene]}" for gene in copied)], dtype=object)
+    is_decoy = np.arange(len(index)) >= len(names)
+    return {
+        "seen": AnnData(sp.hstack([seen, decoys], format="csr"), obs, pd.DataFrame({"decoy": is_decoy}, index=index)),
+        "held_out": AnnData(held_out.tocsr(), obs.assign(cell_type=labels), var),
+    }

@@ -1,0 +1,121 @@
+"""Denoised expression of cells, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.module import CellViews
+from ..nn._chunk import CHUNK
+from ..tl.assignment import assign
+from ..tl.gamma_poisson import expected_log1p, posterior_factor
+
+Level = Literal["cell", "prototype", "mixture"]
+"""What is decoded for a cell: its own point, its nearest prototype, or all prototypes by their probability."""
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+Profiles = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""From indices of cells to shares of the genes, ``(n_chosen, n_genes)``."""
+
+
+class Denoised(NamedTuple):
+    """Some cells, in any order.
+
+    Attributes
+    ----------
+    chosen
+        Which cells, ``(n_chosen,)``.
+    share
+        Expected share of each gene in the counts of a cell, rows sum to one, ``(n_chosen, n_genes)``.
+    theta
+        Inverse dispersion of the counts, ``(n_genes,)`` or ``(n_chosen, n_genes)``.
+    """
+
+    chosen: NDArray[np.int64]
+    share: NDArray[np.float32]
+    theta: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A trained decoder and the cells to denoise.
+
+    Attributes
+    ----------
+    decode
+        From unit vectors and a batch, None for the average over the batches, to shares of the genes.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    theta
+        Inverse dispersion of each gene, ``(n_genes,)``.
+    cells
+        Counts and batches.
+    unit
+        Integrated embedding of the cells, ``(n_cells, n_latent)``.
+    """
+
+    decode: Callable[[NDArray[np.float32], int | None], NDArray[np.float32]]
+    prototypes: NDArray[np.float32]
+    theta: NDArray[np.float32]
+    cells: CellViews
+    unit: NDArray[np.float32]
+
+    def shares(
+        self, level: Level, posterior: bool = False, batch: int | None = None, *, own_batch: bool = False
+    ) -> Iterator[Denoised]:
+        """Denoise all cells.
+
+        Parameters
+        ----------
+        level
+            What is decoded.
+        posterior
+            Whether what is decoded is only the prior of a cell, which its counts then update. They are compared with
+            what is decoded as the cell's own batch, and what they change is taken over to any other batch.
+        batch
+            Batch as which the cells are decoded; by default the average over the batches.
+        own_batch
+            Decode each cell as its own batch instead.
+
+        Yields
+        ------
+        Cells of one batch at a time.
+        """
+        common = None if own_batch else self._profiles(level, batch)
+        for own in np.unique(self.cells.batch):
+            prior = self._profiles(level, int(own)) if posterior or common is None else common
+            profiles = prior if common is None else common
+            for chosen in _chunks(np.flatnonzero(self.cells.batch == own)):
+                share, theta = profiles(chosen), self.theta
+                if posterior:
+                    counts = self.cells.counts[chosen].toarray()
+                    expected = (share if profiles is prior else prior(chosen)) * self.cells.library[chosen, None]
+                    share = share * posterior_factor(counts, expected, theta)
+                    share /= share.sum(axis=1, keepdims=True)
+                    theta = theta + counts
+                yield Denoised(chosen, share, theta)
+
+    def log1p(self, denoised: Denoised, library_size: float) -> NDArray[np.float32]:
+        """Expected log1p of scaled counts at each cell's own depth, ``(n_chosen, n_genes)``."""
+        library = self.cells.library[denoised.chosen, None]
+        return expected_log1p(denoised.share * library, denoised.theta, np.float32(library_size) / library)
+
+    def _profiles(self, level: Level, batch: int | None) -> Profiles:
+        """Shares of the genes at a level. Prototypes are decoded once; each cell is decoded when it is asked for."""
+        if level == "cell":
+            return lambda chosen: self.decode(self.unit[chosen], batch)
+        table = self.decode(self.prototypes, batch)
+        if level == "prototype":
+            return lambda chosen: table[assign(self.unit[chosen], self.prototypes).nearest]
+        n_top = len(self.prototypes)
+        return lambda chosen: assign(self.unit[chosen], self.prototypes, n_top=n_top).probability @ table
+
+
+def _chunks(cells: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(cells), CHUNK):
+        yield cells[start : start + CHUNK]

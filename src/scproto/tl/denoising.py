@@ -1,0 +1,143 @@
+"""How best to denoise, by counts held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from .. import _keys
+from ..metrics.denoising import poisson_loss
+from ..metrics.held_out import split_counts
+
+if TYPE_CHECKING:
+    from ..model import SCPROTO
+    from ..model.denoiser import Denoiser, Level
+
+SEEN = 0.9
+"""Share of the counts that is seen; the others are predicted."""
+
+MAX_SCORED = 5000
+"""Cells whose held-out counts are predicted."""
+
+WORDS = {
+    "cell": "the cell's own embedding, decoded",
+    "prototype": "the nearest prototype, decoded",
+    "mixture": "all prototypes, decoded and weighted by their probability",
+}
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Losses of the ways to denoise, and the best.
+
+    Attributes
+    ----------
+    table
+        A row a way: ``level``, ``posterior`` (whether the counts of the cell update what is decoded) and ``loss``
+        (Poisson loss of the held-out counts, nats a cell).
+    level, posterior
+        Of the lowest loss.
+    """
+
+    table: pd.DataFrame
+    level: str
+    posterior: bool
+
+    def __str__(self) -> str:
+        """Say what was chosen and show the table."""
+        return f"{self.table.round(3).to_string(index=False)}\nBest: {self.words}."
+
+    @property
+    def words(self) -> str:
+        """The choice in words."""
+        return WORDS[self.level] + (", updated by the cell's counts" if self.posterior else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice and all losses, as JSON and AnnData have them."""
+        names = self.table["level"] + np.where(self.table["posterior"], " posterior", "")
+        losses = {str(name): float(loss) for name, loss in zip(names, self.table["loss"], strict=True)}
+        return {"level": self.level, "posterior": self.posterior, "words": self.words, "loss": losses, "seen": SEEN}
+
+
+def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_kwargs: Any) -> Denoising:
+    """Choose level and posterior of the denoised expression by molecular cross-validation.
+
+    Of the counts, 90 % are drawn at random and seen. A model with the same settings is trained on them. It embeds each
+    cell and denoises it as its own batch, at each level, with and without the update by its counts. What it expects is
+    compared with the other 10 %, and the lowest Poisson loss wins. A network that had learnt from the held-out counts
+    would favour the level of the cell, whose counts it partly knows by heart; hence the second training.
+
+    Parameters
+    ----------
+    adata
+        The cells that the model was trained on, or others of its batches.
+    model
+        A trained model.
+    seed
+        Of the split and of the choice of cells to score, where there are more than 5,000.
+    **train_kwargs
+        Of :meth:`scproto.SCPROTO.train`, as they were given to the model's own training: ``max_steps`` for one.
+
+    Returns
+    -------
+    Table of losses, and the best. Written to ``adata.uns["scproto"]["denoising"]``, from where
+    ``model.get_normalized_expression(adata, level="auto")`` takes it.
+
+    Raises
+    ------
+    InputError
+        If the cells lack the model's genes or come from an unknown batch, or are fewer than its prototypes.
+
+    References
+    ----------
+    Batson, Royer and Webber, bioRxiv 2019 (molecular cross-validation).
+    """
+    from ..model.denoiser import LEVELS
+
+    rng = np.random.default_rng(seed)
+    cells = model.cells(adata)
+    seen, held_out = split_counts(cells.counts, rng, SEEN)
+    kept = np.flatnonzero(np.asarray(seen.sum(axis=1)).ravel())  # cells of which nothing is seen are left out
+    refitted = _fit_again(model, seen[kept], adata[kept], train_kwargs)
+    scored = np.sort(rng.permutation(len(kept))[:MAX_SCORED])
+    genes = pd.Index(model.reader.genes).get_indexer(refitted.reader.genes)
+    of_refitted = refitted.cells()
+    denoiser = refitted.denoiser(type(cells)(of_refitted.counts[scored], of_refitted.batch[scored]))
+    ways = pd.DataFrame(list(product(LEVELS, (False, True))), columns=["level", "posterior"])
+    loss = [_loss(denoiser, way.level, way.posterior, held_out[kept[scored]][:, genes]) for way in ways.itertuples()]
+    table = ways.assign(loss=loss)
+    best = table.loc[table["loss"].idxmin()]
+    found = Denoising(table, str(best["level"]), bool(best["posterior"]))
+    adata.uns.setdefault(_keys.UNS, {})["denoising"] = found.to_json() | {"seed": seed}
+    return found
+
+
+def _loss(denoiser: Denoiser, level: Level, posterior: bool, held_out: sp.csr_matrix) -> float:
+    """Poisson loss of the held-out counts, in nats a cell."""
+    depth = np.asarray(denoiser.cells.counts.sum(axis=1)).reshape(-1, 1) * ((1 - SEEN) / SEEN)  # to be expected
+    total = 0.0
+    for some in denoiser.shares(level, posterior, own_batch=True):
+        observed = held_out[some.chosen].toarray()
+        total += poisson_loss(observed, some.share * depth[some.chosen]) * observed.size
+    return total / held_out.shape[0]
+
+
+def _fit_again(model: SCPROTO, seen: sp.csr_matrix, adata: AnnData, train_kwargs: dict[str, Any]) -> SCPROTO:
+    """Train a model of the same settings on the seen counts alone; genes that no longer vary are left out."""
+    from ..pp import prepare
+
+    obs = pd.DataFrame({"batch": model.reader.batch_of(adata)}, index=adata.obs_names)
+    again = AnnData(seen, obs, pd.DataFrame(index=list(model.reader.genes)))
+    prepared: dict[str, Any] = adata.uns.get(_keys.UNS, {}).get("prepare", {})
+    settings: Any = {name: int(prepared[name]) for name in ("n_pcs", "n_neighbors", "seed") if name in prepared}
+    prepare(again, "batch", n_top_genes=again.n_vars, **settings)
+    type(model).setup_anndata(again)
+    refitted = type(model)(again, **model.init_params_)
+    refitted.train(**({"enable_progress_bar": False} | train_kwargs))
+    return refitted

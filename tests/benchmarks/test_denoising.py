@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import denoise
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+from protocol import inputs, scores, tables
+from protocol.methods import METHODS
+from scipy import sparse
+
+
+@pytest.fixture(scope="module")
+def results(_tiny_atlas, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("denoising")
+    _tiny_atlas.write_h5ad(folder / "atlas.h5ad")
+    call(folder, "--seeds", "0", "1")
+    return folder
+
+
+def call(folder, *options: str) -> None:
+    always = [folder / "atlas.h5ad", "--out", folder / "out", "--n-genes", "80", "--methods", "none", "knn"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["denoise.py", *map(str, always), *options])
+        denoise.main()
+
+
+def test_tables_hold_every_denoised_table_of_every_run(results):
+    table = pd.read_csv(results / "out" / "scores.csv")
+    names = ["counts", "mean", "mean of logs", "mean, log1p"]
+    assert sorted(zip(table["table"], table["seed"], strict=True)) == [(n, s) for n in names for s in (0, 1)]
+    assert (table["status"] == "ok").all()
+    assert table[["mse", "poisson", "poisson_swapped", "decoy_de"]].notna().all(axis=None)
+    by_name = table.set_index(["table", "seed"])
+    assert (by_name.loc["mean", "poisson"] < by_name.loc["counts", "poisson"]).all()
+    assert (by_name.loc["mean, log1p", "mse"] < by_name.loc["mean", "mse"]).all()
+    written = json.loads((results / "out" / "scores.json").read_text())
+    assert len(written["rows"]) == len(table)
+    assert written["versions"]["knn"]["scikit-learn"]
+    assert (results / "out" / "plots" / "atlas_g80.png").exists()
+    assert not list((results / "out").rglob("*.npz"))
+
+
+def test_nothing_is_computed_twice(results, capsys):
+    call(results, "--seeds", "0", "1")
+    output = capsys.readouterr()
+    assert "seed" not in output.err
+    assert "| no denoising: counts |" in output.out
+
+
+def test_both_parts_are_the_counts_of_the_largest_batch(results, tiny_atlas):
+    seen, held_out = (read_h5ad(results / "out" / "inputs" / f"atlas_g80_seed0_{p}.h5ad") for p in ("seen", "held_out"))
+    largest = tiny_atlas[tiny_atlas.obs["batch"] == tiny_atlas.obs["batch"].value_counts().index[0]]
+    decoy = seen.var["decoy"].to_numpy()
+    assert seen.obs_names.equals(largest.obs_names)
+    assert "cell_type" not in seen.obs
+    assert (~decoy).sum() == held_out.n_vars == 80
+    both = seen[:, ~decoy].X + held_out.X
+    assert (both != largest[:, held_out.var_names].X).sum() == 0
+    assert held_out.X.sum() / both.sum() == pytest.approx(0.1, abs=0.01)
+    assert decoy.sum() == inputs.N_DECOYS
+    for name in seen.var_names[decoy]:  # the same counts in other cells
+        shuffled, original = (seen[:, n].X.toarray().ravel() for n in (name, name.removeprefix("decoy_")))
+        assert not np.array_equal(shuffled, original)
+        np.testing.assert_array_equal(np.sort(shuffled), np.sort(original))
+
+
+def test_scores_of_a_table_that_knows_the_truth():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["B", "NK"], 100)
+    rate = np.column_stack([np.where(labels == "B", 3.0, 0.2), np.where(labels == "NK", 4.0, 0.2), np.ones((200, 10))])
+    decoys = rng.poisson(2.0, (200, 5))
+    genes = ["CD79A", "GNLY", *(f"gene_{i}" for i in range(10))]
+    is_decoy = np.arange(17) >= 12
+    names = [*genes, *(f"decoy_{i}" for i in range(5))]
+    counts = np.column_stack([rng.poisson(9 * rate), decoys])
+    seen = AnnData(_sparse(counts), var=pd.DataFrame({"decoy": is_decoy}, index=names))
+    obs = pd.DataFrame({"cell_type": labels}, index=seen.obs_names)
+    held_out = AnnData(_sparse(rng.poisson(rate)), obs, pd.DataFrame(index=genes))
+    found = scores.score_all({"counts": counts, "mean": np.column_stack([9 * rate, decoys])}, seen, held_out, 0)
+    assert set(found) == {"counts", "mean", "mean, log1p"}
+    assert found["mean"]["poisson"] < found["counts"]["poisson"]
+    assert found["mean"]["auroc"] == found["mean"]["auroc_GNLY"] == 1
+    assert found["counts"]["decoy_correlation"] < 0.2
+    assert found["mean"]["permuted_de_mean"] == pytest.approx(0.05, abs=0.05)
+
+
+def _sparse(counts):
+    return sparse.csr_matrix(counts.astype(np.float32))
+
+
+def test_a_failed_run_keeps_its_row():
+    record = {"data": "a", "n_genes": 5, "method": "magic", "seed": 0, "status": "failed: x", "seconds": None}
+    good = record | {"method": "none", "status": "ok", "seconds": 1.0, "scores": {"counts": {"mse": 0.5}}}
+    summary = tables.summarise(tables.collect([record | {"scores": {}}, good]))
+    text = tables.markdown(summary)
+    two_seeds = tables.summarise(tables.collect([record | {"scores": {}}, good, good | {"seed": 1}]))
+    assert "| MAGIC: failed: x (1 seed) |" in tables.markdown(two_seeds)
+    assert "| MAGIC: failed: x |" in text
+    assert "| no denoising: counts | **0.5000** |" in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_its_script(method):
+    assert METHODS[method].path.exists()
+
+
+def test_labels_and_batches_are_needed(tmp_path, tiny_atlas, monkeypatch):
+    atlas = tiny_atlas[:20].copy()
+    del atlas.obs["cell_type"]
+    atlas.write_h5ad(tmp_path / "atlas.h5ad")
+    monkeypatch.setattr(sys, "argv", ["denoise.py", str(tmp_path / "atlas.h5ad"), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="has no obs"):
+        denoise.main()
+
+
+def test_low_rank_finds_the_rank(monkeypatch):
+    monkeypatch.syspath_prepend(METHODS["low_rank"].path.parent)
+    import low_rank
+
+    singular = np.r_[100, 60, 30, np.linspace(5, 4, 97)]
+    assert low_rank.choose_rank(singular) == 3
+    rng = np.random.default_rng(0)
+    x = rng.poisson(1.0, (50, 6)).astype(float)
+    kept = low_rank.threshold(x + rng.normal(0, 0.1, x.shape), x)
+    assert (kept >= 0).all()
+    assert (kept[x > 0] > 0).all()
