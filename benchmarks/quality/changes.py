@@ -53,6 +53,17 @@ def own_shares(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int, 
     return (own + equal_shares(unit, batch, prototypes, n_batches)) / 2
 
 
+def starts(n: int) -> Change:
+    """Start the last k-means more often, and keep the centres that the cells are nearest to."""
+    kmeans = model.spherical_kmeans
+
+    def best(unit: NDArray[np.float32], *args: Any, weights: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        found = [kmeans(unit, *args, weights=weights, seed=seed + i) for i in range(n)]
+        return min(found, key=lambda centres: float(weights @ (1.0 - (unit @ centres.T).max(1))))
+
+    return patch.object(model, "spherical_kmeans", best)
+
+
 def with_sinkhorn(assign: Callable[..., Tensor]) -> Change:
     """Assign cells by another function."""
     return patch.object(network, "batch_sinkhorn", assign)

@@ -63,6 +63,19 @@ def test_the_queue_balances_the_minibatch_with_the_last_ones():
     torch.testing.assert_close(queued[5], expected.flatten(0, 1))
 
 
+def test_of_several_starts_the_nearest_centres_are_kept():
+    unit = F.normalize(torch.randn(200, 4, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
+    weights = np.linspace(0.1, 4, 200, dtype=np.float32)
+    alone = [model.spherical_kmeans(unit, 12, weights=weights, seed=7 + i) for i in range(4)]
+    with changes.starts(4):
+        found = model.spherical_kmeans(unit, 12, weights=weights, seed=7)
+    distances = [
+        sum(w * min(1 - float(cell @ c) for c in centres) for cell, w in zip(unit, weights, strict=True))
+        for centres in alone
+    ]
+    np.testing.assert_array_equal(found, alone[int(np.argmin(distances))])
+
+
 def test_propagation_of_the_worst():
     scores = torch.linspace(0, 1, 100).unsqueeze(1)
     with changes.with_propagation(0.05, 0.01):

@@ -36,9 +36,6 @@ CELLS_PER_PROTOTYPE = 75
 MAX_PROTOTYPES = 1000
 """Most prototypes that ``n_prototypes="auto"`` chooses."""
 
-N_STARTS = 6
-"""Starts of the last k-means, which places the prototypes: one alone may miss a rare population."""
-
 PATIENCE = 10
 """Epochs without a smaller loss after which training stops."""
 
@@ -248,7 +245,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         unit = embed(self.module, cells).cpu()
         alignment, prototypes, aligned = self.module.align(unit, torch.from_numpy(cells.batch), self._unit_prototypes())
         weights = density_weights(aligned, prototypes).numpy()
-        centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, n_starts=N_STARTS, seed=self.seed)
+        centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, seed=self.seed)
         self.module.set_prototypes(torch.from_numpy(centres), alignment)
 
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:

@@ -16,7 +16,6 @@ def spherical_kmeans(
     *,
     weights: NDArray[np.float32] | None = None,
     init: NDArray[np.float32] | None = None,
-    n_starts: int = 1,
     n_iterations: int = 25,
     seed: int = 0,
 ) -> NDArray[np.float32]:
@@ -33,10 +32,8 @@ def spherical_kmeans(
     init
         Centres to start from, ``(n_prototypes, n_latent)``. When left out, k-means++ on a sample of at most 20,000
         cells, or 32 a centre if these are more: random cells would rarely be of a rare population.
-    n_starts
-        Times to start with k-means++; the centres nearest to the cells are kept. Ignored with `init`.
     n_iterations
-        Number of Lloyd iterations of each start.
+        Number of Lloyd iterations.
     seed
         Of the first centres, and of the cells where there are more than 1,000 a centre.
 
@@ -44,16 +41,24 @@ def spherical_kmeans(
     -------
     Unit vectors, ``(n_prototypes, n_latent)``.
     """
+    import faiss
+
     unit = np.ascontiguousarray(unit, np.float32)
     weights = np.ones(len(unit), np.float32) if weights is None else np.ascontiguousarray(weights, np.float32)
     weights = weights / weights.mean()  # faiss may search for ever to split a centre that weighs less than one cell
-    if init is not None:
-        return _lloyd(unit, weights, init, n_iterations, seed)[0]
-    starts = [
-        _lloyd(unit, weights, _plus_plus(unit, weights, n_prototypes, s), n_iterations, s)
-        for s in np.random.SeedSequence(seed).generate_state(n_starts, np.uint32).tolist()
-    ]
-    return min(starts, key=lambda start: start[1])[0]
+    if init is None:
+        init = _plus_plus(unit, weights, n_prototypes, seed)
+    kmeans = faiss.Kmeans(
+        unit.shape[1],
+        n_prototypes,
+        niter=n_iterations,
+        spherical=True,
+        seed=seed % 2**31 or 1,  # faiss takes 0 as "no seed"
+        min_points_per_centroid=1,
+        max_points_per_centroid=1000,
+    )
+    kmeans.train(unit, weights=weights, init_centroids=init)
+    return np.asarray(kmeans.centroids)
 
 
 def _plus_plus(
@@ -67,26 +72,6 @@ def _plus_plus(
         unit[sample], n_prototypes, sample_weight=weights[sample], random_state=seed
     )[0]
     return centres
-
-
-def _lloyd(
-    unit: NDArray[np.float32], weights: NDArray[np.float32], init: NDArray[np.float32], n_iterations: int, seed: int
-) -> tuple[NDArray[np.float32], float]:
-    """Centres after some iterations, and the weighted cosine distance of the cells to the nearest of them."""
-    import faiss
-
-    kmeans = faiss.Kmeans(
-        unit.shape[1],
-        len(init),
-        niter=n_iterations,
-        spherical=True,
-        seed=seed % 2**31 or 1,  # faiss takes 0 as "no seed"
-        min_points_per_centroid=1,
-        max_points_per_centroid=1000,
-    )
-    kmeans.train(unit, weights=weights, init_centroids=init)
-    cosine = kmeans.assign(unit)[0]
-    return np.asarray(kmeans.centroids), float(weights @ (1.0 - cosine))
 
 
 def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
