@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.minibatch import Minibatch
-from ..losses import Losses, batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..losses.losses import Losses
 from ..nn import Alignment, Decoder, Encoder, fit_alignment
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.minibatch import Minibatch
-from ..losses import Losses
+from ..losses.losses import Losses
 
 if TYPE_CHECKING:
     from ..model.module import PrototypeModule

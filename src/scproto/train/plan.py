@@ -14,7 +14,7 @@ from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
 from ..graph import mutual_neighbors
-from ..losses import Losses
+from ..losses.losses import Losses
 from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
 from ..nn._chunk import CHUNK
 from .diagnostics import Usage
