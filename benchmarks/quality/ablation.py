@@ -5,7 +5,7 @@
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The rows that are in the output
 already are not computed again. Printed are tables with mean and standard deviation over the seeds; with ``--table``
 they are printed of what is in the output, and nothing is computed. ``--summary`` also puts means and deviations into a
-CSV, in place of what it has of the same variants; ``pages.py`` makes the tables of the documentation from that.
+CSV, in place of what it has of the same variants; ``benchmarks/pages.py`` makes the tables of the docs from that.
 ``variants.py`` says what is changed.
 """
 

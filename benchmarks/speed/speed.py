@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measuring.processes import MeasurementError, call
 from measuring.setup import CELLS, TINY, Setup, Sizes
-from measuring.tables import PARTS, render
+from measuring.tables import MAKERS, render
 
 from scproto._files import atomic_path
 
@@ -94,7 +94,9 @@ def _write(folder: Path) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("speed"), help="folder of the results")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "--parts", nargs="+", default=list(MAKERS), choices=list(MAKERS), metavar="PART", help=", ".join(MAKERS)
+    )
     parser.add_argument("--data", type=Path, help=".h5ad file with raw counts in X; else simulated cells")
     parser.add_argument("--batch-key", nargs="+", default=["batch"], help="columns of obs with the batch")
     parser.add_argument("--threads", type=int, default=1, help="threads of all libraries")

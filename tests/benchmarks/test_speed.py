@@ -311,7 +311,7 @@ def test_a_failure_ends_in_one_sentence(tmp_path, monkeypatch, message):
 def test_everything_is_measured(tmp_path, capsys):
     quick(tmp_path)
     printed = capsys.readouterr().out
-    assert re.findall(r"^## (\w+)", printed, re.M) == [part.capitalize() for part in tables.PARTS]
+    assert re.findall(r"^## (\w+)", printed, re.M) == [part.capitalize() for part in tables.MAKERS]
     assert {path.suffix for path in (tmp_path / "inputs").iterdir()} == {".h5ad", ".json", ".log"}
     assert len(list((tmp_path / "inputs").glob("*.h5ad"))) == 1
 

@@ -8,9 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-PARTS = ("stages", "throughput", "step", "growth", "device")
-"""Of ``speed.py``, in the order of the tables."""
-
 SHORT = 0.05
 """Seconds at the largest size below which an exponent tells of the clock only and is left out."""
 
@@ -24,19 +21,12 @@ METHODS = {
 
 def render(out: Path) -> str:
     """Return Markdown of all parts in the folder of the results."""
-    makers: dict[str, Callable[[dict[str, Any]], str]] = {
-        "stages": stages,
-        "throughput": throughput,
-        "step": step,
-        "growth": growth,
-        "device": device,
-    }
     blocks = ["# Speed"]
-    for part in PARTS:
+    for part, make in MAKERS.items():
         path = out / f"{part}.json"
         if path.exists():
             record = json.loads(path.read_text())
-            blocks += [f"## {part.capitalize()}", described(record), makers[part](record["result"])]
+            blocks += [f"## {part.capitalize()}", described(record), make(record["result"])]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -48,7 +38,7 @@ def described(record: dict[str, Any]) -> str:
     quick = " A smoke test with tiny sizes: the figures mean nothing." if arguments["quick"] else ""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} thread(s), load {machine['load']} "
-        f"at the start; {machine['system']}; {data}; {versions}.{quick}"
+        f"at the start; {data}; {versions}.{quick}"
     )
 
 
@@ -149,6 +139,16 @@ def device(result: dict[str, Any]) -> str:
     if "none" in result:
         return f"{result['none']}."
     return f"On {result['device']}.\n\n{throughput(result)}"
+
+
+MAKERS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "stages": stages,
+    "throughput": throughput,
+    "step": step,
+    "growth": growth,
+    "device": device,
+}
+"""Of each part of ``speed.py`` its tables, in their order."""
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

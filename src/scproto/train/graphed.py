@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,10 @@ class GraphedLoss:
         inputs = tuple(getattr(minibatch, name) for name in INPUTS)
         if key not in self._graphs:
             objective = _Objective(self.module, prototypes)
-            graph = torch.cuda.make_graphed_callables(objective, inputs, allow_unused_input=True)
+            with warnings.catch_warnings():
+                # said of the capture, which is on a stream of its own and accumulates no gradient
+                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
+                graph = torch.cuda.make_graphed_callables(objective, inputs, allow_unused_input=True)
             self._graphs[key] = graph, objective.names
         graph, names = self._graphs[key]
         total, scores, *terms = graph(*inputs)
