@@ -64,6 +64,11 @@ def starts(n: int) -> Change:
     return patch.object(model, "spherical_kmeans", best)
 
 
+def no_reseeding() -> Change:
+    """Leave prototypes without a cell where they are."""
+    return patch.object(plan.PrototypePlan, "_reseeded", lambda self, unit: self.module.unit_prototypes.detach().cpu())
+
+
 def with_sinkhorn(assign: Callable[..., Tensor]) -> Change:
     """Assign cells by another function."""
     return patch.object(network, "batch_sinkhorn", assign)

@@ -76,6 +76,7 @@ VARIANTS: dict[str, Variant] = {
     "no propagation": constants(weight_propagation=0.0),
     "propagation of the worst 5 %": change(by.with_propagation, 0.05),
     "propagation of the worst 5 %, 1 % trimmed": change(by.with_propagation, 0.05, 0.01),
+    "no re-seeding of prototypes without a cell": change(by.no_reseeding),
     "no density weights": change(by.density, 0.0),
     "density weights, power 1": change(by.density, 1.0),
     "no pairs across batches": change(by.no_pairs_across),

@@ -18,10 +18,11 @@ from scproto.model import scproto as model
 from scproto.model.module import PrototypeModule
 from scproto.nn import _matmul
 from scproto.train import plan
+from scproto.train.plan import PrototypePlan
 
 
 def state():
-    changed = (network, model, plan, views, _matmul, PrototypeModule, CellViews, ViewSampler)
+    changed = (network, model, plan, views, _matmul, PrototypeModule, PrototypePlan, CellViews, ViewSampler)
     return [dict(vars(one)) for one in changed] + [dict(ViewSampler.__init__.__kwdefaults__)]
 
 
