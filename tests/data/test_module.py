@@ -134,3 +134,11 @@ def test_chunks_of_consecutive_cells_make_up_all_of_them(cells, monkeypatch, den
     for x, x_transposed in parts:
         assert (x_transposed is None) == (dense_above == 0)
         assert x_transposed is None or torch.equal(x_transposed.to_dense(), x.to_dense().T)
+
+
+def test_input_elsewhere_than_on_the_processor_is_dense(cells):
+    x, x_transposed = cells.inputs(3, 5, torch.device("meta"))
+    assert x_transposed is None
+    assert x.layout == torch.strided
+    assert x.shape == (5, 8)
+    assert x.device.type == "meta"

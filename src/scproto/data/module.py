@@ -72,9 +72,9 @@ class CellViews(Dataset[Minibatch]):
         return (self.counts.T @ (1 / self.library)) / len(self)
 
     def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Encoder's input of consecutive cells, and its transpose; dense on a GPU, where it is made so."""
-        x, x_transposed = encoder_input(self.x[start : start + n_cells])
-        return (x, x_transposed) if device.type == "cpu" else (x.to(device).to_dense(), None)
+        """Encoder's input of consecutive cells, and its transpose; on a GPU dense, and so without."""
+        x = self.x[start : start + n_cells]
+        return encoder_input(x) if device.type == "cpu" else (torch.from_numpy(x.toarray()).to(device), None)
 
 
 class ViewDataModule(lightning.LightningDataModule):
