@@ -21,6 +21,7 @@ from protocol.runs import Run, compute, records
 
 from comparison.environments import PYTHON, Environments  # isort: skip
 from comparison.inputs import find_files  # isort: skip
+from comparison.runs import Limits  # isort: skip
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
@@ -31,12 +32,13 @@ def main() -> None:
     """Run what is missing and write the tables."""
     arguments = _parse()
     environments = Environments(arguments.environments or arguments.out / "environments", arguments.python)
+    limits = Limits(arguments.time_limit, arguments.threads)
     try:
         for file, seed in product(find_files(arguments.data), arguments.seeds):
             split = inputs.split(file, arguments.out / "inputs", seed, arguments.n_genes)
             for run in [Run(split, method) for method in arguments.methods]:
                 if arguments.again or not run.is_done(arguments.out):
-                    record = compute(run, arguments.out, environments, arguments.time_limit, arguments.threads)
+                    record = compute(run, arguments.out, environments, limits)
                     _say(f"{split.name}, {run.method}, seed {seed}: {record['status']}, {record['seconds']} s")
                     write(arguments.out)
     except InputError as error:

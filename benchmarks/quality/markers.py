@@ -23,7 +23,6 @@ import torch
 from anndata import AnnData
 from comparison.inputs import numbers_of_metacells
 from deletion import read
-from sklearn.metrics import roc_auc_score
 
 import scproto
 from scproto._errors import InputError
@@ -48,11 +47,8 @@ def auroc(expression: np.ndarray, labels: np.ndarray, markers: Mapping[str, set[
     From 0 to 1 for each gene; NaN where all rows are of its labels, or none is.
     """
     known = ~pd.isna(labels)
-    scores = {}
-    for values, (gene, own) in zip(expression[known].T, markers.items(), strict=True):
-        positive = np.isin(labels[known].astype(str), list(own))
-        scores[gene] = roc_auc_score(positive, values) if 0 < positive.sum() < len(positive) else np.nan
-    return scores
+    positive = np.column_stack([np.isin(labels[known].astype(str), list(own)) for own in markers.values()])
+    return dict(zip(markers, scproto.metrics.marker_auroc(expression[known], positive), strict=True))
 
 
 def fit(adata: AnnData, n_prototypes: int, max_steps: int | None, seed: int) -> AnnData:

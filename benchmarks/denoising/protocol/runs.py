@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comparison.environments import Environments, InstallationError
-from comparison.processes import OK, Outcome, run_limited, thread_environment
+from comparison.environments import Environments
+from comparison.processes import OK
+from comparison.runs import RECORD, Limits, call, is_recorded
 
 from scproto._files import atomic_path
 from scproto._read import read_cells
@@ -19,9 +19,6 @@ from scproto._read import read_cells
 from .inputs import Split
 from .methods import METHODS
 from .scores import score_all
-
-RECORD = "record.json"
-"""What is known of a run; written last, so that a run which broke off is repeated."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,10 @@ class Run:
 
     def is_done(self, out: Path) -> bool:
         """Whether the run was made from the same file before, whatever came of it."""
-        path = self.folder(out) / RECORD
-        return path.exists() and json.loads(path.read_text())["digest"] == self.split.digest
+        return is_recorded(self.folder(out), self.split.digest)
 
 
-def compute(run: Run, out: Path, environments: Environments, time_limit: float, threads: int) -> dict[str, Any]:
+def compute(run: Run, out: Path, environments: Environments, limits: Limits) -> dict[str, Any]:
     """Run the method and score what it finds.
 
     Parameters
@@ -52,28 +48,16 @@ def compute(run: Run, out: Path, environments: Environments, time_limit: float, 
         Folder of the results.
     environments
         Where the peers' libraries are, or will be installed.
-    time_limit
-        Seconds.
-    threads
-        Of the method.
+    limits
+        Time limit and threads.
 
     Returns
     -------
     The record, as it is written.
     """
     method, folder, split = METHODS[run.method], run.folder(out), run.split
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     result = (folder / "result.npz").resolve()
-    try:
-        command = [environments.interpreter(method.requirements), method.path, split.seen]
-        variables = thread_environment(threads)
-        if method.requirements:
-            variables["PYTHONPATH"] = ""  # its environment has all that it needs
-        command += ["--seed", split.seed, "--out", result]
-        outcome = run_limited(command, folder / "log.txt", time_limit, variables)
-    except InstallationError as error:
-        outcome = Outcome(f"not run: {error}")
+    outcome = call(method, [split.seen, "--seed", split.seed, "--out", result], folder, environments, limits)
     versions, scores = {}, {}
     if outcome.status == OK:
         with np.load(result) as arrays:

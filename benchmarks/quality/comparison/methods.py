@@ -16,20 +16,22 @@ class Method:
     """Name in plots and tables."""
     script: str
     """File in ``peers``, without suffix; its exact pins, if it needs an environment of its own, lie beside it."""
-    package: str
+    package: str = ""
     """Distribution whose version identifies the method, by its normalised name."""
     reads_original: bool = False
     """Whether it reads the original file, and not the input with the chosen genes."""
+    folder: Path = PEERS
+    """The folder ``peers``."""
 
     @property
     def path(self) -> Path:
         """The script."""
-        return PEERS / f"{self.script}.py"
+        return self.folder / f"{self.script}.py"
 
     @property
     def requirements(self) -> Path | None:
         """Exact pins of its environment; None: it runs in the environment of the benchmark."""
-        path = PEERS / f"{self.script}.txt"
+        path = self.folder / f"{self.script}.txt"
         return path if path.exists() else None
 
 

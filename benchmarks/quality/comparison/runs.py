@@ -15,7 +15,7 @@ from scproto._files import atomic_path
 
 from .environments import Environments, InstallationError
 from .inputs import Data
-from .methods import METHODS
+from .methods import METHODS, Method
 from .processes import OK, Outcome, run_limited, thread_environment
 
 RECORD = "record.json"
@@ -57,8 +57,27 @@ class Found:
 
 def is_done(run: Run, out: Path) -> bool:
     """Whether the run was made from the same file before, whatever came of it."""
-    path = run.folder(out) / RECORD
-    return path.exists() and json.loads(path.read_text())["digest"] == run.data.digest
+    return is_recorded(run.folder(out), run.data.digest)
+
+
+def is_recorded(folder: Path, digest: str) -> bool:
+    """Whether there is a record of a run on the file of this digest."""
+    path = folder / RECORD
+    return path.exists() and json.loads(path.read_text())["digest"] == digest
+
+
+def call(method: Method, arguments: list[Any], folder: Path, environments: Environments, limits: Limits) -> Outcome:
+    """Run the script of a method in its environment; its folder is made anew, and keeps the log."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        interpreter = environments.interpreter(method.requirements)
+    except InstallationError as error:
+        return Outcome(f"not run: {error}")
+    variables = thread_environment(limits.threads)
+    if method.requirements:
+        variables["PYTHONPATH"] = ""  # its environment has all that it needs
+    return run_limited([interpreter, method.path, *arguments], folder / "log.txt", limits.time_limit, variables)
 
 
 def compute(run: Run, out: Path, environments: Environments, limits: Limits) -> dict[str, Any]:
@@ -80,19 +99,10 @@ def compute(run: Run, out: Path, environments: Environments, limits: Limits) -> 
     The record, as it is written.
     """
     method, folder = METHODS[run.method], run.folder(out)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     result = folder / "result.npz"
-    try:
-        interpreter = environments.interpreter(method.requirements)
-        cells = run.data.original if method.reads_original else run.data.prepared
-        arguments = [cells, "--n-metacells", run.n_prototypes, "--seed", run.seed, "--out", result.resolve()]
-        variables = thread_environment(limits.threads)
-        if method.requirements:
-            variables["PYTHONPATH"] = ""  # its environment has all that it needs
-        outcome = run_limited([interpreter, method.path, *arguments], folder / "log.txt", limits.time_limit, variables)
-    except InstallationError as error:
-        outcome = Outcome(f"not run: {error}")
+    cells = run.data.original if method.reads_original else run.data.prepared
+    arguments = [cells, "--n-metacells", run.n_prototypes, "--seed", run.seed, "--out", result.resolve()]
+    outcome = call(method, arguments, folder, environments, limits)
     versions = read_versions(result) if outcome.status == OK else {}
     record = {
         "data": run.data.name,

@@ -33,10 +33,10 @@ class ResidentCells(Dataset[Minibatch]):
 
     def __init__(self, cells: CellViews, device: torch.device) -> None:
         self.n_genes = cells.counts.shape[1]
-        self._host_degree = np.diff(cells.counts.indptr)
-        indptr = cells.counts.indptr.astype(np.int64)
         self._device = device
-        self.start, self.degree = self._put(indptr[:-1]), self._put(np.diff(indptr))
+        indptr = cells.counts.indptr.astype(np.int64)
+        self._host_degree = np.diff(indptr)
+        self.start, self.degree = self._put(indptr[:-1]), self._put(self._host_degree)
         self.indices = self._put(cells.counts.indices)
         self.counts = self._put(cells.counts.data.astype(np.float32, copy=False))
         self.x = self._put(cells.x.data)  # its structure is that of the counts
