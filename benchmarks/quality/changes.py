@@ -130,15 +130,15 @@ def coarse_prototypes(ratio: int = 8) -> Iterator[None]:
         group = cut(self.unit_prototypes.detach().cpu().numpy(), max(2, round(len(prototypes) / ratio))).group
         state.update(module=self, member=F.one_hot(torch.from_numpy(group)).to(self.prototypes))
 
-    def both(
-        scores: list[Tensor], fine: list[Tensor], batches: list[Tensor], n_batches: int, *, temperature: float
-    ) -> Tensor:
+    def both(scores: Tensor, fine: Tensor, batches: Tensor, n_batches: int, *, temperature: float) -> Tensor:
         module, member = state["module"], state["member"]  # (n_prototypes, n_groups)
         length = (module.unit_prototypes.T @ member).norm(dim=0)
-        coarse = [s @ member / length for s in scores]  # the cosine to the means, as all are linear in the prototypes
+        coarse = scores @ member / length  # the cosine to the means, as all are linear in the prototypes
         constants = {"epsilon": module.epsilon, "n_iterations": module.n_sinkhorn}
         constants["log_share"] = (module.log_share.exp() @ member).log()
-        targets = [batch_sinkhorn(s, b, n_batches, **constants) for s, b in zip(coarse, batches, strict=True)]
+        targets = torch.stack(
+            [batch_sinkhorn(s, b, n_batches, **constants) for s, b in zip(coarse, batches, strict=True)]
+        )
         pairs = ((scores, fine), (coarse, targets))
         return sum(swapped_prediction_loss(*pair, batches, n_batches, temperature=temperature) for pair in pairs)
 

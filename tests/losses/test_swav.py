@@ -12,10 +12,10 @@ from scproto.losses.swav import batch_mean
 
 def views(n_views: int, n_cells: int, n_prototypes: int, n_batches: int, seed: int = 0):
     rng = np.random.default_rng(seed)
-    scores = [torch.from_numpy(rng.uniform(-1, 1, (n_cells, n_prototypes))) for _ in range(n_views)]
-    assignments = [torch.from_numpy(rng.dirichlet(np.ones(n_prototypes), n_cells)) for _ in range(n_views)]
-    batches = [torch.from_numpy(rng.integers(0, n_batches, n_cells)) for _ in range(n_views)]
-    return scores, assignments, batches
+    scores = rng.uniform(-1, 1, (n_views, n_cells, n_prototypes))
+    assignments = rng.dirichlet(np.ones(n_prototypes), (n_views, n_cells))
+    batches = rng.integers(0, n_batches, (n_views, n_cells))
+    return tuple(torch.from_numpy(part) for part in (scores, assignments, batches))
 
 
 def naive_loss(scores, assignments, batches, temperature):
@@ -48,7 +48,7 @@ def test_equals_a_loop(n_views, n_batches, n_cells):
 def test_the_prediction_counts_for_the_batch_of_the_cell_that_predicts():
     scores, assignments, _ = views(2, 4, 3, 1)
     own, partner = torch.tensor([0, 0, 0, 1]), torch.tensor([1, 0, 0, 0])
-    loss = swapped_prediction_loss(scores, assignments, [own, partner], 2)
+    loss = swapped_prediction_loss(scores, assignments, torch.stack([own, partner]), 2)
     assert loss.item() == pytest.approx(naive_loss(scores, assignments, [own, partner], 0.1), rel=1e-9)
     assert loss.item() != pytest.approx(naive_loss(scores, assignments, [own, own], 0.1), rel=1e-4)
 
@@ -56,12 +56,10 @@ def test_the_prediction_counts_for_the_batch_of_the_cell_that_predicts():
 def test_batches_of_unequal_size_weigh_the_same():
     """Repeating the cells of one batch changes nothing."""
     scores, assignments, batches = views(2, 6, 4, 1)
-    batches = [torch.tensor([0, 0, 0, 0, 0, 2])] * 2
+    batches = torch.tensor([[0, 0, 0, 0, 0, 2]] * 2)
     repeated = torch.tensor([0, 1, 2, 3, 4, *[5] * 20])
     before = swapped_prediction_loss(scores, assignments, batches, 3)
-    after = swapped_prediction_loss(
-        [s[repeated] for s in scores], [a[repeated] for a in assignments], [b[repeated] for b in batches], 3
-    )
+    after = swapped_prediction_loss(scores[:, repeated], assignments[:, repeated], batches[:, repeated], 3)
     assert after.item() == pytest.approx(before.item(), rel=1e-12)
 
 
@@ -73,20 +71,18 @@ def test_needs_two_views(n_views):
 
 def test_gradient_flows_to_the_scores_only():
     scores, assignments, batches = views(2, 5, 3, 2)
-    for tensor in scores:
-        tensor.requires_grad_()
+    scores.requires_grad_()
     swapped_prediction_loss(scores, assignments, batches, 2).backward()
-    for tensor in scores:
-        assert tensor.grad.abs().sum() > 0
-        # softmax minus target, so the gradient of each cell sums to zero over the prototypes
-        np.testing.assert_allclose(tensor.grad.sum(1).numpy(), 0, atol=1e-12)
-    assert all(a.grad is None for a in assignments)
+    assert (scores.grad.abs().sum(2) > 0).all()
+    # softmax minus target, so the gradient of each cell sums to zero over the prototypes
+    np.testing.assert_allclose(scores.grad.sum(2).numpy(), 0, atol=1e-12)
+    assert assignments.grad is None
 
 
 def test_confident_and_right_is_no_loss():
-    scores = [torch.tensor([[1.0, -1.0], [-1.0, 1.0]])] * 2
-    targets = [torch.eye(2)] * 2
-    loss = swapped_prediction_loss(scores, targets, [torch.tensor([0, 1])] * 2, 2, temperature=0.01)
+    scores = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).expand(2, 2, 2)
+    targets = torch.eye(2).expand(2, 2, 2)
+    loss = swapped_prediction_loss(scores, targets, torch.tensor([[0, 1]] * 2), 2, temperature=0.01)
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 

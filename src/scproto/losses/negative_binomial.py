@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,18 +37,53 @@ def negative_binomial_nll(
     -------
     ``(n_cells,)``; sums over genes, in nats.
     """
-    theta = log_theta.exp()
-    logits = log_mean - log_theta  # of the success probability mu / (theta + mu), (n_cells, n_genes)
-    log_total = F.softplus(logits)  # log((theta + mu) / theta); exact where theta is large
-    log_success = logits - log_total
-    if rows is None or columns is None:
-        stored = _of_counts(counts, theta, torch.lgamma(theta), log_success)
-        return log_total @ theta - stored.sum(1)
-    at = rows * log_mean.shape[1] + columns
-    stored = _of_counts(counts, theta[columns], torch.lgamma(theta)[columns], log_success.flatten()[at])
-    return (log_total @ theta).index_add(0, rows, -stored)
+    return _NegativeBinomial.apply(log_mean.contiguous(), log_theta, rows, columns, counts)
 
 
-def _of_counts(counts: Tensor, theta: Tensor, lgamma_theta: Tensor, log_success: Tensor) -> Tensor:
-    """The part of the log-likelihood that vanishes where the count is zero."""
-    return torch.lgamma(counts + theta) - lgamma_theta - torch.lgamma(counts + 1.0) + counts * log_success
+class _NegativeBinomial(torch.autograd.Function):
+    r"""The likelihood with its gradients in closed form, in half the passes over the entries that autograd takes.
+
+    With :math:`s = \mu / (\theta + \mu)` the derivative by the log of the mean is :math:`(\theta + k) s - k`. Where the
+    count :math:`k` is zero that is :math:`\theta s`, so the counts again matter only where they are stored.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, log_mean: Tensor, log_theta: Tensor, rows: Tensor | None, columns: Tensor | None, counts: Tensor
+    ) -> Tensor:
+        theta = log_theta.exp()
+        logits = log_mean - log_theta  # of the success probability mu / (theta + mu), (n_cells, n_genes)
+        log_total = F.softplus(logits)  # log((theta + mu) / theta); exact where theta is large
+        where = None if rows is None or columns is None else rows * log_mean.shape[1] + columns
+        ctx.save_for_backward(logits, log_total, theta, rows, columns, where, counts)
+        stored = (
+            torch.lgamma(counts + _take(theta, columns))
+            - _take(torch.lgamma(theta), columns)
+            - torch.lgamma(counts + 1.0)
+            + counts * (_take(logits, where) - _take(log_total, where))
+        )
+        zeros = log_total @ theta
+        return zeros - stored.sum(1) if rows is None else zeros.index_add_(0, rows, stored, alpha=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        (grad,) = grad_outputs  # (n_cells,)
+        logits, log_total, theta, rows, columns, where, counts = ctx.saved_tensors
+        success = torch.sigmoid(logits)
+        digamma = torch.digamma(counts + _take(theta, columns)) - _take(torch.digamma(theta), columns)
+        by_theta = torch.mv(log_total.T, grad)
+        if rows is None:
+            by_mean = ((theta + counts) * success - counts) * grad.unsqueeze(1)
+            by_theta -= torch.mv(digamma.T, grad)
+        else:
+            of_cell = grad.index_select(0, rows)
+            by_count = counts * (_take(success, where) - 1.0) * of_cell
+            by_mean = success.mul_(theta).mul_(grad.unsqueeze(1))
+            by_mean.view(-1).index_add_(0, where, by_count)
+            by_theta.index_add_(0, columns, digamma * of_cell, alpha=-1)
+        return by_mean, theta * by_theta - by_mean.sum(0), None, None, None
+
+
+def _take(values: Tensor, at: Tensor | None) -> Tensor:
+    """Values where counts are stored: numbers of genes, or of entries of a matrix; all where the counts are dense."""
+    return values if at is None else values.view(-1).index_select(0, at)

@@ -24,4 +24,5 @@ def propagation_loss(scores: Tensor) -> Tensor:
     ----------
     scProto, LMRL workshop at ICLR 2025.
     """
-    return 1.0 - scores.amax(dim=1).min()
+    farthest = scores.detach().amax(dim=1).argmin(dim=0, keepdim=True)
+    return 1.0 - scores.index_select(0, farthest).max()  # the other cells have no gradient to compute

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 
 def swapped_prediction_loss(
-    scores: Sequence[Tensor],
-    assignments: Sequence[Tensor],
-    batches: Sequence[Tensor],
-    n_batches: int,
-    *,
-    temperature: float = 0.1,
+    scores: Tensor, assignments: Tensor, batch: Tensor, n_batches: int, *, temperature: float = 0.1
 ) -> Tensor:
     """Cross-entropy of each view's prediction against the assignments of the other views.
 
@@ -24,12 +17,12 @@ def swapped_prediction_loss(
     Parameters
     ----------
     scores
-        For each view the cosine similarity of cells and prototypes, ``(n_cells, n_prototypes)``.
+        Cosine similarity of the cells of each view and the prototypes, ``(n_views, n_cells, n_prototypes)``.
     assignments
-        For each view the target assignment, ``(n_cells, n_prototypes)``; see :func:`batch_sinkhorn`.
-    batches
-        For each view the batch of its cells, ``(n_cells,)``: the partner of a cell may come from
-        another batch. The prediction counts for the batch of the cell that predicts.
+        Target assignment of each view, of the same shape; see :func:`batch_sinkhorn`.
+    batch
+        Batch of each cell, integers ``(n_views, n_cells)``: the partner of a cell may come from another batch. The
+        prediction counts for the batch of the cell that predicts.
     n_batches
         Number of batches.
     temperature
@@ -48,20 +41,18 @@ def swapped_prediction_loss(
     ----------
     Caron et al., NeurIPS 2020 (SwAV); scProto, LMRL workshop at ICLR 2025 (the average over batches).
     """
-    if len(scores) < 2:
-        raise ValueError(f"Swapped prediction needs two or more views, got {len(scores)}.")
-    total_assignment = torch.stack(list(assignments)).sum(0)
-    losses = []
-    for view_scores, own, batch in zip(scores, assignments, batches, strict=True):
-        target = (total_assignment - own) / (len(scores) - 1)  # mean over the other views
-        per_cell = -(target * torch.log_softmax(view_scores / temperature, dim=1)).sum(1)
-        losses.append(batch_mean(per_cell, batch, n_batches))
-    return torch.stack(losses).mean()
+    n_views = len(scores)
+    if n_views < 2:
+        raise ValueError(f"Swapped prediction needs two or more views, got {n_views}.")
+    target = (assignments.sum(0) - assignments) / (n_views - 1)  # mean over the other views
+    per_cell = -(target * torch.log_softmax(scores / temperature, dim=2)).sum(2)  # (n_views, n_cells)
+    return batch_mean(per_cell, batch, n_batches).mean()
 
 
-def batch_mean(per_cell: Tensor, batch: Tensor, n_batches: int) -> Tensor:
-    """Mean over the batches present of the batches' means of a value ``(n_cells,)``."""
+def batch_mean(values: Tensor, batch: Tensor, n_batches: int) -> Tensor:
+    """Mean over the batches present of the batches' means of a value, ``(..., n_cells)`` to ``(...)``."""
     batch = batch.long()
-    size = per_cell.new_zeros(n_batches).index_add_(0, batch, torch.ones_like(per_cell))  # bincount waits for a GPU
-    weight = 1.0 / (size[batch] * (size > 0).sum())
-    return (per_cell * weight).sum()
+    size = values.new_zeros(*batch.shape[:-1], n_batches)
+    size.scatter_add_(-1, batch, torch.ones_like(values))  # bincount waits for a GPU
+    weight = 1.0 / (size.gather(-1, batch) * (size > 0).sum(-1, keepdim=True))
+    return (values * weight).sum(-1)

@@ -111,13 +111,10 @@ class PrototypeModule(nn.Module):
         if not prototypes:
             return Losses(self.weight_cvae * reconstruction, {"reconstruction": reconstruction}, None)
         scores = unit @ self.unit_prototypes.T  # (n_views * n_cells, n_prototypes)
-        views, batches = scores.split(n_cells), list(minibatch.batch)
+        assignments = self._assign(scores, minibatch.batch)
+        views = scores.view(*minibatch.batch.shape, -1)  # (n_views, n_cells, n_prototypes)
         swav = swapped_prediction_loss(
-            views,
-            self._assign(scores, minibatch.batch).split(n_cells),
-            batches,
-            self.n_batches,
-            temperature=self.temperature,
+            views, assignments.view_as(views), minibatch.batch, self.n_batches, temperature=self.temperature
         )
         propagation = propagation_loss(views[0])
         terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .._compat import multiplies_bfloat16
 
@@ -24,9 +25,16 @@ def rounds(weight: Tensor) -> bool:
     return torch.is_grad_enabled() and weight.requires_grad and multiplies_bfloat16(weight.device)
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """:func:`torch.nn.functional.linear` by :func:`matmul`; the bias is added in float32."""
+    if rounds(weight):
+        return matmul(x, weight.T) + bias
+    return F.linear(x, weight, bias)
+
+
 class Linear(nn.Linear):
-    """:class:`torch.nn.Linear` by :func:`matmul`; the bias is added in float32."""
+    """:class:`torch.nn.Linear` by :func:`linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(n_cells, in_features)`` to ``(n_cells, out_features)``."""
-        return matmul(input, self.weight.T) + self.bias
+        return linear(input, self.weight, self.bias)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._matmul import Linear, matmul
+from ._matmul import Linear, linear
 
 
 class Decoder(nn.Module):
@@ -38,7 +38,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.scale = n_latent**0.5  # a unit vector has entries of order one after scaling
         self.batch_embedding = nn.Embedding(n_batches, n_batch_latent)
-        self.hidden = nn.Sequential(Linear(n_latent + n_batch_latent, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU())
+        self.hidden = nn.Sequential(
+            Linear(n_latent + n_batch_latent, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU(inplace=True)
+        )
         self.log_share = nn.Linear(n_hidden, n_genes)
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
 
@@ -60,6 +62,7 @@ class Decoder(nn.Module):
             Genes to decode, ``(n_decoded,)``; by default all.
         """
         hidden = self.hidden(torch.cat([unit * self.scale, self.batch_embedding(batch)], dim=1))
+        weight, bias = self.log_share.weight, self.log_share.bias
         if genes is None:
-            return matmul(hidden, self.log_share.weight.T) + self.log_share.bias
-        return matmul(hidden, self.log_share.weight[genes].T) + self.log_share.bias[genes]
+            return linear(hidden, weight, bias)
+        return linear(hidden, weight.index_select(0, genes), bias.index_select(0, genes))

@@ -32,11 +32,11 @@ class Encoder(nn.Module):
         self.first = SparseLinear(n_genes, n_hidden)
         self.rest = nn.Sequential(
             nn.LayerNorm(n_hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             Dropout(dropout),
             Linear(n_hidden, n_hidden),
             nn.LayerNorm(n_hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(n_hidden, n_latent),
         )
 
