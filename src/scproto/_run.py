@@ -20,7 +20,8 @@ from . import _keys
 from ._errors import InputError
 from ._files import atomic_folder, atomic_path
 from ._read import check_readable, read_cells
-from ._threads import limit_threads
+from ._standby import Standby
+from ._threads import limit_threads, n_cores
 from ._versions import library_versions
 
 if TYPE_CHECKING:
@@ -111,10 +112,11 @@ def run(
             adata = source() if callable(source) else read_cells(source)
         with stages("Checking"):
             _check(adata, settings)
-        with stages("Loading libraries"):
-            _load_libraries(settings.accelerator)
-        with limit_threads(settings.threads):
-            model, metacells = fit(adata, settings, stages, progress_bar=progress_bar)
+        with _layout(settings) as layout:
+            with stages("Loading libraries"):
+                _load_libraries(settings.accelerator)
+            with limit_threads(settings.threads):
+                model, metacells = fit(adata, settings, stages, layout, progress_bar=progress_bar)
         with stages("Writing"):
             _write(adata, metacells, model, folder)
         record = _record(source, settings, stages, adata, model.history)
@@ -127,7 +129,18 @@ def run(
     return record
 
 
-def fit(adata: AnnData, settings: Settings, stages: Stages, *, progress_bar: bool) -> tuple[SCPROTO, AnnData]:
+def _layout(settings: Settings) -> AbstractContextManager[Callable[..., Any]]:
+    """UMAP, made ready on another core meanwhile; not where one is to do, or the process has it ready."""
+    from .graph import umap_layout
+
+    if not settings.report or settings.threads == 1 or n_cores() == 1 or "umap" in sys.modules:
+        return nullcontext(umap_layout)
+    return Standby(umap_layout, np.eye(16))
+
+
+def fit(
+    adata: AnnData, settings: Settings, stages: Stages, layout: Callable[..., Any], *, progress_bar: bool
+) -> tuple[SCPROTO, AnnData]:
     """Prepare the cells, train a model on them and gather the metacells; `adata` gets the results."""
     import scproto
 
@@ -146,7 +159,7 @@ def fit(adata: AnnData, settings: Settings, stages: Stages, *, progress_bar: boo
         adata.uns[_keys.UNS]["verdict"] = scproto.tl.check(adata, seed=settings.seed).to_json()
     if settings.report:
         with stages("UMAP"):
-            scproto.tl.umap(adata, metacells, seed=settings.seed)
+            scproto.tl.umap(adata, metacells, seed=settings.seed, make_layout=layout)
             _show_umap(adata, metacells)
     return model, metacells
 
@@ -271,10 +284,13 @@ def _describe_metacells(adata: AnnData, label_keys: tuple[str, ...]) -> dict[str
 
 
 def _peak_memory() -> float | None:
-    """Return the largest resident memory of this process in MiB; None where the system does not tell."""
+    """Return the largest resident memory in MiB; None where the system does not tell.
+
+    That of the process for UMAP, which may have come later or earlier, is added.
+    """
     if sys.platform == "win32":
         return None
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

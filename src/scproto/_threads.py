@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -14,17 +23,20 @@ def limit_threads(n_threads: int | None = None) -> Iterator[None]:
     and results differ in the last bits between the first fit of a process and the next.
     """
     import numba
-    import torch
     from threadpoolctl import threadpool_limits
 
-    of_torch = torch.get_num_threads()
+    # a process that does without torch need not load it
+    torch: Any = import_module("torch") if n_threads is None else sys.modules.get("torch")
+    of_torch = torch.get_num_threads() if torch else 0
     n_threads = n_threads or of_torch
     with threadpool_limits(n_threads):
         of_numba = numba.get_num_threads()  # starts its threads and raises OpenMP's number: torch's is set after it
         numba.set_num_threads(min(n_threads, of_numba))
-        torch.set_num_threads(n_threads)
+        if torch:
+            torch.set_num_threads(n_threads)
         try:
             yield
         finally:
-            torch.set_num_threads(of_torch)
+            if torch:
+                torch.set_num_threads(of_torch)
             numba.set_num_threads(of_numba)

@@ -59,7 +59,7 @@ def test_neighbours_and_distances_are_those_of_scikit_learn() -> None:
     from sklearn.neighbors import KNeighborsTransformer
 
     points = data(90, 1)[0].obsm[_keys.LATENT]
-    search = importlib.import_module("scproto.tl.umap")._neighbor_search(7)
+    search = importlib.import_module("scproto.graph.layout")._neighbor_search(7)
     expected = KNeighborsTransformer(n_neighbors=7, algorithm="brute").fit_transform(points)
     found = search.fit_transform(points)
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=2e-3)

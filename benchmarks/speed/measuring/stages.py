@@ -23,8 +23,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
         "batch_key": setup.batch_key,
         "folder": setup.out,
         "max_steps": setup.sizes.max_steps,
-        "threads": setup.threads,
-    }
+    }  # as many threads as the process has: one asked for by a fit would also keep the UMAP in its process
     results = [
         call("fit", fit, setup.folder / "fits" / f"stages_{i}.json", setup.threads)["result"]
         for i in range(setup.repeats)

@@ -49,7 +49,12 @@ def fit(
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps.", show_default="what suits the number of cells")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="what torch chooses")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="CPU threads; with 1 no second process prepares the UMAP.", show_default="what torch chooses"
+        ),
+    ] = None,
     accelerator: Annotated[Accelerator, typer.Option(help="Where the training runs.")] = Accelerator.auto,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run, once the new one is complete.")

@@ -1,6 +1,7 @@
-"""Neighbour graphs: embeddings in, padded tables of indices out."""
+"""Neighbour graphs: embeddings in, padded tables of indices or a picture of them out."""
 
 from .knn import KnnGraph, mutual_neighbors, within_batch_neighbors
+from .layout import umap_layout
 from .search import nearest, nearest_others
 
-__all__ = ["KnnGraph", "mutual_neighbors", "nearest", "nearest_others", "within_batch_neighbors"]
+__all__ = ["KnnGraph", "mutual_neighbors", "nearest", "nearest_others", "umap_layout", "within_batch_neighbors"]

@@ -1,0 +1,61 @@
+"""Two-dimensional layout of points on the hypersphere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._threads import limit_threads
+from .search import nearest_others
+
+N_NEIGHBORS = 15  # scanpy's default
+
+
+def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float32]:
+    """UMAP of points on the unit sphere, by scanpy with its defaults on the neighbours of :func:`nearest_others`.
+
+    Parameters
+    ----------
+    points
+        Unit vectors, ``(n_points, n_latent)``; five or more.
+    seed
+        Seed of the layout.
+
+    Returns
+    -------
+    ``(n_points, 2)``.
+
+    References
+    ----------
+    McInnes et al., arXiv:1802.03426 (2018).
+    """
+    import scanpy as sc
+    from anndata import AnnData
+
+    joint = AnnData(obsm={"X": np.asarray(points, dtype=np.float32)})
+    with limit_threads(1):  # a layout with a seed uses no more, and depends on no number of them then
+        sc.pp.neighbors(joint, use_rep="X", transformer=_neighbor_search(min(N_NEIGHBORS, len(points) - 1)))
+        sc.tl.umap(joint, random_state=seed)
+    return np.asarray(joint.obsm["X_umap"], dtype=np.float32)
+
+
+def _neighbor_search(n_neighbors: int) -> Any:
+    """Search for scanpy: distances to each point itself and its neighbours, a row a point."""
+    from scipy.sparse import csr_matrix
+    from sklearn.base import BaseEstimator, TransformerMixin
+
+    class NeighborSearch(TransformerMixin, BaseEstimator):
+        def __init__(self, n_neighbors: int) -> None:
+            self.n_neighbors = n_neighbors
+
+        def fit_transform(self, X: np.ndarray, y: None = None) -> csr_matrix:
+            """Distances to the nearest points, CSR ``(n_points, n_points)``."""
+            others, cosine = nearest_others(X, self.n_neighbors)
+            indices = np.column_stack([np.arange(len(X)), others])
+            distance = np.column_stack([np.zeros(len(X), X.dtype), np.sqrt(np.maximum(2.0 - 2.0 * cosine, 0.0))])
+            indptr = np.arange(0, indices.size + 1, indices.shape[1])
+            return csr_matrix((distance.ravel(), indices.ravel(), indptr), shape=(len(X), len(X)))
+
+    return NeighborSearch(n_neighbors)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import operator
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from scproto._standby import Standby
+from scproto.graph import umap_layout
+
+
+def test_another_process_answers_and_ends_with_the_block():
+    with Standby(os.getpid) as standby:
+        assert standby() == standby() == standby._process.pid != os.getpid()
+    assert standby._process.poll() is not None
+
+
+def test_what_the_function_raises_is_raised_here_and_it_answers_again():
+    with Standby(operator.truediv, 1, 1) as standby:
+        with pytest.raises(ZeroDivisionError):
+            standby(1, 0)
+        assert standby(6, 3) == 2
+
+
+def test_what_is_printed_is_no_answer():
+    with Standby(print, "first") as standby:
+        assert standby("second") is None
+
+
+def test_without_the_process_the_call_is_made_here(monkeypatch):
+    with Standby(operator.truediv, 1, 0) as standby:  # it ends with an error
+        assert standby(6, 3) == 2
+
+    def refuse(*_, **__):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with Standby(os.getpid) as standby:
+        assert standby() == os.getpid()
+
+
+def test_unused_or_left_by_an_error_it_ends():
+    with pytest.raises(KeyError), Standby(os.getpid) as standby:
+        raise KeyError
+    assert standby._process.poll() is not None
+
+
+def test_layout_of_the_other_process_is_that_of_this_one():
+    points = np.random.default_rng(0).normal(size=(300, 8))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    with Standby(umap_layout, np.eye(16)) as standby:
+        found = standby(points, 3)
+    np.testing.assert_array_equal(found, umap_layout(points, 3))
