@@ -44,7 +44,7 @@ class FakeModel:
 
 
 def fake_fit(
-    adata: AnnData, settings: _run.Settings, stages: _run.Stages, *, progress_bar: bool
+    adata: AnnData, settings: _run.Settings, stages: _run.Stages, layout: Any, *, progress_bar: bool
 ) -> tuple[FakeModel, AnnData]:
     with stages("Training"):
         adata.obs[_keys.BATCH] = join_batches(adata.obs, settings.batch_key)
