@@ -10,6 +10,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from scproto import graph
 from scproto.graph import KnnGraph, mutual_neighbors, within_batch_neighbors
+from scproto.graph.search import Search
 
 
 def random_cells(n_cells: int = 60, n_batches: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -183,7 +184,7 @@ class TestNearest:
     @pytest.mark.parametrize("k", [1, 7, 60, 99])
     def test_equals_a_sorted_table(self, k):
         reference, query = clustered(60), clustered(9, seed=1)
-        indices, products = graph.nearest(reference, query, k)
+        indices, products = Search(reference, exact=True)(query, k)
         table = query.astype(np.float64) @ reference.T.astype(np.float64)
         assert indices.shape == products.shape == (9, min(k, 60))
         np.testing.assert_array_equal(indices, np.argsort(-table, axis=1)[:, :k])
@@ -191,25 +192,25 @@ class TestNearest:
 
     def test_many_cells_are_searched_nearly_exactly_and_it_is_said(self, monkeypatch, caplog):
         points = clustered(3000)
-        exact = graph.nearest(points, points, 10)[0]
+        exact = graph.nearest_others(points, 10)[0]
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 2999)
         with caplog.at_level("INFO", logger="scproto"):
-            found = graph.nearest(points, points, 10)[0]
+            found = graph.nearest_others(points, 10)[0]
         recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
         assert recall > 0.95
         (said,) = [record.getMessage() for record in caplog.records]
         assert "3000 cells" in said
         assert float(said.split(": ")[1].split(" %")[0]) == pytest.approx(100 * recall, abs=3)
-        np.testing.assert_array_equal(found, graph.nearest(points, points, 10)[0])
+        np.testing.assert_array_equal(found, graph.nearest_others(points, 10)[0])
 
     def test_lists_with_too_few_cells_are_searched_exactly(self, monkeypatch):
         points = clustered(500)
-        exact = graph.nearest(points, points, 400)[0]
+        exact = graph.nearest_others(points, 400)[0]
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 10)
         monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 10)
         monkeypatch.setattr("scproto.graph.search.N_PROBED", 1)
-        assert not np.array_equal(graph.nearest(points, points, 3)[0], exact[:, :3])
-        np.testing.assert_array_equal(graph.nearest(points, points, 400)[0], exact)
+        assert not np.array_equal(graph.nearest_others(points, 3)[0], exact[:, :3])
+        np.testing.assert_array_equal(graph.nearest_others(points, 400)[0], exact)
 
     def test_graphs_of_many_cells(self, monkeypatch, caplog):
         points, batch = clustered(1200), np.arange(1200) % 2
@@ -222,7 +223,9 @@ class TestNearest:
         for graph_found, expected in zip(found, exact, strict=True):
             shared = graph_found.to_sparse().multiply(expected.to_sparse()).sum()
             assert 0.9 * expected.to_sparse().sum() < shared < expected.to_sparse().sum()
-        assert "among 1200 cells are approximate" in caplog.records[-1].getMessage()
+        assert [r.getMessage().split(": ")[0] for r in caplog.records] == [
+            "Neighbours among 1200 cells are approximate"
+        ] * 2
 
     def test_small_batches_are_searched_exactly(self, monkeypatch):
         points, batch = clustered(1200), np.arange(1200) % 2

@@ -2,6 +2,6 @@
 
 from .knn import KnnGraph, mutual_neighbors, within_batch_neighbors
 from .layout import umap_layout
-from .search import nearest, nearest_others
+from .search import nearest_others
 
-__all__ = ["KnnGraph", "mutual_neighbors", "nearest", "nearest_others", "umap_layout", "within_batch_neighbors"]
+__all__ = ["KnnGraph", "mutual_neighbors", "nearest_others", "umap_layout", "within_batch_neighbors"]

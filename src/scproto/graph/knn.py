@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from . import search
-from .search import Search, log_recall, nearest_others
+from .search import Search, log_recall
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,9 @@ class KnnGraph:
 def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.int64], n_neighbors: int) -> KnnGraph:
     """Nearest neighbours of each cell among the cells of its own batch, by cosine similarity.
 
+    Of more than 50,000 cells they are searched approximately (:class:`scproto.graph.search.Search`), and the recall of
+    that is logged.
+
     Parameters
     ----------
     embedding
@@ -98,10 +101,16 @@ def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.in
     """
     unit = _unit(embedding)
     indices = np.full((len(unit), n_neighbors), -1, dtype=np.int64)
+    exact = len(unit) <= search.EXACT_UP_TO
+    recalls = []
     for b in np.unique(batch):
         cells = np.flatnonzero(batch == b)
-        found = nearest_others(unit[cells], n_neighbors)[0]
+        of_batch = Search(unit[cells], exact=exact)
+        found = of_batch.others(n_neighbors)[0]
         indices[cells, : found.shape[1]] = cells[found]
+        recalls.append(of_batch.recall(unit[cells], n_neighbors))
+    if not exact:
+        log_recall(float(np.mean(recalls)), len(unit))
     return KnnGraph(indices)
 
 

@@ -46,6 +46,7 @@ class Search:
         self.n_reference, n_dims = reference.shape
         self._exact = faiss.IndexFlatIP(n_dims)
         self._exact.add(reference)
+        self._reference = reference
         self._lists: Any = None
         if not exact and self.n_reference >= LISTED_FROM:
             self._centres = faiss.IndexFlatIP(n_dims)  # the lists point to it: it must live as long
@@ -67,6 +68,16 @@ class Search:
             products[short], indices[short] = self._exact.search(query[short], k)
         return indices, products
 
+    def others(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Nearest other rows of each row of the reference, ``(n_reference, min(k, n_reference - 1))``.
+
+        Where duplicates hide the row itself, the farthest of those found is left out in its place.
+        """
+        indices, products = self(self._reference, k + 1)
+        is_self = indices == np.arange(self.n_reference)[:, None]
+        order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # the row itself goes last, and out
+        return np.take_along_axis(indices, order, axis=1), np.take_along_axis(products, order, axis=1)
+
     def recall(self, query: NDArray[np.float32], k: int, n_sampled: int = N_SAMPLED) -> float:
         """Share of the true neighbours that are found, of some of the queries."""
         if self._lists is None:
@@ -81,37 +92,24 @@ def log_recall(recall: float, n_cells: int) -> None:
     logger.info("Neighbours among %d cells are approximate: %.1f %% are found.", n_cells, 100 * recall)
 
 
-def nearest(
-    reference: NDArray[np.float32], query: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Nearest rows of a reference by inner product.
+def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Nearest other points of each point by inner product.
 
-    Exact up to 50,000 rows; beyond, by :class:`Search` in lists, whose recall on a sample is logged.
+    Exact up to 50,000 points; beyond, by :class:`Search` in lists, whose recall on a sample is logged.
 
     Parameters
     ----------
-    reference, query
-        ``(n_reference, n_dims)`` and ``(n_query, n_dims)``.
+    points
+        ``(n_points, n_dims)``.
     k
-        Neighbours a query; all rows if there are fewer.
+        Neighbours a point; all others if there are fewer.
 
     Returns
     -------
-    Their indices and inner products, nearest first, each ``(n_query, min(k, n_reference))``.
+    Their indices and inner products, nearest first, each ``(n_points, min(k, n_points - 1))``.
     """
-    exact = len(reference) <= EXACT_UP_TO
-    search = Search(reference, exact=exact)
+    exact = len(points) <= EXACT_UP_TO
+    search = Search(points, exact=exact)
     if not exact:
-        log_recall(search.recall(query, k), len(reference))
-    return search(query, k)
-
-
-def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Nearest other points of each point by inner product, as :func:`nearest` gives them.
-
-    Where duplicates hide the point itself, the farthest of those found is left out in its place.
-    """
-    indices, products = nearest(points, points, k + 1)
-    is_self = indices == np.arange(len(points))[:, None]
-    order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # the point itself goes last, and out
-    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(products, order, axis=1)
+        log_recall(search.recall(points, k), len(points))
+    return search.others(k)
