@@ -75,8 +75,7 @@ class KnnGraph:
     @classmethod
     def from_pairs(cls, cells: NDArray[np.integer], neighbors: NDArray[np.integer], n_cells: int) -> KnnGraph:
         """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``."""
-        order = np.lexsort((neighbors, cells))
-        cells, neighbors = cells[order], neighbors[order]
+        cells, neighbors = np.divmod(np.sort(cells.astype(np.int64) * n_cells + neighbors), max(1, n_cells))
         degree = np.bincount(cells, minlength=n_cells)
         indices = np.full((n_cells, max(1, degree.max(initial=0))), -1, dtype=np.int64)
         start = np.cumsum(degree) - degree

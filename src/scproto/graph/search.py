@@ -16,7 +16,7 @@ EXACT_UP_TO = 50_000
 LISTED_FROM = 1000
 """Rows from which an inverted file is faster than looking at all of them."""
 
-N_PROBED = 32
+N_PROBED = 16
 """Lists of the inverted file that a query looks into."""
 
 N_SAMPLED = 200
@@ -32,7 +32,7 @@ class Search:
         ``(n_reference, n_dims)``.
     exact
         Compare each query with all rows. Otherwise, from 1,000 rows on, rows are listed by the nearest of ``4 sqrt(n)``
-        k-means centres, and a query is compared with those of the 32 lists nearest to it.
+        k-means centres, and a query is compared with those of the 16 lists nearest to it.
 
     References
     ----------

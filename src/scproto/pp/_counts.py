@@ -11,8 +11,8 @@ from scipy import sparse
 
 from scproto._errors import InputError
 
-_BLOCK_VALUES = 1 << 23
-"""Values examined at a time: 32 to 64 MB."""
+_BLOCK_VALUES = 1 << 21
+"""Values examined at a time: 8 to 16 MB, and some copies of them."""
 
 _LOG_CEILING = 20.0
 """Log-transformed expression stays below this (log1p of a million counts is 13.8)."""
