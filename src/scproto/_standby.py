@@ -57,7 +57,7 @@ class Standby:
         try:
             self._send(args)
             result, error = pickle.load(self._process.stdout)
-        except (EOFError, OSError):  # it has ended
+        except (EOFError, OSError, pickle.UnpicklingError):  # it has ended, perhaps in the middle of its answer
             return self._function(*args)
         if error is not None:
             raise error
