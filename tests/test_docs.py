@@ -57,3 +57,17 @@ def test_references_to_the_api_exist(page):
         target = resolve(home)
         for attribute in name[len(home) :].split(".")[1:]:
             target = getattr(target, attribute)
+
+
+def test_the_code_of_the_concepts_runs(capsys):
+    """Its cells, in their order; those of the tutorials take minutes and run where the site is built."""
+    text = (DOCS / "concepts.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^```\{code-cell\}[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert cells
+    names = {}
+    for cell in cells:
+        code = re.sub(r"\A---\n.*?^---\n", "", cell, flags=re.DOTALL | re.MULTILINE)  # options of the cell
+        code = re.sub(r"^:.*\n", "", code, flags=re.MULTILINE)
+        exec(compile(code, "concepts.md", "exec"), names)
+    names["plt"].close("all")
+    capsys.readouterr()
