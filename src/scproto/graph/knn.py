@@ -104,10 +104,11 @@ def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.in
     recalls = []
     for b in np.unique(batch):
         cells = np.flatnonzero(batch == b)
-        of_batch = Search(unit[cells], exact=exact)
+        own = unit[cells]
+        of_batch = Search(own, exact=exact)
         found = of_batch.others(n_neighbors)[0]
         indices[cells, : found.shape[1]] = cells[found]
-        recalls.append(of_batch.recall(unit[cells], n_neighbors))
+        recalls.append(of_batch.recall(own, n_neighbors))
     if not exact:
         log_recall(float(np.mean(recalls)), len(unit))
     return KnnGraph(indices)
