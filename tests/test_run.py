@@ -8,7 +8,14 @@ import pytest
 
 from scproto import _run
 from scproto._errors import InputError
-from scproto._threads import limit_threads
+from scproto._threads import default_threads, limit_threads
+
+
+@pytest.mark.parametrize(("cores", "of_torch", "expected"), [(1, 1, 1), (2, 2, 1), (2, 1, 1), (8, 8, 7), (8, 3, 3)])
+def test_a_run_leaves_a_core(monkeypatch, cores, of_torch, expected):
+    monkeypatch.setattr("scproto._threads.n_cores", lambda: cores)
+    monkeypatch.setattr("torch.get_num_threads", lambda: of_torch)
+    assert default_threads() == expected
 
 
 def test_threads_are_limited_and_given_back():

@@ -86,7 +86,7 @@ VARIANTS: dict[str, Variant] = {
     "thinning: half of the counts of the second view": change(by.second_view, by.thinned),
     "no dropout": change(patch.object, network, "Encoder", partial(Encoder, dropout=0.0)),
     "all genes decoded in each step": change(patch.object, views, "DECODED_GENES", 10**9),
-    "float32": change(patch.object, _matmul, "multiplies_bfloat16", lambda device: False),
+    "float32": change(patch.object, _matmul, "trains", lambda weight: False),
     "reconstruction, weight 0.1": constants(weight_cvae=0.1),
     "dispersion by gene and batch": change(by.dispersion_by_batch),
     "prototypes are decoded, too": change(by.added, by.decoded_prototypes_term),

@@ -19,9 +19,10 @@ from anndata import AnnData
 from . import _keys
 from ._errors import InputError
 from ._files import atomic_folder, atomic_path
+from ._memory import give_back_freed
 from ._read import check_readable, read_cells
 from ._standby import Standby
-from ._threads import limit_threads, n_cores
+from ._threads import default_threads, limit_threads, n_cores
 from ._versions import library_versions
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def run(
         For input that cannot be read or used, and for a folder that cannot be written, before any long work.
     """
     stages = Stages(announce)
+    give_back_freed()
     with atomic_folder(out, overwrite, marker=MARKER) as folder:
         if not callable(source):
             check_readable(source)
@@ -115,7 +117,7 @@ def run(
         with _layout(settings) as layout:
             with stages("Loading libraries"):
                 _load_libraries(settings.accelerator)
-            with limit_threads(settings.threads):
+            with limit_threads(settings.threads or default_threads()):
                 model, metacells = fit(adata, settings, stages, layout, progress_bar=progress_bar)
         with stages("Writing"):
             _write(adata, metacells, model, folder)

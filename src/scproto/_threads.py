@@ -15,6 +15,16 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """Threads of a run: those of torch, but one core is left to the process that makes UMAP ready, and to the user.
+
+    A thread that has to wait for a core holds up all others at each of the hundreds of operations of a training step.
+    """
+    import torch
+
+    return min(torch.get_num_threads(), max(1, n_cores() - 1))
+
+
 @contextmanager
 def limit_threads(n_threads: int | None = None) -> Iterator[None]:
     """Limit the threads of torch, numba, BLAS and OpenMP in the block; by default to those that torch has.

@@ -114,7 +114,7 @@ def test_all_products_of_a_step_are_in_the_floor(cells, module):
 
 
 def test_the_textbook_model_has_the_same_objective(monkeypatch, cells, module):
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: False)
+    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)
     request = Request(np.arange(20).reshape(2, 10), np.arange(7))
     expected = module.loss(cells[request], prototypes=True)
     with textbook():

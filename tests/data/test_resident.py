@@ -70,7 +70,7 @@ def test_what_was_gathered_is_a_copy():
 @pytest.mark.parametrize("prototypes", [False, True], ids=["warm_up", "joint"])
 def test_the_objective_is_that_of_a_sparse_minibatch(monkeypatch, prototypes):
     """Dense input and dense counts change nothing but the order of the sums."""
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda device: False)
+    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)
     rng = np.random.default_rng(1)
     cells = cells_of(rng.poisson(0.05, (40, 30)).astype(np.float32))
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ VIEWS = np.array([[3, 0, 7, 7, 11], [1, 2, 4, 0, 5]])
 @pytest.fixture(autouse=True)
 def no_rounded_products(monkeypatch) -> None:
     """Compare within float32, whatever the hardware."""
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: False)
+    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)
 
 
 def example_cells() -> CellViews:

@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture
 def float32(monkeypatch) -> None:
     """No rounded products in training, whatever the hardware."""
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: False)
+    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)
 
 
 @pytest.fixture

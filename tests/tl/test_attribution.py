@@ -90,7 +90,7 @@ def naive(fit: Fit, cell: int, group: np.ndarray, n_steps: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [None, 3])
 def test_mean_over_the_cells_equals_a_loop(model, fit, n, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: False)  # the loop asks for gradients
+    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)  # the loop asks for gradients
     group = cut(model.prototypes, n).group
     cells = np.arange(0, len(fit.cells), 20)
     found = mean_attributions(

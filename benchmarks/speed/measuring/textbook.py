@@ -49,7 +49,7 @@ def textbook() -> Iterator[None]:
     with ExitStack() as stack:
         for place, new in {
             "scproto.data.minibatch.DENSE_ABOVE": 0.0,
-            "scproto.nn._matmul.multiplies_bfloat16": lambda _: False,
+            "scproto.nn._matmul.trains": lambda _: False,
             "scproto.model.module.negative_binomial_nll": textbook_nll,
             "scproto.train.plan.GraphedLoss": lambda module: module.loss,
         }.items():

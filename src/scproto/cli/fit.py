@@ -52,7 +52,9 @@ def fit(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="CPU threads; with 1 no second process prepares the UMAP.", show_default="what torch chooses"
+            min=1,
+            help="CPU threads; with 1 no second process prepares the UMAP.",
+            show_default="one less than the cores",
         ),
     ] = None,
     accelerator: Annotated[Accelerator, typer.Option(help="Where the training runs.")] = Accelerator.auto,

@@ -1,4 +1,4 @@
-"""Products of the training step in the fastest precision that the hardware has."""
+"""Precision of the products: float32, and while training the fastest that the hardware has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,17 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def rounds(weight: Tensor) -> bool:
     """Whether factors are rounded to bfloat16: the weight is in training, and the hardware is fast with it."""
-    return torch.is_grad_enabled() and weight.requires_grad and multiplies_bfloat16(weight.device)
+    return trains(weight) and multiplies_bfloat16(weight.device)
+
+
+def row_type(weight: Tensor) -> torch.dtype:
+    """Type of the rows that a sparse product sums: while the weight is in training halves, which are read faster."""
+    return torch.float16 if trains(weight) else torch.float32
+
+
+def trains(weight: Tensor) -> bool:
+    """Whether the weight is to get a gradient."""
+    return torch.is_grad_enabled() and weight.requires_grad
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

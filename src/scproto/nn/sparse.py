@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._matmul import matmul, rounds
+from ._matmul import matmul, row_type
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -18,27 +18,29 @@ class _SparseProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, x_transposed: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(x_transposed)
         ctx.dtype = dtype
-        return _product(x, weight, dtype)
+        return _product(x, weight.to(dtype)).float()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[None, None, Tensor, None]:
-        (x_transposed,) = ctx.saved_tensors
-        return None, None, _product(x_transposed, grad_outputs[0], ctx.dtype), None
+        (x_transposed,), (grad,) = ctx.saved_tensors, grad_outputs
+        scale = grad.abs().amax().clamp_min(torch.finfo(grad.dtype).tiny)  # else gradients may be too small for halves
+        product = _product(x_transposed, (grad / scale).to(ctx.dtype)).float()
+        return None, None, product.mul_(scale), None
 
 
-def _product(x: Tensor, dense: Tensor, dtype: torch.dtype) -> Tensor:
+def _product(x: Tensor, dense: Tensor) -> Tensor:
     """``x @ dense`` for a CSR ``x``: a weighted sum of a bag of rows, which torch does twice as fast as the product.
 
-    Rows of half the size are read faster; sums are in float32.
+    Sums are in float32, whatever the type of the rows.
     """
     return F.embedding_bag(
         x.col_indices(),
-        dense.to(dtype),
+        dense,
         x.crow_indices(),
         mode="sum",
-        per_sample_weights=x.values().to(dtype),
+        per_sample_weights=x.values().to(dense.dtype),
         include_last_offset=True,
-    ).float()
+    )
 
 
 class SparseLinear(nn.Module):
@@ -61,5 +63,4 @@ class SparseLinear(nn.Module):
         """Multiply ``x``, ``(n_cells, n_in)``: CSR with the CSR of its transpose, or dense without."""
         if x_transposed is None:
             return matmul(x, self.weight)
-        dtype = torch.bfloat16 if rounds(self.weight) else torch.float32
-        return _SparseProduct.apply(x, x_transposed, self.weight, dtype)
+        return _SparseProduct.apply(x, x_transposed, self.weight, row_type(self.weight))
