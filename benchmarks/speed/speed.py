@@ -1,6 +1,6 @@
 """Measure how fast scproto is, and where its time goes.
 
-    python benchmarks/speed/speed.py --out speed/ --parts stages throughput step growth device
+    python benchmarks/speed/speed.py --out speed/ --parts stages whole throughput step growth device
 
 Without --data the cells are simulated. A part whose JSON is in the folder of the results is not measured again, so a
 call that broke off goes on from there. README.md tells what each part measures.
@@ -75,6 +75,7 @@ def _setup(given: argparse.Namespace) -> Setup:
         repeats=given.repeats,
         growth_repeats=given.growth_repeats,
         quick=given.quick,
+        published=tuple(given.published) if given.published else None,
         sizes=TINY if given.quick else Sizes(),
     )
     return setup if given.quick else setup.with_cells_up_to(given.max_cells)
@@ -102,6 +103,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of all libraries")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each measurement")
     parser.add_argument("--growth-repeats", type=int, default=1, help="fits of each size of the growth")
+    parser.add_argument(
+        "--published", nargs=2, metavar=("PYTHON", "CHECKOUT"), help="the code published with the paper, for whole"
+    )
     parser.add_argument(
         "--max-cells", type=int, default=80_000, help=f"largest size of the growth, up to {CELLS[-1]:,}"
     )

@@ -16,7 +16,7 @@ from measuring.setup import machine
 
 from scproto._files import atomic_path
 
-TASKS = ("simulate", "fit", "stages", "throughput", "step", "growth", "device")
+TASKS = ("simulate", "fit", "stages", "whole", "throughput", "step", "growth", "device")
 """Modules of ``measuring`` that have a function ``measure``."""
 
 

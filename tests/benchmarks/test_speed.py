@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import speed
 import torch
-from measuring import device, fit, floor, growth, loop, stages, step, tables, throughput
+from measuring import device, fit, floor, growth, loop, stages, step, tables, throughput, whole
 from measuring.setup import CELLS, TINY, Setup, Sizes
 from measuring.textbook import textbook, textbook_nll
 from measuring.timers import Timers, timed
+from measuring.variants import for_scvi
 from torch.utils.flop_counter import FlopCounterMode
 
+import scproto
 from scproto.data.module import CellViews
 from scproto.data.views import Request
 from scproto.datasets import simulate_atlas
@@ -307,6 +310,43 @@ def test_a_failure_ends_in_one_sentence(tmp_path, monkeypatch, message):
     assert (tmp_path / "speed.md").exists()
 
 
+def test_trainings_are_compared_with_the_fit_of_their_round():
+    found = whole.summarise({"scproto": [2.0, 4.0], "scvi": [20.0, 20.0], "published": [6.0, 8.0]})
+    assert found["ratios"] == {"scvi": [10, 5], "published": [3, 2]}
+    assert found["epochs"] == {"scvi": 200, "published": 40}
+
+
+def test_an_epoch_of_scvi_is_timed():
+    adata = simulate_atlas(150, 60, 2, 3, depth=200, seed=3)
+    scproto.pp.prepare(adata, "batch")
+    assert 0 < whole.scvi_epoch(for_scvi(adata)) < 60
+
+
+SCRIPT = """
+import argparse, json, anndata, numpy as np
+parser = argparse.ArgumentParser()
+for name in ("checkout", "input", "--n-prototypes", "--epochs", "--out"):
+    parser.add_argument(name)
+given = parser.parse_args()
+cells = anndata.read_h5ad(given.input)
+assert np.allclose(np.expm1(cells.X).sum(1), 1e4, rtol=1e-4) and set(cells.obs["batch"]) == {"batch_0", "batch_1"}
+assert (given.checkout, given.n_prototypes, given.epochs) == ("code", "7", "2"), "other arguments"
+json.dump({"seconds": [1.0, 3.0]}, open(given.out, "w"))
+"""
+
+
+def test_the_published_code_is_called_with_normalised_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr(whole, "SCRIPT", tmp_path / "epochs.py")
+    (tmp_path / "epochs.py").write_text(SCRIPT)
+    (tmp_path / "fits").mkdir()
+    adata = simulate_atlas(150, 60, 2, 3, depth=200, seed=3)
+    scproto.pp.prepare(adata, "batch")
+    setup = Setup(str(tmp_path), published=(sys.executable, "code"))
+    assert whole.published_epoch(setup, for_scvi(adata), 7) == 2
+    with pytest.raises(speed.MeasurementError, match="the published code failed: AssertionError: other arguments"):
+        whole.published_epoch(setup, for_scvi(adata), 8)
+
+
 @pytest.mark.slow
 def test_everything_is_measured(tmp_path, capsys):
     quick(tmp_path)
@@ -317,7 +357,10 @@ def test_everything_is_measured(tmp_path, capsys):
 
 
 def test_a_setup_survives_json():
-    for setup in (Setup("out", quick=True, sizes=TINY), Setup("out", "a.h5ad", ("a", "b"), 2).with_cells_up_to(10**6)):
+    for setup in (
+        Setup("out", quick=True, sizes=TINY, published=("python", "code")),
+        Setup("out", "a.h5ad", ("a", "b"), 2).with_cells_up_to(10**6),
+    ):
         assert Setup.from_json(json.loads(json.dumps(setup.to_json()))) == setup
     assert Setup("out").with_cells_up_to(40_000).sizes.growth["cells"] == CELLS[:4]
 
@@ -350,6 +393,8 @@ def made_up() -> dict[str, dict[str, object]]:
         "throughput": timed,
         "step": {"batch_sizes": {"100": step.summarise([times])}, "steps": 4},
     }
+    compared = whole.summarise({"scproto": [2.0, 4.0], "scvi": [20.0, 20.0]})
+    parts["whole"] = compared | {"sizes": {"n_cells": 5000, "n_model_genes": 2000, "n_prototypes": 60}}
     return parts | {"growth": grown, "device": {"none": device.NONE}}
 
 
@@ -359,6 +404,8 @@ def test_the_tables_to_read(tmp_path):
     text = tables.render(tmp_path)
     for row in (
         "| read | 2.00 | 1.00 to 4.00 | 25.0 % |",
+        "| whole `scproto fit`, from the file to the report | 3.00 |  |",
+        "| training of scVI by default, 200 epochs | 20.0 | 7.50 (5.00 to 10.0) |",
         "| scproto, `model.train` | 100 | 46.7 | 1,500 | 2,500 |",
         "| 100 | 0.467 (0.435 to 0.500) | 2.74 (2.00 to 3.48) | 0.717 (0.435 to 1.00) |",
         "| scVI, layers of 256, else by default | 1024 | too few cells |  |  |",

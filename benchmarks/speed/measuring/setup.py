@@ -71,6 +71,8 @@ class Setup:
     repeats: int = 5
     growth_repeats: int = 1
     quick: bool = False
+    published: tuple[str, str] | None = None
+    """Python of an environment and a checkout, for the code published with the paper; None: it is left out."""
     sizes: Sizes = field(default_factory=Sizes)
 
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +85,8 @@ class Setup:
         lists = {name: tuple(value) for name, value in stored["sizes"].items() if isinstance(value, list)}
         growth = {axis: tuple(values) for axis, values in stored["sizes"]["growth"].items()}
         sizes: dict[str, Any] = {**stored["sizes"], **lists, "growth": growth}
-        return cls(**{**stored, "batch_key": tuple(stored["batch_key"]), "sizes": Sizes(**sizes)})
+        given = {**stored, "batch_key": tuple(stored["batch_key"]), "sizes": Sizes(**sizes)}
+        return cls(**given | {"published": tuple(stored["published"]) if stored["published"] else None})
 
     @property
     def folder(self) -> Path:
@@ -95,6 +98,15 @@ class Setup:
         """The file that is measured."""
         sizes = self.sizes
         return Path(self.data) if self.data else simulated(self.folder, sizes.cells, sizes.genes, sizes.batches)
+
+    @property
+    def fit(self) -> dict[str, Any]:
+        """A whole fit as the task ``fit`` is told.
+
+        No "threads": the process has its number, and a fit that is told one makes the UMAP without a second process.
+        """
+        of_all = {"source": str(self.source), "batch_key": self.batch_key, "folder": self.out}
+        return of_all | {"max_steps": self.sizes.max_steps}
 
     def with_cells_up_to(self, most: int) -> Self:
         """The same with other sizes of the growth over cells."""

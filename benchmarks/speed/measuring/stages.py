@@ -18,15 +18,8 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     ``sizes``: of the data and the model.
     """
     setup = Setup.from_json(arguments)
-    # no "threads": the process has its number, and a fit that is told one makes the UMAP without a second process
-    fit = {
-        "source": str(setup.source),
-        "batch_key": setup.batch_key,
-        "folder": setup.out,
-        "max_steps": setup.sizes.max_steps,
-    }
     results = [
-        call("fit", fit, setup.folder / "fits" / f"stages_{i}.json", setup.threads)["result"]
+        call("fit", setup.fit, setup.folder / "fits" / f"stages_{i}.json", setup.threads)["result"]
         for i in range(setup.repeats)
     ]
     return summarise(results)

@@ -131,6 +131,28 @@ def growth(result: dict[str, Any]) -> str:
     return "\n\n".join(blocks)
 
 
+def whole(result: dict[str, Any]) -> str:
+    """Return seconds of a whole fit and of the trainings beside it, and how many times as long they take."""
+    sizes, seconds, rows = result["sizes"], result["seconds"], []
+    for name, each in seconds.items():
+        epochs = f", {result['epochs'][name]} epochs" if name in result["epochs"] else ""
+        ratio = _with_range(result["ratios"][name]) if name in result["ratios"] else ""
+        rows.append([WHOLE[name] + epochs, number(median(each)), ratio])
+    head = (
+        f"{sizes['n_cells']:,} cells, {sizes['n_model_genes']:,} genes, {sizes['n_prototypes']:,} prototypes; medians "
+        f"of {len(seconds['scproto'])} rounds."
+    )
+    return "\n\n".join([head, table(["what", "seconds", "times as long as the fit (least to most)"], rows)])
+
+
+WHOLE = {
+    "scproto": "whole `scproto fit`, from the file to the report",
+    "scvi": "training of scVI by default",
+    "scvi wide": "training of scVI, layers of 256",
+    "published": "training of the code published with the paper",
+}
+
+
 EXPONENTS = ("exponents", "last_exponents")
 
 
@@ -143,6 +165,7 @@ def device(result: dict[str, Any]) -> str:
 
 MAKERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "stages": stages,
+    "whole": whole,
     "throughput": throughput,
     "step": step,
     "growth": growth,
