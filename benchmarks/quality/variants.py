@@ -18,6 +18,7 @@ from changes import Change
 from scproto.data import views
 from scproto.model import module as network
 from scproto.nn import Encoder, _matmul, prototype_shares
+from scproto.train import schedule
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ def constants(**values: Any) -> Variant:
 def change(make: Callable[..., Change], *args: Any, **kwargs: Any) -> Variant:
     """Change the package from outside, by ``make(*args, **kwargs)``."""
     return Variant(change=partial(make, *args, **kwargs))
+
+
+def warm_up(share: float, **settings: Any) -> Variant:
+    """Let the autoencoder train alone for another share of the steps."""
+    return Variant(change=partial(patch.object, schedule, "WARM_UP", share), **settings)
 
 
 def rounds(n: int) -> Variant:
@@ -95,6 +101,12 @@ VARIANTS: dict[str, Variant] = {
     "latent 8": constants(n_latent=8),
     "latent 32": constants(n_latent=32),
     "six starts of the last k-means": change(by.starts, 6),
+    "warm-up of 20 %": warm_up(0.2),
+    "warm-up of 35 %": warm_up(0.35),
+    "half the learning rate": Variant(training={"learning_rate": 2e-3}),
+    "warm-up of 35 %, half the learning rate, 1.5 times the steps": warm_up(
+        0.35, steps=1.5, training={"learning_rate": 2e-3}
+    ),
     "half the steps": Variant(steps=0.5),
     "twice the steps": Variant(steps=2.0),
     "minibatch of 512, half the steps": Variant(steps=0.5, training={"batch_size": 512}),

@@ -11,14 +11,14 @@ from scproto.train.schedule import Budget, plan_budget
 @pytest.mark.parametrize(
     ("n_cells", "batch_size", "max_steps", "expected"),
     [
-        (2, 256, None, Budget(39, 38, 14)),
-        (4800, 256, None, Budget(39, 38, 14)),  # the least number of steps
-        (8000, 256, None, Budget(39, 63, 14)),  # 80 passes
-        (9600, 256, None, Budget(40, 75, 14)),  # the most
-        (384_000, 256, None, Budget(40, 75, 14)),
-        (500_000, 256, None, Budget(39, 98, 14)),  # two passes
-        (500, 256, 400, Budget(40, 10, 14)),
-        (500, 256, 40, Budget(40, 1, 14)),
+        (2, 256, None, Budget(40, 25, 20)),
+        (4266, 256, None, Budget(40, 25, 20)),  # the least number of steps
+        (6400, 256, None, Budget(39, 38, 20)),  # 60 passes
+        (8534, 256, None, Budget(40, 50, 20)),  # the most
+        (256_000, 256, None, Budget(40, 50, 20)),
+        (500_000, 256, None, Budget(39, 98, 20)),  # two passes
+        (500, 256, 400, Budget(40, 10, 20)),
+        (500, 256, 40, Budget(40, 1, 20)),
         (500, 256, 5, Budget(5, 1, 2)),
         (500, 256, 2, Budget(2, 1, 1)),
         (500, 256, 1, Budget(1, 1, 0)),  # no step to spare for a warm-up
@@ -44,8 +44,8 @@ def test_never_more_steps_than_asked_and_always_some_with_prototypes(n_cells, ba
 
 @settings(deadline=None)
 @given(n_cells=st.integers(2, 10**7), batch_size=st.integers(1, 4096))
-def test_by_default_80_passes_within_bounds_or_two(n_cells, batch_size):
+def test_by_default_60_passes_within_bounds_or_two(n_cells, batch_size):
     n_steps = plan_budget(n_cells, batch_size).n_steps
     one_pass = n_cells / batch_size
-    wanted = max(sorted([1500, 80 * one_pass, 3000])[1], 2 * one_pass)
+    wanted = max(sorted([1000, 60 * one_pass, 2000])[1], 2 * one_pass)
     assert wanted - wanted / 40 - 1 < n_steps < wanted + 1

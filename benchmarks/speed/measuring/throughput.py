@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from .setup import Setup, Sizes
+from scproto.train.schedule import WARM_UP
 
-WARM_UP_SHARE = 0.35
-"""Share of the steps in which the autoencoder trains alone, as in :func:`scproto.train.schedule.plan_budget`."""
+from .setup import Setup, Sizes
 
 NAME = "{} {}"
 """Of a variant: method and cells a minibatch."""
@@ -84,7 +83,7 @@ def seconds_of_step(phases: Mapping[str, list[float]]) -> float:
     """Mean over a whole training: of warm-up and joint steps by their share, or of the one kind that there is."""
     if "step" in phases:
         return median(phases["step"])
-    return WARM_UP_SHARE * median(phases["warm_up"]) + (1 - WARM_UP_SHARE) * median(phases["joint"])
+    return WARM_UP * median(phases["warm_up"]) + (1 - WARM_UP) * median(phases["joint"])
 
 
 def ratios(

@@ -156,7 +156,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         max_steps: int | None = None,
         *,
         batch_size: int = 256,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         early_stopping: bool = True,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -168,8 +168,8 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Parameters
         ----------
         max_steps
-            Minibatches to train on. By default 80 passes over the cells, but at least 1,500 steps, and at most
-            3,000 or two passes, whichever is more.
+            Minibatches to train on. By default 60 passes over the cells, but at least 1,000 steps, and at most
+            2,000 or two passes, whichever is more.
         batch_size
             Cells a minibatch.
         learning_rate

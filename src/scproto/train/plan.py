@@ -61,7 +61,7 @@ class PrototypePlan(lightning.LightningModule):
         sampler: ViewSampler,
         budget: Budget,
         *,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         weight_decay: float = 1e-4,
         n_mutual: int = 10,
         seed: int = 0,

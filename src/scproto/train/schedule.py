@@ -9,6 +9,9 @@ from .._errors import InputError
 
 N_EPOCHS = 40
 
+WARM_UP = 0.5
+"""Share of the steps before the prototypes start."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -37,7 +40,7 @@ class Budget:
         return self.n_epochs * self.steps_per_epoch
 
 
-def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, warmup: float = 0.35) -> Budget:
+def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None) -> Budget:
     """Choose the number of steps for a data set.
 
     Parameters
@@ -47,10 +50,8 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, 
     batch_size
         Cells a step.
     max_steps
-        Number of steps. By default 80 passes over the cells, but at least 1,500 steps, and at most 3,000 or two
+        Number of steps. By default 60 passes over the cells, but at least 1,000 steps, and at most 2,000 or two
         passes, whichever is more.
-    warmup
-        Share of the steps before the prototypes start.
 
     Raises
     ------
@@ -62,9 +63,9 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None, 
     n_steps = max_steps or _default_steps(n_cells / batch_size)
     steps_per_epoch = math.ceil(n_steps / N_EPOCHS)
     n_epochs = n_steps // steps_per_epoch
-    n_warmup = min(max(1, round(warmup * n_epochs)), n_epochs - 1)
+    n_warmup = min(max(1, round(WARM_UP * n_epochs)), n_epochs - 1)
     return Budget(n_epochs, steps_per_epoch, n_warmup)
 
 
 def _default_steps(steps_per_pass: float) -> int:
-    return round(max(min(max(80 * steps_per_pass, 1500), 3000), 2 * steps_per_pass))
+    return round(max(min(max(60 * steps_per_pass, 1000), 2000), 2 * steps_per_pass))
