@@ -166,6 +166,7 @@ def _of_speed(part: str) -> Callable[[Path, str], str]:
 
 TABLES: dict[str, Callable[[Path, str], str]] = {
     "ablation": _of_csv("ablation", lambda results: ablation(results).rstrip()),
+    "schedule": _of_csv("schedule", lambda results: ablation(results).rstrip()),
     "ceiling": _of_csv("ceiling", ceiling),
     "comparison": _of_csv("comparison", comparison),
     "frontier": _of_csv("frontier", frontier),
