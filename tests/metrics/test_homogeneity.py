@@ -60,7 +60,10 @@ def test_inv_equals_the_naive_loop(drawn) -> None:
                 ratios.append(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / mean)
         expected.append(np.quantile(ratios, 0.95) if ratios else math.nan)
     np.testing.assert_allclose(
-        inner_normalized_variance(sparse.csr_matrix(counts), assignment, min_total=MIN_TOTAL), expected, rtol=1e-9, atol=1e-9
+        inner_normalized_variance(sparse.csr_matrix(counts), assignment, min_total=MIN_TOTAL),
+        expected,
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
