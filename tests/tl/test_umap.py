@@ -5,9 +5,11 @@ import importlib
 import numpy as np
 import pytest
 from anndata import AnnData
+from sklearn.manifold import trustworthiness
 
 from scproto import _keys
 from scproto._errors import InputError
+from scproto.graph import layout
 
 umap = importlib.import_module("scproto.tl.umap").umap
 
@@ -82,3 +84,29 @@ def test_bad_input_is_named() -> None:
     del metacells.obsm[_keys.LATENT]
     with pytest.raises(InputError, match="The metacells have no"):
         umap(cells, metacells)
+
+
+@pytest.mark.parametrize(("n_points", "epochs"), [(9, None), (10, 200)])
+def test_many_points_have_few_epochs(monkeypatch, n_points, epochs):
+    seen = []
+    monkeypatch.setattr(layout, "FEW_EPOCHS_FROM", 10)
+    monkeypatch.setattr(
+        "scanpy.tl.umap",
+        lambda joint, *, maxiter, random_state: (
+            seen.append((maxiter, random_state)) or joint.obsm.update(X_umap=np.zeros((joint.n_obs, 2)))
+        ),
+    )
+    layout.umap_layout(np.random.default_rng(0).normal(size=(n_points, 3)), 7)
+    assert seen == [(epochs, 7)]
+
+
+@pytest.mark.slow
+def test_few_epochs_are_as_trustworthy(monkeypatch):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(12, 16))[rng.integers(12, size=2500)] + 0.3 * rng.normal(size=(2500, 16))
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    found = []
+    for few_from in (2_000, 10_000):
+        monkeypatch.setattr(layout, "FEW_EPOCHS_FROM", few_from)
+        found.append(trustworthiness(points, layout.umap_layout(points), n_neighbors=15))
+    assert found[0] > found[1] - 0.005

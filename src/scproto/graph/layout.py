@@ -12,9 +12,14 @@ from .search import nearest_others
 
 N_NEIGHBORS = 15  # scanpy's default
 
+FEW_EPOCHS_FROM = 2_000
+"""Points from which 200 epochs do: umap-learn takes 500 up to 10,000 points, for the same trustworthiness."""
+
 
 def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float32]:
-    """UMAP of points on the unit sphere, by scanpy with its defaults on the neighbours of :func:`nearest_others`.
+    """UMAP of points on the unit sphere, by scanpy on the neighbours of :func:`nearest_others`.
+
+    All is scanpy's default, but that from 2,000 points on, not from 10,000, it has 200 epochs in place of 500.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
     joint = AnnData(obsm={"X": np.asarray(points, dtype=np.float32)})
     with limit_threads(1):  # a layout with a seed uses no more, and depends on no number of them then
         sc.pp.neighbors(joint, use_rep="X", transformer=_neighbor_search(min(N_NEIGHBORS, len(points) - 1)))
-        sc.tl.umap(joint, random_state=seed)
+        sc.tl.umap(joint, maxiter=200 if len(points) >= FEW_EPOCHS_FROM else None, random_state=seed)
     return np.asarray(joint.obsm["X_umap"], dtype=np.float32)
 
 

@@ -19,7 +19,7 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Call
     """Embed cells and prototypes in one UMAP (McInnes et al., 2018).
 
     Cells and prototypes lie on the same hypersphere, so that one neighbour graph (15 nearest;
-    :func:`scproto.graph.nearest_others`) holds both. The layout is scanpy's with its defaults.
+    :func:`scproto.graph.nearest_others`) holds both. The layout is scanpy's (:func:`scproto.graph.umap_layout`).
 
     Parameters
     ----------
