@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scproto._compat import multiplies_bfloat16
+from scproto._compat import multiplies_bfloat16, reads_halves
 
 INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
@@ -47,3 +47,9 @@ def test_the_hardware_is_asked_once():
     before = multiplies_bfloat16.cache_info().misses
     multiplies_bfloat16(torch.device("cpu"))
     assert multiplies_bfloat16.cache_info().misses == before
+
+
+@pytest.mark.parametrize(("capability", "expected"), [("AVX2", True), ("AVX512", True), ("DEFAULT", False)])
+def test_halves_are_converted_as_they_are_read_on_x86(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert reads_halves.__wrapped__() is expected

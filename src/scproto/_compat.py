@@ -28,3 +28,9 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         getattr(torch.cpu, name, lambda: False) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     )
     return device.type == "cpu" and any(instructions() for instructions in supported)
+
+
+@cache
+def reads_halves() -> bool:
+    """Whether torch sums rows of float16 by instructions that convert them as they are read: on x86, by fbgemm."""
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX")

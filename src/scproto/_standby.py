@@ -16,9 +16,8 @@ from typing import Any, Self
 class Standby:
     """Call a function in a process that has loaded and compiled what it needs before it is called.
 
-    numba compiles UMAP for longer than a small layout takes. Here this happens on a core that a training leaves idle;
-    where there is none, the process waits until there is. Without the process (no memory for it, say) the call is made
-    here: the result is the same.
+    numba compiles UMAP for longer than a small layout takes. Here this happens on a core that a training leaves idle.
+    Without the process (no memory for it, say) the call is made here: the result is the same.
 
     Parameters
     ----------
@@ -71,8 +70,6 @@ class Standby:
 def serve() -> None:
     """Be ready, then answer until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one
-    if hasattr(os, "nice"):
-        os.nice(19)  # take what the other leaves
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints gets among the answers
     function, first = pickle.load(sys.stdin.buffer)

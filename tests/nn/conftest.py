@@ -15,6 +15,12 @@ def bfloat16(monkeypatch) -> None:
     monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: True)
 
 
+@pytest.fixture
+def halves(monkeypatch) -> None:
+    """Rows of sparse products in float16 in training, whatever the hardware."""
+    monkeypatch.setattr("scproto.nn._matmul.reads_halves", lambda: True)
+
+
 @pytest.fixture(params=["float32", "bfloat16"])
 def precision(request) -> str:
     """Products in training in each precision."""

@@ -62,7 +62,7 @@ ROUNDING = {"sparse": (torch.float16, 2**-11), "dense": (torch.bfloat16, 2**-8)}
 
 
 @pytest.mark.parametrize("layout", ["sparse", "dense"])
-def test_products_are_rounded_in_training_alone(x, bfloat16, layout):
+def test_products_are_rounded_in_training_alone(x, bfloat16, halves, layout):
     layer, dense = SparseLinear(10, 4), torch.from_numpy(x)
     arguments = (dense, None) if layout == "dense" else both(x)
     dtype, rounding = ROUNDING[layout]
@@ -76,7 +76,7 @@ def test_products_are_rounded_in_training_alone(x, bfloat16, layout):
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-9, 1.0, 1e9, 1e30], ids="gradients of {}".format)
-def test_gradient_of_a_sparse_product_is_rounded_once(x, size):
+def test_gradient_of_a_sparse_product_is_rounded_once(x, halves, size):
     """Rounded factors, sums in float32 over all rows, a rounded result; halves reach from 6e-8 to 65,504."""
     layer = SparseLinear(10, 4)
     pull = size * torch.randn(len(x), 4, generator=torch.Generator().manual_seed(0))
@@ -85,6 +85,12 @@ def test_gradient_of_a_sparse_product_is_rounded_once(x, size):
     allowed = ((1 + 2**-11) ** 3 - 1) * (dense.T.abs() @ pull.abs()) + 2**-23 * pull.abs().max()
     assert layer.weight.grad.dtype == torch.float32
     assert ((layer.weight.grad - dense.T @ pull).abs() <= 1.01 * allowed).all()
+
+
+def test_elsewhere_rows_are_read_as_they_are(x, monkeypatch):
+    monkeypatch.setattr("scproto.nn._matmul.reads_halves", lambda: False)
+    layer = SparseLinear(10, 4)
+    torch.testing.assert_close(layer(*both(x)), torch.from_numpy(x) @ layer.weight)
 
 
 def test_a_gradient_of_nothing_but_zeros(x):

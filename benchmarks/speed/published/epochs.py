@@ -4,7 +4,7 @@
 
 in an environment of ``quality/peers/scpoli.txt`` and ``faiss-cpu``. CHECKOUT is a clone of that repository. INPUT holds
 log1p CP10k of the chosen genes in ``X``, dense (its loader turns every sparse row into a dense one at each view, which
-takes more than half of the time), and ``obs["batch"]``.
+takes longer), and ``obs["batch"]``.
 
 Its loader, network, losses and loop over an epoch run as they are, with its own settings: minibatches of 1,024, eight
 views by the neighbours. What is not of the training is left out: logs, UMAPs, scores. ``.cuda()`` does nothing, its

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._compat import multiplies_bfloat16
+from .._compat import multiplies_bfloat16, reads_halves
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -26,8 +26,8 @@ def rounds(weight: Tensor) -> bool:
 
 
 def row_type(weight: Tensor) -> torch.dtype:
-    """Type of the rows that a sparse product sums: while the weight is in training halves, which are read faster."""
-    return torch.float16 if trains(weight) else torch.float32
+    """Type of the rows that a sparse product sums: halves while the weight is in training, if they are read faster."""
+    return torch.float16 if trains(weight) and reads_halves() else torch.float32
 
 
 def trains(weight: Tensor) -> bool:
