@@ -105,8 +105,12 @@ class Setup:
 
         No "threads": the process has its number, and a fit that is told one makes the UMAP without a second process.
         """
-        of_all = {"source": str(self.source), "batch_key": self.batch_key, "folder": self.out}
-        return of_all | {"max_steps": self.sizes.max_steps}
+        return {
+            "source": str(self.source),
+            "batch_key": self.batch_key,
+            "folder": self.out,
+            "max_steps": self.sizes.max_steps,
+        }
 
     def with_cells_up_to(self, most: int) -> Self:
         """The same with other sizes of the growth over cells."""

@@ -7,7 +7,6 @@ before and after does not count.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -113,13 +112,12 @@ def published_epoch(setup: Setup, counts: AnnData, n_prototypes: int) -> float:
     assert setup.published is not None
     python, checkout = setup.published
     source, out = setup.folder / "inputs" / "published.h5ad", setup.folder / "fits" / "published.json"
-    if not source.exists():
-        source.parent.mkdir(parents=True, exist_ok=True)
-        x = log1p_cp10k(counts.X).toarray()
-        AnnData(x, obs=counts.obs[[_keys.BATCH]].set_axis(["batch"], axis=1)).write_h5ad(source)
+    source.parent.mkdir(parents=True, exist_ok=True)
+    x = log1p_cp10k(counts.X).toarray()
+    AnnData(x, obs=counts.obs[[_keys.BATCH]].set_axis(["batch"], axis=1)).write_h5ad(source)  # may be there of others
     command = [python, str(SCRIPT), checkout, str(source), "--n-prototypes", str(n_prototypes)]
     command += ["--epochs", str(TIMED), "--out", str(out)]
-    done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise MeasurementError(f"the published code failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     return float(sum(json.loads(out.read_text())["seconds"]) / TIMED)
