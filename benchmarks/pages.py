@@ -164,18 +164,16 @@ def _of_speed(part: str) -> Callable[[Path, str], str]:
     return table
 
 
-TABLES: dict[str, Callable[[Path, str], str]] = (
-    {name: _of_csv(name, lambda results: ablation(results).rstrip()) for name in ("ablation", "schedule")}
-    | {
-        "ceiling": _of_csv("ceiling", ceiling),
-        "comparison": _of_csv("comparison", comparison),
-        "frontier": _of_csv("frontier", frontier),
-        "markers": _of_csv("markers", markers),
-        "denoising": _of_csv("denoising", denoising),
-        "denoising in short": _of_csv("denoising", denoising_in_short),
-    }
-    | {part: _of_speed(part) for part in speed.MAKERS}
-)
+TABLES: dict[str, Callable[[Path, str], str]] = {
+    "ablation": _of_csv("ablation", lambda results: ablation(results).rstrip()),
+    "schedule": _of_csv("schedule", lambda results: ablation(results).rstrip()),
+    "ceiling": _of_csv("ceiling", ceiling),
+    "comparison": _of_csv("comparison", comparison),
+    "frontier": _of_csv("frontier", frontier),
+    "markers": _of_csv("markers", markers),
+    "denoising": _of_csv("denoising", denoising),
+    "denoising in short": _of_csv("denoising", denoising_in_short),
+} | {part: _of_speed(part) for part in speed.MAKERS}
 """What makes Markdown of the results in a folder."""
 
 
