@@ -28,7 +28,7 @@ class KnnGraph:
         If an index is out of range or padding comes before a neighbour.
     """
 
-    indices: NDArray[np.int64]
+    indices: NDArray[np.integer]
 
     def __post_init__(self) -> None:
         n_cells = len(self.indices)
@@ -75,11 +75,11 @@ class KnnGraph:
     @classmethod
     def from_pairs(cls, cells: NDArray[np.integer], neighbors: NDArray[np.integer], n_cells: int) -> KnnGraph:
         """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``."""
-        cells, neighbors = np.divmod(np.sort(cells.astype(np.int64) * n_cells + neighbors), max(1, n_cells))
-        degree = np.bincount(cells, minlength=n_cells)
-        indices = np.full((n_cells, max(1, degree.max(initial=0))), -1, dtype=np.int64)
-        start = np.cumsum(degree) - degree
-        indices[cells, np.arange(len(cells)) - start[cells]] = neighbors
+        graph = sp.csr_matrix((np.ones(len(cells), bool), (cells, neighbors)), shape=(n_cells, n_cells))
+        graph.sort_indices()
+        degree = np.diff(graph.indptr)
+        indices = np.full((n_cells, max(1, degree.max(initial=0))), -1, dtype=np.int32)
+        indices[np.arange(indices.shape[1]) < degree[:, None]] = graph.indices
         return cls(indices)
 
 
@@ -99,7 +99,7 @@ def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.in
         Neighbours a cell; a batch with fewer cells gives fewer.
     """
     unit = _unit(embedding)
-    indices = np.full((len(unit), n_neighbors), -1, dtype=np.int64)
+    indices = np.full((len(unit), n_neighbors), -1, dtype=np.int32)
     exact = len(unit) <= search.EXACT_UP_TO
     recalls = []
     for b in np.unique(batch):
@@ -160,7 +160,7 @@ def mutual_neighbors(
         cols += [second[j], first[i]]
         recalls.append(searches[b].recall(unit[first], n_neighbors, n_sampled=20))
     if not rows:
-        return KnnGraph(np.full((len(unit), 1), -1, dtype=np.int64))
+        return KnnGraph(np.full((len(unit), 1), -1, dtype=np.int32))
     if not exact:
         log_recall(float(np.mean(recalls)), len(unit))
     return KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit))
