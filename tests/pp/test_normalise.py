@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scproto.pp._normalise import log1p_cp10k
+from scproto.pp import _normalise
+from scproto.pp._normalise import log1p_cp10k, scale_genes
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -34,3 +35,21 @@ def test_equals_scanpy():
     sc.pp.normalize_total(cells, target_sum=1e4)
     sc.pp.log1p(cells)
     np.testing.assert_allclose(log1p_cp10k(counts)[0].toarray(), cells.X.toarray(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 21], ids=["entry", "some", "all"])
+def test_genes_are_scaled_in_place(block, monkeypatch):
+    monkeypatch.setattr(_normalise, "BLOCK_VALUES", block)
+    dense = np.random.default_rng(2).poisson(0.7, (11, 6)).astype(np.float32)
+    x, scale = sp.csr_matrix(dense), np.array([0.0, 1.0, 0.5, 3.0, -1.0, 7.0])
+    data = x.data
+    scale_genes(x, scale)
+    np.testing.assert_array_equal(x.toarray(), [[value * s for value, s in zip(row, scale, strict=True)] for row in dense])
+    assert x.data is data
+    assert x.dtype == np.float32
+
+
+def test_no_genes_to_scale():
+    empty = sp.csr_matrix((3, 2), dtype=np.float32)
+    scale_genes(empty, np.ones(2))
+    assert empty.nnz == 0

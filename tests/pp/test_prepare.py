@@ -8,6 +8,7 @@ from scipy import sparse
 
 from scproto import _keys, pp
 from scproto._errors import InputError
+from scproto.datasets import simulate_atlas
 from scproto.graph import within_batch_neighbors
 from scproto.pp.prepare import _deviation_within, _pca
 
@@ -130,15 +131,18 @@ def test_fewer_genes_than_asked_for_are_all_taken(tiny_atlas):
     assert tiny_atlas.var[_keys.GENES].all()
 
 
-def test_genes_that_differ_only_between_batches_are_not_favoured(tiny_atlas):
-    """Twenty genes at one level in each batch, far apart between them, without any noise within."""
-    counts = tiny_atlas.X.toarray()
-    code = tiny_atlas.obs["batch"].cat.codes.to_numpy()
-    total = counts[:, 20:].sum(1)
-    counts[:, :20] = np.round(np.array([0.001, 0.01, 0.05])[code] * total)[:, None]
-    tiny_atlas.X = sparse.csr_matrix(counts)
-    pp.prepare(tiny_atlas, "batch", n_top_genes=60)
-    assert tiny_atlas.var[_keys.GENES].to_numpy()[:20].sum() == 0
+def test_genes_that_differ_only_between_batches_are_not_favoured():
+    """Twenty genes at a level in each batch, far apart between them, without any noise within."""
+    cells = simulate_atlas(300, 600, 3, 4, depth=2000, seed=0)
+    counts, code = cells.X.toarray(), cells.obs["batch"].cat.codes.to_numpy()
+    expected = np.array([0.001, 0.005, 0.02])[code] * counts[:, 20:].sum(1)
+    counts[:, :20] = np.round(np.outer(expected, np.linspace(0.5, 1.5, 20)))
+    cells.X = sparse.csr_matrix(counts)
+    n_favoured = {}
+    for key in ("batch", None):
+        pp.prepare(cells, key, n_top_genes=200)
+        n_favoured[key] = cells.var[_keys.GENES].to_numpy()[:20].sum()
+    assert n_favoured["batch"] == 0 < n_favoured[None]
 
 
 @pytest.mark.parametrize("n_top_genes", [30, 2000], ids=["chosen", "all"])

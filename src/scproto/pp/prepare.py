@@ -17,7 +17,7 @@ from .. import _keys
 from .._errors import InputError
 from .._threads import limit_threads
 from ..graph import within_batch_neighbors
-from ._normalise import log1p_cp10k
+from ._normalise import log1p_cp10k, scale_genes
 from .checks import as_keys, check_adata, join_batches
 
 logger = logging.getLogger(__name__)
@@ -112,14 +112,13 @@ def _pca(x: sp.csr_matrix, batch: pd.Categorical, n_pcs: int, seed: int) -> NDAr
     place.
     """
     import scanpy as sc
-    from sklearn.utils.sparsefuncs import inplace_csr_column_scale
 
     deviation = _deviation_within(x, batch)
     varies = deviation > ROUNDING
     if not varies.any():
         raise InputError("No gene varies within a batch once the depth of its cells is equal: check the batch key.")
     scale = np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=varies)
-    inplace_csr_column_scale(x, scale.astype(np.float32))
+    scale_genes(x, scale)
     n_comps = min(n_pcs, min(x.shape) - 1)
     components, _, _, variance = sc.pp.pca(x, n_comps=n_comps, random_state=seed, return_info=True)
     noise = variance[-1] if 1 < n_comps == n_pcs else 0.0
