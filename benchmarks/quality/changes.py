@@ -255,7 +255,9 @@ def fixed_rounds() -> Change:
 
 def no_pairs_across() -> Change:
     """Find no mutual neighbour in another batch."""
-    return patch.object(plan, "mutual_neighbors", lambda unit, *_, **__: KnnGraph(np.full((len(unit), 1), -1)))
+    return patch.object(
+        plan, "mutual_neighbors", lambda unit, *_, **__: KnnGraph.from_table(np.full((len(unit), 1), -1))
+    )
 
 
 def all_pairs_across() -> Change:

@@ -104,7 +104,7 @@ def test_blocks_of_genes_average_to_the_reconstruction_of_all(order, cuts):
 def test_a_round_of_the_sampler_averages_to_the_reconstruction_of_all(cells, module, monkeypatch, n_decoded):
     monkeypatch.setattr("scproto.data.views.DECODED_GENES", n_decoded)
     n_blocks = max(1, round(N_GENES / n_decoded))
-    sampler = ViewSampler(KnnGraph(np.array([[1], [0]])), np.argsort(cells.gene_share), 1, n_blocks)
+    sampler = ViewSampler(KnnGraph.from_table(np.array([[1], [0]])), np.argsort(cells.gene_share), 1, n_blocks)
     everything = reconstruction(module, cells[Request(VIEWS, np.arange(N_GENES))])
     genes = [request.genes for request in sampler]
     losses = [reconstruction(module, cells[Request(VIEWS, block)]) for block in genes]

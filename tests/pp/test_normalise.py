@@ -44,7 +44,8 @@ def test_genes_are_scaled_in_place(block, monkeypatch):
     x, scale = sp.csr_matrix(dense), np.array([0.0, 1.0, 0.5, 3.0, -1.0, 7.0])
     data = x.data
     scale_genes(x, scale)
-    np.testing.assert_array_equal(x.toarray(), [[value * s for value, s in zip(row, scale, strict=True)] for row in dense])
+    expected = [[value * factor for value, factor in zip(row, scale, strict=True)] for row in dense]
+    np.testing.assert_array_equal(x.toarray(), expected)
     assert x.data is data
     assert x.dtype == np.float32
 

@@ -73,7 +73,10 @@ class CellViews(Dataset[Minibatch]):
 
     def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Encoder's input of consecutive cells, and its transpose; on a GPU dense, and so without."""
-        x = self.x[start : start + n_cells]
+        if "_normalised" in vars(self):
+            x = self.x[start : start + n_cells]
+        else:  # not for all cells where none is trained on
+            x, _ = normalise(self.counts[start : start + n_cells])
         return encoder_input(x) if device.type == "cpu" else (torch.from_numpy(x.toarray()).to(device), None)
 
 

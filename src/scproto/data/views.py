@@ -67,8 +67,8 @@ class ViewSampler:
         self.genes = genes
         self.cross: KnnGraph | None = None
         self.paired = False
-        self.weights: NDArray[np.floating] = np.ones(len(within.indices))
-        self.batch_size = min(batch_size, len(within.indices))
+        self.weights: NDArray[np.floating] = np.ones(len(within))
+        self.batch_size = min(batch_size, len(within))
         self.steps_per_epoch = steps_per_epoch
         self.cross_share = cross_share
         self._rng = np.random.default_rng(seed)

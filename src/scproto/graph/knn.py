@@ -14,40 +14,44 @@ from .search import Search, log_recall
 
 @dataclass(frozen=True)
 class KnnGraph:
-    """Neighbours of each cell in a padded table.
+    """Neighbours of each cell, cell after cell, as the rows of a CSR matrix are stored.
 
     Attributes
     ----------
+    indptr
+        Where the neighbours of each cell begin and those of the last one end, ``(n_cells + 1,)``.
     indices
-        ``(n_cells, n_neighbors)``; row ``i`` holds the cells that are neighbours of cell ``i``, padded
-        with -1 at its end. A cell is no neighbour of itself.
+        The neighbours, ``(n_pairs,)``. A cell is no neighbour of itself.
 
     Raises
     ------
     ValueError
-        If an index is out of range or padding comes before a neighbour.
+        If an index is out of range.
     """
 
+    indptr: NDArray[np.integer]
     indices: NDArray[np.integer]
 
     def __post_init__(self) -> None:
-        n_cells = len(self.indices)
-        if self.indices.size and (self.indices.max() >= n_cells or self.indices.min() < -1):
-            raise ValueError(f"Neighbour indices must lie in [-1, {n_cells}).")
-        present = self.indices >= 0
-        if (present[:, 1:] & ~present[:, :-1]).any():
-            raise ValueError("Padding must come after the neighbours of a cell.")
+        if self.indices.size and not 0 <= self.indices.min() <= self.indices.max() < len(self):
+            raise ValueError(f"Neighbour indices must lie in [0, {len(self)}).")
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
 
     @property
-    def degree(self) -> NDArray[np.int64]:
+    def degree(self) -> NDArray[np.integer]:
         """Number of neighbours of each cell, ``(n_cells,)``."""
-        return (self.indices >= 0).sum(1)
+        return np.diff(self.indptr)
 
     def draw(self, cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """One random neighbour of each given cell; the cell itself where it has none."""
-        degree = self.degree[cells]
-        column = (rng.random(len(cells)) * degree).astype(np.int64)
-        return np.where(degree > 0, self.indices[cells, np.minimum(column, self.indices.shape[1] - 1)], cells)
+        start, end = self.indptr[cells], self.indptr[cells + 1]
+        drawn = start + (rng.random(len(cells)) * (end - start)).astype(np.int64)
+        some = end > start
+        neighbors = cells.copy()
+        neighbors[some] = self.indices[np.minimum(drawn, end - 1)[some]]
+        return neighbors
 
     def mutual(self) -> KnnGraph:
         """The pairs of cells of which each is a neighbour of the other.
@@ -60,10 +64,8 @@ class KnnGraph:
 
     def to_sparse(self) -> sp.csr_matrix:
         """0/1 matrix ``(n_cells, n_cells)``, as AnnData keeps it in ``obsp``."""
-        present = self.indices >= 0
-        indptr = np.concatenate([[0], np.cumsum(present.sum(1))])
-        data = np.ones(indptr[-1], dtype=np.float32)
-        return sp.csr_matrix((data, self.indices[present], indptr), shape=(len(present), len(present)))
+        ones = np.ones(len(self.indices), dtype=np.float32)
+        return sp.csr_matrix((ones, self.indices, self.indptr), shape=(len(self), len(self)))
 
     @classmethod
     def from_sparse(cls, graph: sp.csr_matrix) -> KnnGraph:
@@ -74,13 +76,16 @@ class KnnGraph:
 
     @classmethod
     def from_pairs(cls, cells: NDArray[np.integer], neighbors: NDArray[np.integer], n_cells: int) -> KnnGraph:
-        """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``."""
+        """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``; neighbours of a cell in the order of cells."""
         graph = sp.csr_matrix((np.ones(len(cells), bool), (cells, neighbors)), shape=(n_cells, n_cells))
         graph.sort_indices()
-        degree = np.diff(graph.indptr)
-        indices = np.full((n_cells, max(1, degree.max(initial=0))), -1, dtype=np.int32)
-        indices[np.arange(indices.shape[1]) < degree[:, None]] = graph.indices
-        return cls(indices)
+        return cls(graph.indptr, graph.indices)
+
+    @classmethod
+    def from_table(cls, table: NDArray[np.integer]) -> KnnGraph:
+        """Read the neighbours of each cell from its row, ``(n_cells, n_neighbors)``; negative entries are none."""
+        present = table >= 0
+        return cls(np.append(0, np.cumsum(present.sum(1))), table[present])
 
 
 def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.int64], n_neighbors: int) -> KnnGraph:
@@ -111,7 +116,7 @@ def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.in
         recalls.append(of_batch.recall(own, n_neighbors))
     if not exact:
         log_recall(float(np.mean(recalls)), len(unit))
-    return KnnGraph(indices)
+    return KnnGraph.from_table(indices)
 
 
 def mutual_neighbors(
@@ -160,7 +165,7 @@ def mutual_neighbors(
         cols += [second[j], first[i]]
         recalls.append(searches[b].recall(unit[first], n_neighbors, n_sampled=20))
     if not rows:
-        return KnnGraph(np.full((len(unit), 1), -1, dtype=np.int32))
+        return KnnGraph.from_table(np.empty((len(unit), 0), dtype=np.int32))
     if not exact:
         log_recall(float(np.mean(recalls)), len(unit))
     return KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit))

@@ -27,7 +27,7 @@ def log1p_cp10k(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float3
 
 
 def scale_genes(x: sp.csr_matrix, scale: NDArray[np.floating]) -> None:
-    """Multiply each gene, ``(n_genes,)``, in place; block by block, for the factors of all entries are three times `x`."""
+    """Multiply each gene, ``(n_genes,)``, in place; by blocks, as the factors of all entries are thrice `x`."""
     scale = scale.astype(x.dtype)
     for start in range(0, x.nnz, BLOCK_VALUES):
         block = slice(start, start + BLOCK_VALUES)

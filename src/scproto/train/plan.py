@@ -119,6 +119,7 @@ class PrototypePlan(lightning.LightningModule):
         self.sampler.paired = True
         self.sampler.weights = density_weights(unit, prototypes).numpy()
         if self.module.n_batches > 1:
+            self.sampler.cross = None  # free before the next ones are found
             self.sampler.cross = mutual_neighbors(aligned.numpy(), self.cells.batch, self.n_mutual, rng=self._rng)
 
     def _first_prototypes(self, unit: Tensor) -> Tensor:
