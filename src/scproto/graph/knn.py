@@ -70,16 +70,17 @@ class KnnGraph:
     @classmethod
     def from_sparse(cls, graph: sp.csr_matrix) -> KnnGraph:
         """Read the entries of each row of a square sparse matrix; the diagonal does not count."""
-        coo = sp.coo_matrix(graph)
-        off_diagonal = coo.row != coo.col
-        return cls.from_pairs(coo.row[off_diagonal], coo.col[off_diagonal], graph.shape[0])
+        graph = sp.csr_matrix(graph).sorted_indices()
+        cells = np.repeat(np.arange(graph.shape[0], dtype=np.int32), np.diff(graph.indptr))
+        others = graph.indices != cells
+        degree = np.bincount(cells[others], minlength=graph.shape[0])
+        return cls(np.append(0, np.cumsum(degree)), graph.indices[others])
 
     @classmethod
     def from_pairs(cls, cells: NDArray[np.integer], neighbors: NDArray[np.integer], n_cells: int) -> KnnGraph:
         """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``; neighbours of a cell in the order of cells."""
-        graph = sp.csr_matrix((np.ones(len(cells), bool), (cells, neighbors)), shape=(n_cells, n_cells))
-        graph.sort_indices()
-        return cls(graph.indptr, graph.indices)
+        ones = np.ones(len(cells), bool)
+        return cls.from_sparse(sp.csr_matrix((ones, (cells, neighbors)), shape=(n_cells, n_cells)))
 
     @classmethod
     def from_table(cls, table: NDArray[np.integer]) -> KnnGraph:
@@ -161,14 +162,16 @@ def mutual_neighbors(
         forth = _membership(searches[b](unit[first], n_neighbors)[0], len(second))
         back = _membership(searches[a](unit[second], n_neighbors)[0], len(first))
         i, j = forth.multiply(back.T).nonzero()
-        rows += [first[i], second[j]]
-        cols += [second[j], first[i]]
+        rows.append(first[i])
+        cols.append(second[j])
         recalls.append(searches[b].recall(unit[first], n_neighbors, n_sampled=20))
+    del searches
     if not rows:
         return KnnGraph.from_table(np.empty((len(unit), 0), dtype=np.int32))
     if not exact:
         log_recall(float(np.mean(recalls)), len(unit))
-    return KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit))
+    forth = KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit)).to_sparse()
+    return KnnGraph.from_sparse(forth + forth.T)
 
 
 def _batch_pairs(n_batches: int, n_partners: int, rng: np.random.Generator) -> list[tuple[int, int]]:

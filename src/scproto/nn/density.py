@@ -33,6 +33,8 @@ def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.
     """
     nearest = nearest_prototype(unit, prototypes)[1]
     mass = torch.bincount(nearest, minlength=len(prototypes)).to(unit.dtype)
-    density = torch.cat([((cells @ prototypes.T - 1) / temperature).exp() @ mass for cells in unit.split(CHUNK)])
+    density = torch.empty_like(unit[:, 0])
+    for cells, of_cells in zip(unit.split(CHUNK), density.split(CHUNK), strict=True):
+        torch.mv((cells @ prototypes.T).sub_(1.0).div_(temperature).exp_(), mass, out=of_cells)
     weights = density**-power
     return weights / weights.mean()

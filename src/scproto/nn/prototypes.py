@@ -76,8 +76,10 @@ def _plus_plus(
 
 def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine similarity to the nearest prototype, and its index, each ``(n_cells,)``; in chunks of the cells."""
-    parts = [(cells @ prototypes.T).max(dim=1) for cells in unit.split(CHUNK)]
-    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+    cosine, nearest = unit.new_empty(len(unit)), torch.empty(len(unit), dtype=torch.long, device=unit.device)
+    for cells, *out in zip(unit.split(CHUNK), cosine.split(CHUNK), nearest.split(CHUNK), strict=True):
+        torch.max(cells @ prototypes.T, dim=1, out=out)
+    return cosine, nearest
 
 
 def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:
