@@ -95,6 +95,16 @@ def test_gene_share_is_the_mean_over_the_cells(few, counts):
     np.testing.assert_allclose(few.gene_share.sum(), 0.8, rtol=1e-5)
 
 
+@LAYOUTS
+def test_inputs_are_alike_whether_all_cells_are_normalised_or_these_alone(few, monkeypatch, dense_above):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
+    alone = few.inputs(1, 3, torch.device("cpu"))
+    whole = few.x[1:4].toarray()
+    for x, x_transposed in (alone, few.inputs(1, 3, torch.device("cpu"))):
+        dense = x if x_transposed is None else x.to_dense()
+        np.testing.assert_array_equal(dense.numpy(), whole)
+
+
 @pytest.fixture
 def cells() -> CellViews:
     rng = np.random.default_rng(0)

@@ -75,7 +75,7 @@ class CellViews(Dataset[Minibatch]):
         """Encoder's input of consecutive cells, and its transpose; on a GPU dense, and so without."""
         if "_normalised" in vars(self):
             x = self.x[start : start + n_cells]
-        else:  # not for all cells where none is trained on
+        else:  # those of all cells are kept where they are trained on
             x, _ = normalise(self.counts[start : start + n_cells])
         return encoder_input(x) if device.type == "cpu" else (torch.from_numpy(x.toarray()).to(device), None)
 

@@ -16,6 +16,9 @@ EXACT_UP_TO = 50_000
 LISTED_FROM = 1000
 """Rows from which an inverted file is faster than looking at all of them."""
 
+N_LISTS = 2.0
+"""Lists of the inverted file, in square roots of its rows."""
+
 N_PROBED = 8
 """Lists of the inverted file that a query looks into."""
 
@@ -45,7 +48,7 @@ class Search:
     def __init__(self, reference: NDArray[np.float32], *, exact: bool) -> None:
         import faiss
 
-        faiss.cvar.distance_compute_blas_threshold = 1  # by default small tables go to a loop that is 3 times as slow
+        faiss.cvar.distance_compute_blas_threshold = 1  # small tables would go to a slow loop
         reference = np.ascontiguousarray(reference, np.float32)
         self.n_reference, n_dims = reference.shape
         self._exact = faiss.IndexFlatIP(n_dims)
@@ -54,7 +57,7 @@ class Search:
         self._lists: Any = None
         if not exact and self.n_reference >= LISTED_FROM:
             self._centres = faiss.IndexFlatIP(n_dims)  # the lists point to it: it must live as long
-            n_lists = round(2 * self.n_reference**0.5)
+            n_lists = round(N_LISTS * self.n_reference**0.5)
             self._lists = faiss.IndexIVFFlat(self._centres, n_dims, n_lists, faiss.METRIC_INNER_PRODUCT)
             self._lists.cp.min_points_per_centroid, self._lists.cp.max_points_per_centroid = 1, TRAINED_BY
             self._lists.train(reference)
