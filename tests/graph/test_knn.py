@@ -201,7 +201,7 @@ class TestNearest:
         exact = graph.nearest_others(points, 400)[0]
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 10)
         monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 10)
-        monkeypatch.setattr("scproto.graph.search.N_PROBED", 1)
+        monkeypatch.setattr("scproto.graph.search.N_PROBED", (1,))
         assert not np.array_equal(graph.nearest_others(points, 3)[0], exact[:, :3])
         np.testing.assert_array_equal(graph.nearest_others(points, 400)[0], exact)
 
@@ -210,7 +210,7 @@ class TestNearest:
         exact = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
         monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 300)
-        monkeypatch.setattr("scproto.graph.search.N_PROBED", 4)
+        monkeypatch.setattr("scproto.graph.search.N_PROBED", (4,))
         with caplog.at_level("INFO", logger="scproto"):
             found = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
         for graph_found, expected in zip(found, exact, strict=True):
@@ -225,3 +225,21 @@ class TestNearest:
         exact = mutual_neighbors(points, batch, 5)
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
         assert neighbors(mutual_neighbors(points, batch, 5)) == neighbors(exact)
+
+    @pytest.mark.parametrize(("enough", "fewest"), [(0.0, 2), (0.9, 2), (0.98, 4), (1.0, 8)])
+    def test_as_many_lists_as_find_enough(self, monkeypatch, enough, fewest):
+        monkeypatch.setattr("scproto.graph.search.ENOUGH", enough)
+        points = clustered(3000)
+        search = Search(points, exact=False)
+        assert search.n_probed >= fewest
+        assert search.recall(points, 10) >= enough
+        if search.n_probed > 2:  # half as many would not do
+            monkeypatch.setattr("scproto.graph.search.N_PROBED", (search.n_probed // 2,))
+            assert Search(points, exact=False).recall(points, 10) < enough
+
+    def test_the_most_lists_where_none_find_enough(self, monkeypatch):
+        monkeypatch.setattr("scproto.graph.search.ENOUGH", 1.1)
+        assert Search(clustered(3000), exact=False).n_probed == 64
+
+    def test_few_rows_have_no_lists(self):
+        assert Search(clustered(999), exact=False).n_probed == 0

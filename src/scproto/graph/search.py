@@ -19,14 +19,20 @@ LISTED_FROM = 1000
 N_LISTS = 2.0
 """Lists of the inverted file, in square roots of its rows."""
 
-N_PROBED = 8
-"""Lists of the inverted file that a query looks into."""
+N_PROBED = (2, 4, 8, 16, 32, 64)
+"""Lists of the inverted file that a query may look into; the first number that finds enough neighbours is taken."""
+
+ENOUGH = 0.98
+"""Share of the neighbours of a sample that is enough."""
 
 TRAINED_BY = 64
 """Rows a list that its centre is found by; more take time and find no more neighbours."""
 
 N_SAMPLED = 200
 """Queries by which the recall is told."""
+
+N_JUDGED = 10
+"""Neighbours of each of them by which the number of lists is chosen."""
 
 
 class Search:
@@ -38,7 +44,8 @@ class Search:
         ``(n_reference, n_dims)``.
     exact
         Compare each query with all rows. Otherwise, from 1,000 rows on, rows are listed by the nearest of ``2 sqrt(n)``
-        k-means centres, and a query is compared with those of the 8 lists nearest to it.
+        k-means centres, and a query is compared with those of the lists nearest to it: of 2, 4 or more, the fewest by
+        which 98 % of the ten neighbours of a sample of the rows are found, 64 at most.
 
     References
     ----------
@@ -62,7 +69,19 @@ class Search:
             self._lists.cp.min_points_per_centroid, self._lists.cp.max_points_per_centroid = 1, TRAINED_BY
             self._lists.train(reference)
             self._lists.add(reference)
-            self._lists.nprobe = N_PROBED
+            self._choose_probed()
+
+    def _choose_probed(self) -> None:
+        """Let queries look into as few lists as find enough neighbours."""
+        for n_probed in N_PROBED:
+            self._lists.nprobe = n_probed
+            if self.recall(self._reference, N_JUDGED) >= ENOUGH:
+                return
+
+    @property
+    def n_probed(self) -> int:
+        """Lists that a query looks into; none where it is compared with all rows."""
+        return self._lists.nprobe if self._lists is not None else 0
 
     def __call__(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Rows and inner products for each query, nearest first, each ``(n_query, min(k, n_reference))``."""
