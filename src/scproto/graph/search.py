@@ -22,7 +22,7 @@ N_LISTS = 2.0
 N_PROBED = (2, 4, 8, 16, 32, 64)
 """Lists of the inverted file that a query may look into; the first number that finds enough neighbours is taken."""
 
-ENOUGH = 0.98
+ENOUGH = 0.95
 """Share of the neighbours of a sample that is enough."""
 
 TRAINED_BY = 64
@@ -45,7 +45,7 @@ class Search:
     exact
         Compare each query with all rows. Otherwise, from 1,000 rows on, rows are listed by the nearest of ``2 sqrt(n)``
         k-means centres, and a query is compared with those of the lists nearest to it: of 2, 4 or more, the fewest by
-        which 98 % of the ten neighbours of a sample of the rows are found, 64 at most.
+        which 95 % of the ten neighbours of a sample of the rows are found, 64 at most.
 
     References
     ----------
