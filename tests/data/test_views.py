@@ -14,7 +14,7 @@ from scproto.graph import KnnGraph
 # Ten cells: 0 to 4 in one batch, 5 to 9 in another. The last of each has no neighbour.
 TABLE = [[1, 2], [0, 2], [1, 3], [0, 4], [-1, -1], [6, 7], [5, 7], [6, 8], [5, 9], [-1, -1]]
 WITHIN = KnnGraph.from_table(np.array(TABLE))
-CROSS = KnnGraph.from_pairs(np.array([0, 5, 4, 9]), np.array([5, 0, 9, 4]), 10)
+CROSS = KnnGraph.from_table(np.array([[5], [-1], [-1], [-1], [9], [0], [-1], [-1], [-1], [4]]))
 GENES = np.array([3, 0, 6, 2, 1, 5, 4])
 
 

@@ -54,7 +54,8 @@ class TestKnnGraph:
         assert neighbors(KnnGraph.from_sparse(sp.csr_matrix(np.array([[1, 1], [0, 1]])))) == [{1}, set()]
 
     def test_pairs_in_any_order(self):
-        graph = KnnGraph.from_pairs(np.array([3, 0, 3]), np.array([2, 1, 0]), 4)
+        pairs = sp.coo_matrix((np.ones(3), ([3, 0, 3], [2, 1, 0])), shape=(4, 4))
+        graph = KnnGraph.from_sparse(pairs)
         assert graph.indptr.tolist() == [0, 1, 1, 1, 3]
         assert graph.indices.tolist() == [1, 0, 2]
 

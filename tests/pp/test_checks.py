@@ -35,7 +35,7 @@ def container(request):
 
 @pytest.fixture(params=[1, 5, 1 << 23], ids=["line_by_line", "some_lines", "at_once"])
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(_counts, "_BLOCK_VALUES", request.param)
+    monkeypatch.setattr(_counts, "BLOCK_VALUES", request.param)
 
 
 def check(adata, **arguments):

@@ -77,12 +77,6 @@ class KnnGraph:
         return cls(np.append(0, np.cumsum(degree)), graph.indices[others])
 
     @classmethod
-    def from_pairs(cls, cells: NDArray[np.integer], neighbors: NDArray[np.integer], n_cells: int) -> KnnGraph:
-        """Gather pairs of a cell and its neighbour, each ``(n_pairs,)``; neighbours of a cell in the order of cells."""
-        ones = np.ones(len(cells), bool)
-        return cls.from_sparse(sp.csr_matrix((ones, (cells, neighbors)), shape=(n_cells, n_cells)))
-
-    @classmethod
     def from_table(cls, table: NDArray[np.integer]) -> KnnGraph:
         """Read the neighbours of each cell from its row, ``(n_cells, n_neighbors)``; negative entries are none."""
         present = table >= 0
@@ -170,8 +164,9 @@ def mutual_neighbors(
         return KnnGraph.from_table(np.empty((len(unit), 0), dtype=np.int32))
     if not exact:
         log_recall(float(np.mean(recalls)), len(unit))
-    forth = KnnGraph.from_pairs(np.concatenate(rows), np.concatenate(cols), len(unit)).to_sparse()
-    return KnnGraph.from_sparse(forth + forth.T)
+    i, j = np.concatenate(rows), np.concatenate(cols)
+    one_way = sp.csr_matrix((np.ones(len(i), bool), (i, j)), shape=(len(unit), len(unit)))
+    return KnnGraph.from_sparse(one_way + one_way.T)
 
 
 def _batch_pairs(n_batches: int, n_partners: int, rng: np.random.Generator) -> list[tuple[int, int]]:

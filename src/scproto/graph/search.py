@@ -73,9 +73,11 @@ class Search:
 
     def _choose_probed(self) -> None:
         """Let queries look into as few lists as find enough neighbours."""
+        sample = _spread(self._reference, N_SAMPLED)
+        truth = self._exact.search(sample, min(N_JUDGED, self.n_reference))[1]
         for n_probed in N_PROBED:
             self._lists.nprobe = n_probed
-            if self.recall(self._reference, N_JUDGED) >= ENOUGH:
+            if self._share_found(sample, truth) >= ENOUGH:
                 return
 
     @property
@@ -108,9 +110,18 @@ class Search:
         """Share of the true neighbours that are found, of some of the queries."""
         if self._lists is None:
             return 1.0
-        sample = np.ascontiguousarray(query[np.linspace(0, len(query) - 1, min(n_sampled, len(query))).astype(int)])
-        truth = self._exact.search(sample, min(k, self.n_reference))[1]
-        return float(np.mean([np.isin(a, b).mean() for a, b in zip(truth, self(sample, k)[0], strict=True)]))
+        sample = _spread(query, n_sampled)
+        return self._share_found(sample, self._exact.search(sample, min(k, self.n_reference))[1])
+
+    def _share_found(self, query: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+        """Share of the true neighbours of each query, ``(n_query, k)``, that are found."""
+        own = np.arange(len(query))[:, None] * self.n_reference  # so that a query is held to its own neighbours
+        return float(np.isin(truth + own, self(query, truth.shape[1])[0] + own).mean())
+
+
+def _spread(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """As many of the rows, at even distances; all if there are fewer."""
+    return np.ascontiguousarray(rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)])
 
 
 def log_recall(recall: float, n_cells: int) -> None:

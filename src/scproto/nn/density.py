@@ -33,7 +33,7 @@ def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.
     """
     nearest = nearest_prototype(unit, prototypes)[1]
     mass = torch.bincount(nearest, minlength=len(prototypes)).to(unit.dtype)
-    density = torch.empty_like(unit[:, 0])
+    density = unit.new_empty(len(unit))
     for cells, of_cells in zip(unit.split(CHUNK), density.split(CHUNK), strict=True):
         torch.mv((cells @ prototypes.T).sub_(1.0).div_(temperature).exp_(), mass, out=of_cells)
     weights = density**-power

@@ -76,7 +76,7 @@ def _plus_plus(
 
 def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine similarity to the nearest prototype, and its index, each ``(n_cells,)``; in chunks of the cells."""
-    cosine, nearest = unit.new_empty(len(unit)), torch.empty(len(unit), dtype=torch.long, device=unit.device)
+    cosine, nearest = unit.new_empty(len(unit)), unit.new_empty(len(unit), dtype=torch.long)
     for cells, *out in zip(unit.split(CHUNK), cosine.split(CHUNK), nearest.split(CHUNK), strict=True):
         torch.max(cells @ prototypes.T, dim=1, out=out)
     return cosine, nearest

@@ -11,8 +11,8 @@ from scipy import sparse
 
 from scproto._errors import InputError
 
-_BLOCK_VALUES = 1 << 21
-"""Values examined at a time: 8 to 16 MB, and some copies of them."""
+BLOCK_VALUES = 1 << 21
+"""Stored values worked on at a time: 8 to 16 MB, and some copies of them."""
 
 _LOG_CEILING = 20.0
 """Log-transformed expression stays below this (log1p of a million counts is 13.8)."""
@@ -118,7 +118,7 @@ def _blocks(x: Any) -> Iterator[tuple[slice, slice, Any]]:
     by_column = sparse.issparse(x) and x.format == "csc"
     length, width = x.shape[::-1] if by_column else x.shape
     per_line = x.nnz / length if sparse.issparse(x) else width
-    step = max(1, int(_BLOCK_VALUES / max(1, per_line)))
+    step = max(1, int(BLOCK_VALUES / max(1, per_line)))
     for start in range(0, length, step):
         part, whole = slice(start, min(start + step, length)), slice(None)
         yield (whole, part, x[:, part]) if by_column else (part, whole, x[part])

@@ -6,8 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-BLOCK_VALUES = 1 << 21
-"""Values that are worked on at a time where temporary arrays would otherwise be as large as the matrix."""
+from ._counts import BLOCK_VALUES
 
 
 def log1p_cp10k(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
