@@ -202,7 +202,7 @@ class TestNearest:
         exact = graph.nearest_others(points, 400)[0]
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 10)
         monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 10)
-        monkeypatch.setattr("scproto.graph.search.N_PROBED", (1,))
+        monkeypatch.setattr("scproto.graph.search.ENOUGH", 0.0)
         assert not np.array_equal(graph.nearest_others(points, 3)[0], exact[:, :3])
         np.testing.assert_array_equal(graph.nearest_others(points, 400)[0], exact)
 
@@ -211,7 +211,6 @@ class TestNearest:
         exact = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
         monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 300)
-        monkeypatch.setattr("scproto.graph.search.N_PROBED", (4,))
         with caplog.at_level("INFO", logger="scproto"):
             found = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
         for graph_found, expected in zip(found, exact, strict=True):
@@ -227,20 +226,38 @@ class TestNearest:
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
         assert neighbors(mutual_neighbors(points, batch, 5)) == neighbors(exact)
 
-    @pytest.mark.parametrize(("enough", "fewest"), [(0.0, 2), (0.9, 2), (0.95, 2), (1.0, 8)])
-    def test_as_many_lists_as_find_enough(self, monkeypatch, enough, fewest):
+    @pytest.mark.parametrize("enough", [0.0, 0.5, 0.9, 0.95, 1.0])
+    def test_as_few_lists_as_find_enough(self, monkeypatch, enough):
         monkeypatch.setattr("scproto.graph.search.ENOUGH", enough)
         points = clustered(3000)
         search = Search(points, exact=False)
-        assert search.n_probed >= fewest
         assert search.recall(points, 10) >= enough
-        if search.n_probed > 2:  # half as many would not do
-            monkeypatch.setattr("scproto.graph.search.N_PROBED", (search.n_probed // 2,))
-            assert Search(points, exact=False).recall(points, 10) < enough
+        search.n_probed -= 1
+        assert search.n_probed == 0 or search.recall(points, 10) < enough
 
-    def test_the_most_lists_where_none_find_enough(self, monkeypatch):
-        monkeypatch.setattr("scproto.graph.search.ENOUGH", 1.1)
-        assert Search(clustered(3000), exact=False).n_probed == 64
+    @pytest.mark.parametrize("n_probed", [1, 2, 5, 55])
+    def test_recall_is_the_share_of_the_neighbours_found(self, n_probed):
+        points, query = clustered(3000), clustered(150, seed=1)
+        search = Search(points, exact=False)
+        search.n_probed = n_probed
+        truth, found = np.argsort(-query @ points.T, axis=1)[:, :10], search(query, 10)[0]
+        shared = [len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)]
+        assert search.recall(query, 10) == pytest.approx(np.mean(shared), abs=1e-9)
+        assert (n_probed == 55) == (np.mean(shared) == 1)  # these are all lists
+
+    def test_results_of_lists_are_rows_and_their_products(self):
+        points, query = clustered(3000), clustered(70, seed=1)
+        search = Search(points, exact=False)
+        search.n_probed = 1
+        indices, products = search(query, 6)
+        np.testing.assert_allclose(products, (query[:, None] * points[indices]).sum(2), atol=1e-6)
+        assert (np.diff(products, axis=1) <= 0).all()
+
+    def test_equal_rows_fill_one_list(self):
+        points = np.repeat(clustered(3), 1000, axis=0)
+        indices, products = Search(points, exact=False)(points[::1000], 20)
+        np.testing.assert_array_equal(indices // 1000, np.arange(3)[:, None].repeat(20, 1))
+        np.testing.assert_allclose(products, 1, atol=1e-6)
 
     def test_few_rows_have_no_lists(self):
-        assert Search(clustered(999), exact=False).n_probed == 0
+        assert Search(clustered(2999), exact=False).n_probed == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +12,19 @@ logger = logging.getLogger(__name__)
 EXACT_UP_TO = 50_000
 """Cells up to which neighbours are searched exactly; the time of that grows with the square of the cells."""
 
-LISTED_FROM = 1000
-"""Rows from which an inverted file is faster than looking at all of them."""
+LISTED_FROM = 3000
+"""Rows from which lists are faster than looking at all of them."""
 
-N_LISTS = 2.0
-"""Lists of the inverted file, in square roots of its rows."""
-
-N_PROBED = (2, 4, 8, 16, 32, 64)
-"""Lists of the inverted file that a query may look into; the first number that finds enough neighbours is taken."""
+N_LISTS = 1.0
+"""Lists of a table, in square roots of its rows."""
 
 ENOUGH = 0.95
 """Share of the neighbours of a sample that is enough."""
 
-TRAINED_BY = 64
-"""Rows a list that its centre is found by; more take time and find no more neighbours."""
+TRAINED_BY, N_ROUNDS = 64, 10
+"""Rows a list that its centre is found by, and rounds of k-means; more take time and find no more neighbours."""
 
-N_SAMPLED = 200
+N_SAMPLED = 500
 """Queries by which the recall is told."""
 
 N_JUDGED = 10
@@ -43,9 +39,10 @@ class Search:
     reference
         ``(n_reference, n_dims)``.
     exact
-        Compare each query with all rows. Otherwise, from 1,000 rows on, rows are listed by the nearest of ``2 sqrt(n)``
-        k-means centres, and a query is compared with those of the lists nearest to it: of 2, 4 or more, the fewest by
-        which 95 % of the ten neighbours of a sample of the rows are found, 64 at most.
+        Compare each query with all rows. Otherwise, from 3,000 rows on, rows and queries are listed by the nearest of
+        ``sqrt(n)`` k-means centres, and the queries of a list are compared, all in one matrix product, with the rows of
+        the lists whose centres are nearest to its own: as many lists as find 95 % of the ten neighbours of a sample of
+        the rows.
 
     References
     ----------
@@ -53,47 +50,59 @@ class Search:
     """
 
     def __init__(self, reference: NDArray[np.float32], *, exact: bool) -> None:
+        self._reference = np.ascontiguousarray(reference, np.float32)
+        self.n_reference = len(reference)
+        self.n_probed = 0
+        """Lists that a query is compared with; none where it is compared with all rows."""
+        if not exact and self.n_reference >= LISTED_FROM:
+            self._make_lists()
+            ranks = self._ranks(_spread(self._reference, N_SAMPLED), N_JUDGED)
+            self.n_probed = int(np.quantile(ranks, ENOUGH, method="inverted_cdf")) + 1
+
+    def _make_lists(self) -> None:
         import faiss
 
-        faiss.cvar.distance_compute_blas_threshold = 1  # small tables would go to a slow loop
-        reference = np.ascontiguousarray(reference, np.float32)
-        self.n_reference, n_dims = reference.shape
-        self._exact = faiss.IndexFlatIP(n_dims)
-        self._exact.add(reference)
-        self._reference = reference
-        self._lists: Any = None
-        if not exact and self.n_reference >= LISTED_FROM:
-            self._centres = faiss.IndexFlatIP(n_dims)  # the lists point to it: it must live as long
-            n_lists = round(N_LISTS * self.n_reference**0.5)
-            self._lists = faiss.IndexIVFFlat(self._centres, n_dims, n_lists, faiss.METRIC_INNER_PRODUCT)
-            self._lists.cp.min_points_per_centroid, self._lists.cp.max_points_per_centroid = 1, TRAINED_BY
-            self._lists.train(reference)
-            self._lists.add(reference)
-            self._choose_probed()
+        n_lists = round(N_LISTS * self.n_reference**0.5)
+        self._kmeans = faiss.Kmeans(
+            self._reference.shape[1],
+            n_lists,
+            niter=N_ROUNDS,
+            spherical=True,
+            min_points_per_centroid=1,
+            max_points_per_centroid=TRAINED_BY,
+        )
+        self._kmeans.train(self._reference)
+        centres = np.asarray(self._kmeans.centroids)
+        self._near = _nearest(centres, centres, n_lists)[0]  # (n_lists, n_lists), of each list itself first
+        self._lists = self._listed(self._reference)
 
-    def _choose_probed(self) -> None:
-        """Let queries look into as few lists as find enough neighbours."""
-        sample = _spread(self._reference, N_SAMPLED)
-        truth = self._exact.search(sample, min(N_JUDGED, self.n_reference))[1]
-        for n_probed in N_PROBED:
-            self._lists.nprobe = n_probed
-            if self._share_found(sample, truth) >= ENOUGH:
-                return
+    def _listed(self, rows: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+        """Which of the rows belong to each list."""
+        nearest = self._kmeans.assign(rows)[1]
+        order = np.argsort(nearest, kind="stable")
+        return np.split(order, np.searchsorted(nearest[order], np.arange(1, len(self._near))))
 
-    @property
-    def n_probed(self) -> int:
-        """Lists that a query looks into; none where it is compared with all rows."""
-        return self._lists.nprobe if self._lists is not None else 0
+    def _ranks(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Which list, counted from a query's own, each of its true neighbours is in, ``(n_query, k)``."""
+        truth = _nearest(query, self._reference, k)[0]
+        ranks = np.argsort(self._near, axis=1)  # (n_lists, n_lists)
+        own, theirs = (self._kmeans.assign(rows)[1] for rows in (query, self._reference[truth.ravel()]))
+        return ranks[own[:, None], theirs.reshape(truth.shape)]
 
     def __call__(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Rows and inner products for each query, nearest first, each ``(n_query, min(k, n_reference))``."""
         query, k = np.ascontiguousarray(query, np.float32), min(k, self.n_reference)
-        if self._lists is None:
-            return self._exact.search(query, k)[::-1]
-        products, indices = self._lists.search(query, k)
-        short = (indices < 0).any(axis=1)  # fewer than k rows in the lists that were looked into
-        if short.any():
-            products[short], indices[short] = self._exact.search(query[short], k)
+        if not self.n_probed:
+            return _nearest(query, self._reference, k)
+        indices, products = np.empty((len(query), k), np.int64), np.empty((len(query), k), np.float32)
+        for queries, near in zip(self._listed(query), self._near, strict=True):
+            if not len(queries):
+                continue
+            rows = np.concatenate([self._lists[i] for i in near[: self.n_probed]])
+            if len(rows) < k:
+                rows = np.arange(self.n_reference)
+            found, products[queries] = _nearest(query[queries], self._reference[rows], k)
+            indices[queries] = rows[found]
         return indices, products
 
     def others(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -108,15 +117,20 @@ class Search:
 
     def recall(self, query: NDArray[np.float32], k: int, n_sampled: int = N_SAMPLED) -> float:
         """Share of the true neighbours that are found, of some of the queries."""
-        if self._lists is None:
+        if not self.n_probed:
             return 1.0
-        sample = _spread(query, n_sampled)
-        return self._share_found(sample, self._exact.search(sample, min(k, self.n_reference))[1])
+        return float((self._ranks(_spread(query, n_sampled), k) < self.n_probed).mean())
 
-    def _share_found(self, query: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-        """Share of the true neighbours of each query, ``(n_query, k)``, that are found."""
-        own = np.arange(len(query))[:, None] * self.n_reference  # so that a query is held to its own neighbours
-        return float(np.isin(truth + own, self(query, truth.shape[1])[0] + own).mean())
+
+def _nearest(
+    query: NDArray[np.float32], rows: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows and inner products for each query by comparison with all rows, each ``(n_query, min(k, n_rows))``."""
+    import faiss
+
+    faiss.cvar.distance_compute_blas_threshold = 1  # small tables would go to a slow loop
+    products, indices = faiss.knn(query, rows, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
+    return indices, products
 
 
 def _spread(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
