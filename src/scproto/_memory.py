@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _MIB = 1 << 20
@@ -14,9 +15,20 @@ def give_back_freed() -> None:
     By default glibc keeps those of up to 32 MiB for the process once it has seen one freed, which after the training of
     100,000 cells is half a gigabyte. Smaller ones, which a step of the training frees and asks for again, stay.
     """
+    if mallopt := _of_c("mallopt"):
+        mallopt(_MMAP_THRESHOLD, 4 * _MIB)
+        mallopt(_TRIM_THRESHOLD, 64 * _MIB)  # else every step would give back and ask again
+
+
+def give_back_holes() -> None:
+    """Give back what is free between smaller arrays now, where the C library is glibc; it takes milliseconds."""
+    if malloc_trim := _of_c("malloc_trim"):
+        malloc_trim(0)
+
+
+def _of_c(name: str) -> Any:
+    """Return a function of the C library; None if it has none of this name."""
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):  # another C library
-        return
-    mallopt(_MMAP_THRESHOLD, 4 * _MIB)
-    mallopt(_TRIM_THRESHOLD, 64 * _MIB)  # else every step would give back and ask again
+        return None

@@ -35,7 +35,7 @@ def naive_normalised(counts: np.ndarray) -> np.ndarray:
     return result
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
 def test_normalised_cells_equal_a_loop(counts, dtype):
     x, library = normalise(sp.csr_matrix(counts.astype(dtype)))
     np.testing.assert_allclose(x.toarray(), naive_normalised(counts), rtol=1e-5)
@@ -58,6 +58,12 @@ def test_one_cell_with_one_count():
     assert library.tolist() == [1]
 
 
+def test_a_cell_with_a_stored_zero_alone_is_normalised_to_zero():
+    x, library = normalise(sp.csr_matrix((np.array([0.0, 3.0], np.float32), [1, 0], [0, 1, 1, 2, 2]), (4, 2)))
+    np.testing.assert_allclose(x.toarray(), [[0, 0], [0, 0], [1, 0], [0, 0]], rtol=1e-6)
+    assert library.tolist() == [1, 1, 3, 1]
+
+
 def test_a_cell_is_normalised_alike_in_any_company(counts):
     whole, _ = normalise(sp.csr_matrix(counts))
     for cell in range(5):
@@ -69,7 +75,7 @@ def test_counts_are_left_alone(counts):
     matrix = sp.csr_matrix(counts)
     x, _ = normalise(matrix)
     encoder_input(x)
-    counts_of_genes(matrix, np.array([3, 1]))
+    counts_of_genes(matrix, 5, np.array([3, 1]))
     np.testing.assert_array_equal(matrix.toarray(), counts)
     assert np.shares_memory(x.indices, matrix.indices)  # held once
 
@@ -104,11 +110,11 @@ def test_input_is_dense_above_a_share_of_non_zero_entries():
 
 
 def naive_counts_of_genes(
-    counts: sp.csr_matrix, genes: list[int]
+    counts: sp.csr_matrix, n_cells: int, genes: list[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
-    """Walk along the stored counts and keep those of the genes."""
+    """Walk along the stored counts of the first cells and keep those of the genes."""
     kept = []
-    for row in range(counts.shape[0]):
+    for row in range(n_cells):
         for entry in range(counts.indptr[row], counts.indptr[row + 1]):
             if counts.indices[entry] in genes:
                 kept.append((row, genes.index(counts.indices[entry]), float(counts.data[entry])))
@@ -117,31 +123,31 @@ def naive_counts_of_genes(
 
 @st.composite
 def matrices_and_genes(draw):
-    """Counts with empty rows, all rows empty or none, and any of their genes in any order."""
+    """Counts with empty rows, all rows empty or none, some of the cells, and any of their genes in any order."""
     n_cells, n_genes = draw(st.integers(1, 6)), draw(st.integers(1, 9))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     dense = rng.poisson(draw(st.sampled_from([0.0, 0.3, 3.0])), (n_cells, n_genes))
     dense[rng.random(n_cells) < 0.3] = 0
     genes = draw(st.permutations(range(n_genes)))[: draw(st.integers(0, n_genes))]
-    return dense.astype(draw(st.sampled_from([np.float32, np.int64]))), genes
+    return dense.astype(draw(st.sampled_from([np.float32, np.int64, np.uint8]))), draw(st.integers(0, n_cells)), genes
 
 
 @settings(deadline=None, max_examples=200)
 @given(matrices_and_genes())
 def test_counts_of_genes_equal_a_loop(drawn):
-    dense, genes = drawn
+    dense, n_cells, genes = drawn
     matrix = sp.csr_matrix(dense)
-    rows, columns, values = counts_of_genes(matrix, np.array(genes, np.int64))
+    rows, columns, values = counts_of_genes(matrix, n_cells, np.array(genes, np.int64))
     assert (rows.dtype, columns.dtype, values.dtype) == (np.int64, np.int64, np.float32)
-    assert (tuple(rows), tuple(columns), tuple(values)) == naive_counts_of_genes(matrix, genes)
-    found = np.zeros((len(dense), len(genes)))
+    assert (tuple(rows), tuple(columns), tuple(values)) == naive_counts_of_genes(matrix, n_cells, genes)
+    found = np.zeros((n_cells, len(genes)))
     found[rows, columns] = values
-    np.testing.assert_array_equal(found, dense[:, genes])
+    np.testing.assert_array_equal(found, dense[:n_cells, genes])
 
 
 def test_stored_zeros_stay_stored():
     matrix = sp.csr_matrix((np.array([0.0, 2.0], np.float32), np.array([1, 0]), np.array([0, 1, 2])), (2, 2))
-    found = counts_of_genes(matrix, np.array([1, 0]))
+    found = counts_of_genes(matrix, 2, np.array([1, 0]))
     assert [part.tolist() for part in found] == [[0, 1], [0, 1], [0, 2]]
 
 

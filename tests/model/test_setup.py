@@ -46,6 +46,17 @@ def test_layer_of_prepare_is_taken(raw_atlas, given):
     np.testing.assert_array_equal(model.cells().counts.toarray(), adata.layers["counts"].toarray())
 
 
+@pytest.mark.parametrize(("highest", "dtype"), [(255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
+def test_counts_are_held_in_the_smallest_type(atlas, highest, dtype):
+    adata = atlas.copy()
+    adata.X = np.minimum(adata.X.toarray(), 100)
+    adata.X[0, np.flatnonzero(adata.var["scproto_gene"])[0]] = highest
+    SCPROTO.setup_anndata(adata)
+    counts = SCPROTO(adata).cells().counts
+    assert counts.dtype == dtype
+    np.testing.assert_array_equal(counts.toarray(), adata.X[:, adata.var["scproto_gene"]])
+
+
 @pytest.fixture
 def registered(atlas):
     adata = atlas.copy()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise
+from ..pp._normalise import BLOCK_CELLS
+from .minibatch import Minibatch, counts_of_genes, encoder_input, library_size, normalise
 from .resident import ResidentCells
 from .views import Request, ViewSampler
 
@@ -23,7 +24,7 @@ class CellViews(Dataset[Minibatch]):
     Parameters
     ----------
     counts
-        CSR ``(n_cells, n_genes)``.
+        CSR ``(n_cells, n_genes)``, of any type.
     batch
         Batch of each cell, integers ``(n_cells,)``.
     """
@@ -32,20 +33,15 @@ class CellViews(Dataset[Minibatch]):
         self.counts = counts
         self.batch = batch
 
-    @cached_property
-    def _normalised(self) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
-        """Computed once, and not where the counts alone are asked for."""
-        return normalise(self.counts)
-
     @property
     def x(self) -> sp.csr_matrix:
-        """Input of the encoder: log1p CP10k of unit norm, CSR ``(n_cells, n_genes)``."""
-        return self._normalised[0]
+        """Input of the encoder, of all cells: log1p CP10k of unit norm, CSR ``(n_cells, n_genes)``. It is not kept."""
+        return normalise(self.counts)[0]
 
-    @property
+    @cached_property
     def library(self) -> NDArray[np.float32]:
         """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
-        return self._normalised[1]
+        return library_size(self.counts)
 
     def __len__(self) -> int:
         return self.counts.shape[0]
@@ -53,8 +49,11 @@ class CellViews(Dataset[Minibatch]):
     def __getitem__(self, request: Request) -> Minibatch:
         """Gather the cells of all views at once."""
         views, genes = request
-        x, x_transposed = encoder_input(self.x[views.ravel()])
-        rows, columns, counts = counts_of_genes(self.counts[views[0]], genes)
+        gathered = self.counts[views.ravel()]
+        normalised, library = normalise(gathered)
+        x, x_transposed = encoder_input(normalised)
+        n_cells = views.shape[1]  # the anchors come first
+        rows, columns, counts = counts_of_genes(gathered, n_cells, genes)
         return Minibatch(
             x=x,
             x_transposed=x_transposed,
@@ -63,20 +62,22 @@ class CellViews(Dataset[Minibatch]):
             rows=torch.from_numpy(rows),
             columns=torch.from_numpy(columns),
             counts=torch.from_numpy(counts),
-            library=torch.from_numpy(self.library[views[0]]),
+            library=torch.from_numpy(library[:n_cells]),
         )
 
     @property
     def gene_share(self) -> NDArray[np.float32]:
         """Share of each gene in the counts of a cell, mean over the cells, ``(n_genes,)``."""
-        return (self.counts.T @ (1 / self.library)) / len(self)
+        weight = (1 / self.library / len(self))[np.newaxis]
+        total = np.zeros(self.counts.shape[1], np.float32)
+        for start in range(0, len(self), BLOCK_CELLS):  # whose counts are copied as floats
+            cells = slice(start, start + BLOCK_CELLS)
+            total += (weight[:, cells] @ self.counts[cells])[0]
+        return total
 
     def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Encoder's input of consecutive cells, and its transpose; on a GPU dense, and so without."""
-        if "_normalised" in vars(self):
-            x = self.x[start : start + n_cells]
-        else:  # those of all cells are kept where they are trained on
-            x, _ = normalise(self.counts[start : start + n_cells])
+        x, _ = normalise(self.counts[start : start + n_cells])
         return encoder_input(x) if device.type == "cpu" else (torch.from_numpy(x.toarray()).to(device), None)
 
 

@@ -117,8 +117,9 @@ class Reader:
             )
         batch: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
         counts = self.counts(adata)[:, columns]
-        check_counts(counts, f"layers[{self.layer!r}]" if self.layer else "X")
-        return CellViews(counts, batch)
+        highest = check_counts(counts, f"layers[{self.layer!r}]" if self.layer else "X").highest
+        values = counts.data.astype(np.min_scalar_type(int(highest)))  # one or two bytes a count
+        return CellViews(sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape), batch)
 
     @staticmethod
     def neighbors(adata: AnnData) -> KnnGraph:

@@ -93,7 +93,7 @@ class Denoiser:
             for chosen in _chunks(np.flatnonzero(self.cells.batch == own)):
                 share, theta = profiles(chosen), self.theta
                 if posterior:
-                    counts = self.cells.counts[chosen].toarray()
+                    counts = self.cells.counts[chosen].toarray().astype(np.float32)
                     expected = (share if profiles is prior else prior(chosen)) * self.cells.library[chosen, None]
                     share = share * posterior_factor(counts, expected, theta)
                     share /= share.sum(axis=1, keepdims=True)

@@ -19,6 +19,7 @@ from scvi.train import TrainRunner
 
 from .. import _keys
 from .._errors import InputError
+from .._memory import give_back_holes
 from ..data.module import CellViews, ViewDataModule
 from ..data.views import ViewSampler
 from ..graph import KnnGraph
@@ -202,7 +203,8 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             **trainer_kwargs,
         )
         self.trainer = None
-        gc.collect()  # the trainer, its loader and its plan hold each other, and two copies of the counts
+        gc.collect()  # the trainer, its loader and its plan hold each other, and a copy of the counts
+        give_back_holes()
         self._finish(cells)
 
     def _learn(

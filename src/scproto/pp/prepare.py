@@ -95,11 +95,13 @@ def _reduce(
     counts: Any, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Mask of the genes for the model, ``(n_genes,)``, and their PCA, ``(n_cells, n_pcs)``."""
-    x, _ = log1p_cp10k(sp.csr_matrix(counts))
+    counts = sp.csr_matrix(counts)
+    x, library = log1p_cp10k(counts)
     genes = _choose_genes(x, batch, n_top_genes)
+    del x  # before the chosen genes take as much memory again
     if genes.sum() < 2:
         raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
-    x = x[:, genes]
+    x, _ = log1p_cp10k(counts[:, genes], library)
     return genes, _pca(x, batch, n_pcs, seed)
 
 

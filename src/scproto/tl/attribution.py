@@ -94,10 +94,11 @@ def attribute_prototype_genes(
     level = cut(model.prototypes, n)
     metacell = assign(model.get_latent_representation(adata), model.prototypes, level.group).metacell
     cells = model.cells(adata)
-    baseline = batch_baselines(cells.x, cells.batch, len(model.reader.batches))
+    inputs = cells.x
+    baseline = batch_baselines(inputs, cells.batch, len(model.reader.batches))
     counted = np.flatnonzero(cells.counts.sum(1))  # a cell without counts has no input to explain
     some = counted[draw_cells(metacell[counted], n_cells, np.random.default_rng(seed))]
-    x, batch = cells.x[some], cells.batch[some]
+    x, batch = inputs[some], cells.batch[some]
     used, group = np.unique(metacell[some], return_inverse=True)
     attributions = mean_attributions(model.module, x, batch, metacell[some], level.group, baseline, n_steps)[used]
     size = np.bincount(group)[:, None]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._memory import give_back_holes
 from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
@@ -105,6 +106,7 @@ class PrototypePlan(lightning.LightningModule):
         since_start = self.current_epoch - self.budget.n_warmup_epochs
         if since_start >= 0 and since_start % REFRESH_EVERY == 0:
             self._look(embed(self.module, self.cells).cpu(), start=since_start == 0)
+            give_back_holes()
 
     def _look(self, unit: Tensor, *, start: bool) -> None:
         """Settle by the whole embedding: prototypes, their shares, which cells to draw and whom to pair them with."""
