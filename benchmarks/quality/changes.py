@@ -269,7 +269,7 @@ def three_views() -> Change:
     """Draw a third view like the second."""
 
     def requests(self: ViewSampler) -> Iterator[Request]:
-        anchors = self._anchors(self.steps_per_epoch * self.batch_size)
+        anchors = self._ahead.pop(0) if self._ahead else self._anchors()
         drawn = [anchors, *(self._partners(anchors) for _ in range(2 * self.paired))]
         shape = (len(drawn), self.steps_per_epoch, self.batch_size)
         for cells in np.stack(drawn).reshape(shape).swapaxes(0, 1):
@@ -286,7 +286,7 @@ def second_view(read: Callable[[CellViews, NDArray[np.int64], np.random.Generato
         minibatch = original(self, request)
         if len(request.views) == 1:
             return minibatch
-        x = sp.vstack([self.x[request.views[0]], read(self, request.views[1], rng)], format="csr")
+        x = sp.vstack([normalise(self.counts[request.views[0]])[0], read(self, request.views[1], rng)], format="csr")
         x, x_transposed = encoder_input(x)
         return replace(minibatch, x=x, x_transposed=x_transposed)
 
@@ -295,7 +295,7 @@ def second_view(read: Callable[[CellViews, NDArray[np.int64], np.random.Generato
 
 def masked(cells: CellViews, rows: NDArray[np.int64], rng: np.random.Generator) -> sp.csr_matrix:
     """Set each gene of each cell to zero with a probability of one fifth."""
-    x = cells.x[rows]
+    x, _ = normalise(cells.counts[rows])
     x.data *= rng.random(len(x.data), dtype=np.float32) >= 0.2
     return normalize(x, copy=False)
 

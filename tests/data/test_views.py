@@ -109,6 +109,23 @@ def test_seed_decides():
     assert not np.array_equal(first, other)
 
 
+def test_cells_drawn_ahead_are_those_of_the_next_epochs():
+    views = sampler(2, 2)
+    ahead = views.draw_ahead(3)
+    views.weights = np.array([0.0] * 9 + [1.0])  # of those after them
+    np.testing.assert_array_equal(ahead, np.unique(epochs(views, 3)[:, 0]))
+    assert len(ahead) > 4  # of more than one epoch
+    assert (epochs(views, 2)[:, 0] == 9).all()
+
+
+def test_a_later_draw_replaces_what_was_drawn_ahead():
+    views = sampler(2, 2)
+    views.draw_ahead(5)
+    views.weights = np.array([1.0, 2.0] + [0.0] * 8)
+    assert views.draw_ahead(1).tolist() == [0, 1]
+    assert set(epochs(views)[:, 0].ravel()) == {0, 1}
+
+
 def pairs(of: ViewSampler) -> list[tuple[int, int]]:
     views = epochs(of, 60)
     return list(zip(views[:, 0].ravel().tolist(), views[:, 1].ravel().tolist(), strict=True))

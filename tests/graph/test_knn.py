@@ -59,6 +59,14 @@ class TestKnnGraph:
         assert graph.indptr.tolist() == [0, 1, 1, 1, 3]
         assert graph.indices.tolist() == [1, 0, 2]
 
+    @pytest.mark.parametrize("cells", [[1, 3, 4, 8], [0, 1, 2, 3], [5, 6, 7, 8]])
+    def test_graph_of_some_cells_among_all(self, cells):
+        graph = KnnGraph.from_table(self.table).among(np.array(cells), 9)
+        expected = [set() for _ in range(9)]
+        for cell, row in zip(cells, self.table, strict=True):
+            expected[cell] = {cells[i] for i in row if i >= 0}
+        assert neighbors(graph) == expected
+
     def test_mutual_pairs_choose_each_other(self):
         graph = KnnGraph.from_table(np.array([[1, 2], [0, -1], [1, -1], [-1, -1]]))
         assert neighbors(graph.mutual()) == [{1}, {0}, set(), set()]

@@ -12,7 +12,7 @@ from scproto import pp
 from scproto.data.module import CellViews
 from scproto.data.views import Request, ViewSampler
 from scproto.datasets import simulate_atlas
-from scproto.graph import within_batch_neighbors
+from scproto.graph import mutual_neighbors, within_batch_neighbors
 from scproto.model import SCPROTO
 from scproto.model.module import PrototypeModule
 from scproto.nn import density_weights, prototype_shares, spherical_kmeans
@@ -198,6 +198,20 @@ def test_later_shares_are_those_of_the_cells_as_they_lie(start_epoch):
     torch.testing.assert_close(plan.module.unit_prototypes.detach(), TWO_GROUPS[[0, 1, 2]])
     expected = prototype_shares(TWO_GROUPS, torch.from_numpy(plan.cells.batch), TWO_GROUPS[[0, 1, 2]], 2)
     torch.testing.assert_close(plan.module.log_share.exp(), expected)
+
+
+@pytest.mark.parametrize("after_warm_up", [0, REFRESH_EVERY])
+def test_pairs_across_are_of_cells_that_are_drawn_until_the_next_look(start_epoch, after_warm_up):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4, n_alignment=0))
+    start_epoch(plan, TWO_GROUPS, after_warm_up)
+    found, batch = plan.sampler.cross.to_sparse().tocoo(), plan.cells.batch
+    drawn = np.unique([request.views[0] for _ in range(REFRESH_EVERY) for request in plan.sampler])
+    expected = mutual_neighbors(TWO_GROUPS.numpy()[drawn], batch[drawn], plan.n_mutual).to_sparse().tocoo()
+    assert 2 < len(drawn) < 20
+    assert set(zip(found.row, found.col, strict=True)) == set(
+        zip(drawn[expected.row], drawn[expected.col], strict=True)
+    )
+    assert (batch[found.row] != batch[found.col]).all()
 
 
 @pytest.mark.parametrize("after_warm_up", [0, REFRESH_EVERY])

@@ -62,6 +62,12 @@ class KnnGraph:
         graph = self.to_sparse()
         return KnnGraph.from_sparse(graph.multiply(graph.T))
 
+    def among(self, cells: NDArray[np.int64], n_cells: int) -> KnnGraph:
+        """The graph of some of `n_cells` cells, in ascending order, as one of all; the others have no neighbour."""
+        degree = np.zeros(n_cells, np.int64)
+        degree[cells] = self.degree
+        return KnnGraph(np.append(0, np.cumsum(degree)), cells.astype(self.indices.dtype)[self.indices])
+
     def to_sparse(self) -> sp.csr_matrix:
         """0/1 matrix ``(n_cells, n_cells)``, as AnnData keeps it in ``obsp``."""
         ones = np.ones(len(self.indices), dtype=np.float32)

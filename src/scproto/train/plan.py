@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .._memory import give_back_holes
 from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
-from ..graph import mutual_neighbors
+from ..graph import KnnGraph, mutual_neighbors
 from ..losses.losses import Losses
 from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
 from ..nn._chunk import CHUNK
@@ -122,7 +123,13 @@ class PrototypePlan(lightning.LightningModule):
         self.sampler.weights = density_weights(unit, prototypes).numpy()
         if self.module.n_batches > 1:
             self.sampler.cross = None  # free before the next ones are found
-            self.sampler.cross = mutual_neighbors(aligned.numpy(), self.cells.batch, self.n_mutual, rng=self._rng)
+            self.sampler.cross = self._pairs_across(aligned.numpy())
+
+    def _pairs_across(self, aligned: NDArray[np.float32]) -> KnnGraph:
+        """Mutual neighbours between the batches, among the cells that are drawn until the next look."""
+        cells = self.sampler.draw_ahead(REFRESH_EVERY)
+        pairs = mutual_neighbors(aligned[cells], self.cells.batch[cells], self.n_mutual, rng=self._rng)
+        return pairs.among(cells, len(aligned))
 
     def _first_prototypes(self, unit: Tensor) -> Tensor:
         """k-means, then once more with weights by the density that the first tells."""
