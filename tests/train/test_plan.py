@@ -200,17 +200,22 @@ def test_later_shares_are_those_of_the_cells_as_they_lie(start_epoch):
     torch.testing.assert_close(plan.module.log_share.exp(), expected)
 
 
-@pytest.mark.parametrize("after_warm_up", [0, REFRESH_EVERY])
-def test_pairs_across_are_of_cells_that_are_drawn_until_the_next_look(start_epoch, after_warm_up):
-    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4, n_alignment=0))
-    start_epoch(plan, TWO_GROUPS, after_warm_up)
-    found, batch = plan.sampler.cross.to_sparse().tocoo(), plan.cells.batch
+@pytest.mark.parametrize("start", [True, False])
+def test_pairs_across_are_of_aligned_cells_that_are_drawn_until_the_next_look(start_epoch, start):
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
+    plan.n_mutual = 2
+    plan.module.prototypes.data.copy_(TWO_GROUPS[[0, 1, 2]])
+    start_epoch(plan, TWO_GROUPS, 0 if start else REFRESH_EVERY)
+    found, batch = plan.sampler.cross.to_sparse().tocoo(), torch.from_numpy(plan.cells.batch)
     drawn = np.unique([request.views[0] for _ in range(REFRESH_EVERY) for request in plan.sampler])
-    expected = mutual_neighbors(TWO_GROUPS.numpy()[drawn], batch[drawn], plan.n_mutual).to_sparse().tocoo()
+    if start:
+        aligned = plan.module.align(TWO_GROUPS, batch, plan._first_prototypes(TWO_GROUPS))[2][drawn]
+    else:
+        aligned = plan.module.align(TWO_GROUPS[drawn], batch[drawn], plan.module.unit_prototypes.detach())[2]
+    expected = mutual_neighbors(aligned.numpy(), plan.cells.batch[drawn], 2).to_sparse().tocoo()
     assert 2 < len(drawn) < 20
-    assert set(zip(found.row, found.col, strict=True)) == set(
-        zip(drawn[expected.row], drawn[expected.col], strict=True)
-    )
+    pairs = zip(drawn[expected.row], drawn[expected.col], strict=True)
+    assert set(zip(found.row, found.col, strict=True)) == set(pairs)
     assert (batch[found.row] != batch[found.col]).all()
 
 

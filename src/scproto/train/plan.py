@@ -15,7 +15,7 @@ from .._memory import give_back_holes
 from ..data.minibatch import Minibatch
 from ..data.module import CellViews
 from ..data.views import ViewSampler
-from ..graph import KnnGraph, mutual_neighbors
+from ..graph import mutual_neighbors
 from ..losses.losses import Losses
 from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
 from ..nn._chunk import CHUNK
@@ -111,25 +111,24 @@ class PrototypePlan(lightning.LightningModule):
 
     def _look(self, unit: Tensor, *, start: bool) -> None:
         """Settle by the whole embedding: prototypes, their shares, which cells to draw and whom to pair them with."""
-        batch = torch.from_numpy(self.cells.batch)
+        batch, cells = torch.from_numpy(self.cells.batch), unit
         prototypes = self._first_prototypes(unit) if start else self._reseeded(unit)
-        _, moved, aligned = self.module.align(unit, batch, prototypes)
-        cells = unit
         if start:  # where the batches have been brought together, so that the prototypes start shared
-            prototypes, cells = moved, aligned
+            _, prototypes, cells = self.module.align(unit, batch, prototypes)
         self.module.set_prototypes(prototypes)
         self.module.set_shares(prototype_shares(cells, batch, prototypes, self.module.n_batches))
         self.sampler.paired = True
         self.sampler.weights = density_weights(unit, prototypes).numpy()
         if self.module.n_batches > 1:
-            self.sampler.cross = None  # free before the next ones are found
-            self.sampler.cross = self._pairs_across(aligned.numpy())
+            drawn = self.sampler.draw_ahead(REFRESH_EVERY)
+            aligned = cells[drawn] if start else self.module.align(unit[drawn], batch[drawn], prototypes)[2]
+            self._pair_across(aligned.numpy(), drawn)
 
-    def _pairs_across(self, aligned: NDArray[np.float32]) -> KnnGraph:
-        """Mutual neighbours between the batches, among the cells that are drawn until the next look."""
-        cells = self.sampler.draw_ahead(REFRESH_EVERY)
-        pairs = mutual_neighbors(aligned[cells], self.cells.batch[cells], self.n_mutual, rng=self._rng)
-        return pairs.among(cells, len(aligned))
+    def _pair_across(self, aligned: NDArray[np.float32], drawn: NDArray[np.int64]) -> None:
+        """Let cells that are drawn until the next look have mutual neighbours among each other in other batches."""
+        self.sampler.cross = None  # free before the next ones are found
+        pairs = mutual_neighbors(aligned, self.cells.batch[drawn], self.n_mutual, rng=self._rng)
+        self.sampler.cross = pairs.among(drawn, len(self.cells))
 
     def _first_prototypes(self, unit: Tensor) -> Tensor:
         """k-means, then once more with weights by the density that the first tells."""
