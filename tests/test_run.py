@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from scproto import _run
 from scproto._errors import InputError
+from scproto._standby import Standby
 from scproto._threads import default_threads, limit_threads
+from scproto.graph import umap_layout
 
 
 @pytest.mark.parametrize(("cores", "of_torch", "expected"), [(1, 1, 1), (2, 2, 1), (2, 1, 1), (8, 8, 7), (8, 3, 3)])
@@ -90,3 +94,27 @@ def test_settings_are_stored_without_what_anndata_cannot_write():
     assert stored["n_prototypes"] == 5
     assert None not in stored.values()
     assert "label_keys" not in stored
+
+
+class Layout(Standby):
+    """A layout that keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(umap_layout)
+        self.asked: list[bytes] = []
+
+    def begin(self, *args) -> None:
+        self.asked.append(pickle.dumps(args))
+
+    def __call__(self, points, seed):
+        self.begin(points, seed)
+        return np.zeros((len(points), 2), np.float32)
+
+
+@pytest.mark.parametrize("report", [True, False])
+def test_the_layout_is_begun_before_it_is_asked_for(tiny_atlas, report):
+    settings = _run.Settings(batch_key=("batch",), n_prototypes=4, max_steps=2, seed=3, report=report)
+    layout = Layout()
+    _run.fit(tiny_atlas, settings, _run.Stages(), layout, progress_bar=False)
+    assert len(layout.asked) == 2 * report
+    assert len(set(layout.asked)) == report

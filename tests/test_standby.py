@@ -47,6 +47,38 @@ def test_unused_or_left_by_an_error_it_ends():
     assert standby._process.poll() is not None
 
 
+def test_a_call_that_was_begun_is_made_once(tmp_path):
+    with Standby(os.mkdir, tmp_path / "first") as standby:
+        standby.begin(tmp_path / "begun")
+        standby(tmp_path / "begun")
+        assert (tmp_path / "begun").exists()
+        with pytest.raises(FileExistsError):
+            standby(tmp_path / "begun")
+
+
+def test_a_begun_call_that_nobody_ends_answers_no_other():
+    with Standby(operator.truediv, 1, 1) as standby:
+        standby.begin(6, 3)
+        standby.begin(8, 1)  # one at a time
+        assert standby(6, 2) == 3
+        assert standby(6, 3) == 2
+        standby.begin(1, 0)
+        with pytest.raises(ZeroDivisionError):
+            standby(1, 0)
+        standby.begin(6, 3)
+    assert standby._process.poll() is not None
+
+
+def test_without_the_process_nothing_is_begun():
+    standby = Standby(os.getpid)
+    standby.begin()
+    assert standby() == os.getpid()
+    with Standby(operator.truediv, 1, 0) as standby:  # it ends with an error
+        standby._process.wait()
+        standby.begin(6, 3)
+        assert standby(6, 3) == 2
+
+
 def test_layout_of_the_other_process_is_that_of_this_one():
     points = np.random.default_rng(0).normal(size=(300, 8))
     points /= np.linalg.norm(points, axis=1, keepdims=True)

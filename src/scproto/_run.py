@@ -131,17 +131,18 @@ def run(
     return record
 
 
-def _layout(settings: Settings) -> AbstractContextManager[Callable[..., Any]]:
+def _layout(settings: Settings) -> AbstractContextManager[Standby]:
     """UMAP, made ready on another core meanwhile; not where one is to do, or the process has it ready."""
     from .graph import umap_layout
 
+    layout = Standby(umap_layout, np.eye(16))
     if not settings.report or settings.threads == 1 or n_cores() == 1 or "umap" in sys.modules:
-        return nullcontext(umap_layout)
-    return Standby(umap_layout, np.eye(16))
+        return nullcontext(layout)
+    return layout
 
 
 def fit(
-    adata: AnnData, settings: Settings, stages: Stages, layout: Callable[..., Any], *, progress_bar: bool
+    adata: AnnData, settings: Settings, stages: Stages, layout: Standby, *, progress_bar: bool
 ) -> tuple[SCPROTO, AnnData]:
     """Prepare the cells, train a model on them and gather the metacells; `adata` gets the results."""
     import scproto
@@ -155,6 +156,9 @@ def fit(
         model.train(max_steps=settings.max_steps, accelerator=settings.accelerator, enable_progress_bar=progress_bar)
     with stages("Metacells"):
         scproto.tl.assign_metacells(adata, model)
+        if settings.report:
+            points = np.concatenate([adata.obsm[_keys.LATENT], model.prototypes])
+            layout.begin(points, settings.seed)  # which tl.umap asks for
         adata.uns[_keys.UNS] |= {"settings": _storable(settings), "seed": settings.seed}
         metacells = model.get_metacells(label_keys=settings.label_keys)
     with stages("Check"):

@@ -30,13 +30,14 @@ class Standby:
     def __init__(self, function: Callable[..., Any], *first: Any) -> None:
         self._function, self._first = function, first
         self._process: Any = None
+        self._begun: bytes | None = None
 
     def __enter__(self) -> Self:
         code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         with suppress(OSError):  # no process to be had
             self._process = subprocess.Popen([sys.executable, "-c", code], **pipes)
-            self._send((self._function, self._first))
+            self._send(pickle.dumps((self._function, self._first)))
         return self
 
     def __exit__(
@@ -49,21 +50,36 @@ class Standby:
             self._process.stdout.close()
             self._process.wait()
 
+    def begin(self, *args: Any) -> None:
+        """Begin a call; with the same arguments it is ended by calling. Without the process nothing is begun."""
+        if self._process is not None and self._begun is None:
+            self._begun = pickle.dumps(args)
+            with suppress(OSError):  # it has ended, as the call will find
+                self._send(self._begun)
+
     def __call__(self, *args: Any) -> Any:
         """Call the function; what it raises is raised here."""
         if self._process is None:
             return self._function(*args)
         try:
-            self._send(args)
-            result, error = pickle.load(self._process.stdout)
+            result, error = self._answer(pickle.dumps(args))
         except (EOFError, OSError, pickle.UnpicklingError):  # it has ended, perhaps in the middle of its answer
             return self._function(*args)
         if error is not None:
             raise error
         return result
 
-    def _send(self, message: object) -> None:
-        pickle.dump(message, self._process.stdin)
+    def _answer(self, message: bytes) -> tuple[Any, Exception | None]:
+        begun, self._begun = self._begun, None
+        if begun not in (None, message):
+            pickle.load(self._process.stdout)  # of a call that nobody ended
+        if begun != message:
+            self._send(message)
+        answer: tuple[Any, Exception | None] = pickle.load(self._process.stdout)
+        return answer
+
+    def _send(self, message: bytes) -> None:
+        self._process.stdin.write(message)
         self._process.stdin.flush()
 
 
