@@ -44,6 +44,13 @@ class Search:
         the lists whose centres are nearest to its own: as many lists as find 95 % of the ten neighbours of a sample of
         the rows.
 
+    Attributes
+    ----------
+    n_reference
+        Rows of the reference.
+    n_probed
+        Lists that a query is compared with; none where it is compared with all rows.
+
     References
     ----------
     Sivic and Zisserman, ICCV 2003 (inverted files); Douze et al., IEEE Trans. Big Data 2025 (faiss).
@@ -53,7 +60,6 @@ class Search:
         self._reference = np.ascontiguousarray(reference, np.float32)
         self.n_reference = len(reference)
         self.n_probed = 0
-        """Lists that a query is compared with; none where it is compared with all rows."""
         if not exact and self.n_reference >= LISTED_FROM:
             self._make_lists()
             ranks = self._ranks(_spread(self._reference, N_SAMPLED), N_JUDGED)
