@@ -135,3 +135,16 @@ def test_tiny_mean_stays_finite_with_its_gradients(log_mean):
     assert torch.isfinite(log_mean.grad).all()
     assert torch.isfinite(log_theta.grad).all()
     assert log_mean.grad[1, 1].item() == pytest.approx(-2)
+
+
+@pytest.mark.parametrize("log_mean", [30.0, 79.0, 81.0, 300.0])
+def test_huge_mean_stays_finite_with_its_gradients(log_mean):
+    counts = np.array([[0.0, 0.0], [0.0, 2.0]])
+    log_mean = torch.full((2, 2), log_mean, requires_grad=True)
+    log_theta = torch.zeros(2, requires_grad=True)
+    found = negative_binomial_nll(log_mean, log_theta, *coordinates(counts, torch.float32))
+    # theta = 1 is geometric: any count costs log(1 + mu) where mu is huge
+    np.testing.assert_allclose(found.detach().numpy(), 2 * log_mean[0].detach().numpy(), rtol=1e-6)
+    found.sum().backward()
+    assert torch.isfinite(log_theta.grad).all()
+    np.testing.assert_allclose(log_mean.grad.numpy(), np.ones((2, 2)), rtol=1e-5)

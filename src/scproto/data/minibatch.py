@@ -99,11 +99,11 @@ def counts_of_genes(
     stored = slice(indptr[-1])
     place = np.full(counts.shape[1], -1)
     place[genes] = np.arange(len(genes))
-    columns = place[counts.indices[stored]]
+    columns = place.take(counts.indices[stored])  # faster than by []
     kept = np.flatnonzero(columns >= 0)
     degree = np.diff(np.searchsorted(kept, indptr))  # stored counts of each cell that are kept
     rows = np.repeat(np.arange(n_cells), degree)
-    return rows, columns[kept], counts.data[stored][kept].astype(np.float32)
+    return rows, columns.take(kept), counts.data.take(kept).astype(np.float32)
 
 
 def _csr_tensor(x: sp.csr_matrix) -> Tensor:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def negative_binomial_nll(
@@ -40,11 +39,16 @@ def negative_binomial_nll(
     return _NegativeBinomial.apply(log_mean.contiguous(), log_theta, rows, columns, counts)
 
 
+LARGE = 80.0
+"""Logarithm beyond which log(1 + e^x) is x; single precision holds the exponential up to there."""
+
+
 class _NegativeBinomial(torch.autograd.Function):
     r"""The likelihood with its gradients in closed form, in half the passes over the entries that autograd takes.
 
     With :math:`s = \mu / (\theta + \mu)` the derivative by the log of the mean is :math:`(\theta + k) s - k`. Where the
-    count :math:`k` is zero that is :math:`\theta s`, so the counts again matter only where they are stored.
+    count :math:`k` is zero that is :math:`\theta s`, so the counts again matter only where they are stored. The odds
+    :math:`\mu / \theta` serve both directions: one exponential over all entries, where softplus and sigmoid have two.
     """
 
     @staticmethod
@@ -53,9 +57,11 @@ class _NegativeBinomial(torch.autograd.Function):
     ) -> Tensor:
         theta = log_theta.exp()
         logits = log_mean - log_theta  # of the success probability mu / (theta + mu), (n_cells, n_genes)
-        log_total = F.softplus(logits)  # log((theta + mu) / theta); exact where theta is large
+        odds = logits.clamp(max=LARGE).exp_()
+        log_total = torch.log1p(odds)  # log((theta + mu) / theta); exact where theta is large
+        torch.maximum(log_total, logits, out=log_total)  # and where it is small
         where = None if rows is None or columns is None else rows * log_mean.shape[1] + columns
-        ctx.save_for_backward(logits, log_total, theta, rows, columns, where, counts)
+        ctx.save_for_backward(odds, log_total, theta, rows, columns, where, counts)
         stored = (
             torch.lgamma(counts + _take(theta, columns))
             - _take(torch.lgamma(theta), columns)
@@ -68,8 +74,8 @@ class _NegativeBinomial(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (grad,) = grad_outputs  # (n_cells,)
-        logits, log_total, theta, rows, columns, where, counts = ctx.saved_tensors
-        success = torch.sigmoid(logits)
+        odds, log_total, theta, rows, columns, where, counts = ctx.saved_tensors
+        success = odds / (odds + 1.0)
         digamma = torch.digamma(counts + _take(theta, columns)) - _take(torch.digamma(theta), columns)
         by_theta = torch.mv(log_total.T, grad)
         if rows is None:
