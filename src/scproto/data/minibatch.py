@@ -59,7 +59,7 @@ def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]
     """log1p CP10k of each cell, scaled to unit norm, and the counts of each cell, at least one.
 
     A cell without a count in these genes stays a row of zeros. The result shares its structure with the counts. Each
-    minibatch is normalised as it is gathered: values of all cells would be half as large again as the counts.
+    minibatch is normalised as it is gathered: values of all cells would take four more bytes for each count.
     """
     degree = np.diff(counts.indptr)
     values = counts.data.astype(np.float32)
