@@ -269,7 +269,7 @@ def three_views() -> Change:
     """Draw a third view like the second."""
 
     def requests(self: ViewSampler) -> Iterator[Request]:
-        anchors = self._ahead.pop(0) if self._ahead else self._anchors()
+        anchors = self._anchors()
         drawn = [anchors, *(self._partners(anchors) for _ in range(2 * self.paired))]
         shape = (len(drawn), self.steps_per_epoch, self.batch_size)
         for cells in np.stack(drawn).reshape(shape).swapaxes(0, 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._compat import csr_tensor
+from ..pp._normalise import library_size, row_sums
 
 DENSE_ABOVE = 0.1
 """Share of non-zero entries above which a dense product is faster than a sparse one."""
@@ -66,22 +66,9 @@ def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]
     library = library_size(counts)
     values *= np.repeat(1e4 / library, degree)
     torch.log1p_(torch.from_numpy(values))  # several times as fast as numpy's
-    norm = np.sqrt(_row_sums(values * values, counts.indptr))
+    norm = np.sqrt(row_sums(values * values, counts.indptr))
     values /= np.repeat(np.maximum(norm, np.finfo(np.float32).tiny), degree)
     return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape), library
-
-
-def library_size(counts: sp.csr_matrix) -> NDArray[np.float32]:
-    """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
-    return np.maximum(_row_sums(counts.data, counts.indptr), np.float32(1.0))
-
-
-def _row_sums(values: NDArray[Any], indptr: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Sum of the stored values of each row, ``(n_rows,)``; scipy's own sum copies small integers as large ones."""
-    some = np.flatnonzero(np.diff(indptr))
-    sums = np.zeros(len(indptr) - 1, np.float32)
-    sums[some] = np.add.reduceat(values, indptr[some], dtype=np.float32)
-    return sums
 
 
 def encoder_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:

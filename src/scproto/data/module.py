@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..pp._normalise import BLOCK_CELLS
-from .minibatch import Minibatch, counts_of_genes, encoder_input, library_size, normalise
+from ..pp._normalise import BLOCK_CELLS, library_size
+from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise
 from .resident import ResidentCells
 from .views import Request, ViewSampler
 

@@ -80,17 +80,21 @@ class ViewSampler:
 
     def __iter__(self) -> Iterator[Request]:
         """Yield a request for each minibatch."""
-        anchors = self._ahead.pop(0) if self._ahead else self._anchors()
+        anchors = self._anchors()
         views = [anchors, self._partners(anchors)] if self.paired else [anchors]
         for cells in np.stack(views).reshape(len(views), self.steps_per_epoch, self.batch_size).swapaxes(0, 1):
             yield Request(cells, self._genes())
 
     def draw_ahead(self, n_epochs: int) -> NDArray[np.int64]:
         """Draw the cells of the next epochs now, by the present weights; which cells these are, in ascending order."""
-        self._ahead = [self._anchors() for _ in range(n_epochs)]
+        self._ahead = [self._draw() for _ in range(n_epochs)]
         return np.unique(self._ahead)
 
     def _anchors(self) -> NDArray[np.int64]:
+        """Cells of the next epoch."""
+        return self._ahead.pop(0) if self._ahead else self._draw()
+
+    def _draw(self) -> NDArray[np.int64]:
         """Cells of an epoch, a systematic sample: each as often as its weight says, up or down to the next integer."""
         n = self.steps_per_epoch * self.batch_size
         order = self._rng.permutation(len(self.weights))

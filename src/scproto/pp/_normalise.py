@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -22,11 +24,24 @@ def log1p_cp10k(
     of each cell over all of them, ``(n_cells,)``.
     """
     if library is None:
-        library = np.maximum(np.asarray(counts.sum(1), np.float32).ravel(), 1.0)
+        library = library_size(counts)
     x = sp.csr_matrix((counts.data.astype(np.float32), counts.indices, counts.indptr), counts.shape)
     scale_cells(x, 1e4 / library)
     np.log1p(x.data, out=x.data)
     return x, library
+
+
+def library_size(counts: sp.csr_matrix) -> NDArray[np.float32]:
+    """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
+    return np.maximum(row_sums(counts.data, counts.indptr), np.float32(1.0))
+
+
+def row_sums(values: NDArray[Any], indptr: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Sum of the stored values of each row, ``(n_rows,)``; scipy's own sum copies small integers as large ones."""
+    some = np.flatnonzero(np.diff(indptr))
+    sums = np.zeros(len(indptr) - 1, np.float32)
+    sums[some] = np.add.reduceat(values[: indptr[-1]], indptr[some], dtype=np.float32)
+    return sums
 
 
 def scale_cells(x: sp.csr_matrix, scale: NDArray[np.floating]) -> None:
