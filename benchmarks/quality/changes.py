@@ -286,7 +286,7 @@ def second_view(read: Callable[[CellViews, NDArray[np.int64], np.random.Generato
         minibatch = original(self, request)
         if len(request.views) == 1:
             return minibatch
-        x = sp.vstack([normalise(self.counts[request.views[0]])[0], read(self, request.views[1], rng)], format="csr")
+        x = sp.vstack([normalise(self.counts[request.views[0]]), read(self, request.views[1], rng)], format="csr")
         x, x_transposed = encoder_input(x)
         return replace(minibatch, x=x, x_transposed=x_transposed)
 
@@ -295,7 +295,7 @@ def second_view(read: Callable[[CellViews, NDArray[np.int64], np.random.Generato
 
 def masked(cells: CellViews, rows: NDArray[np.int64], rng: np.random.Generator) -> sp.csr_matrix:
     """Set each gene of each cell to zero with a probability of one fifth."""
-    x, _ = normalise(cells.counts[rows])
+    x = normalise(cells.counts[rows])
     x.data *= rng.random(len(x.data), dtype=np.float32) >= 0.2
     return normalize(x, copy=False)
 
@@ -304,7 +304,7 @@ def thinned(cells: CellViews, rows: NDArray[np.int64], rng: np.random.Generator)
     """Keep each count with a probability of one half."""
     counts = cells.counts[rows]
     counts.data = rng.binomial(counts.data.astype(np.int64), 0.5).astype(np.float32)
-    return normalise(counts)[0]
+    return normalise(counts)
 
 
 @contextmanager

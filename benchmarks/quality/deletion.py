@@ -68,7 +68,7 @@ class Deletion:
         before = self.probability(x)
         np.put_along_axis(counts, genes, 0, axis=1)
         np.put_along_axis(x, genes, np.take_along_axis(self.average[self.batch], genes, axis=1), axis=1)
-        without = normalise(sp.csr_matrix(counts))[0].toarray()
+        without = normalise(sp.csr_matrix(counts)).toarray()
         return {"counts": before - self.probability(without), "average": before - self.probability(x)}
 
 

@@ -39,7 +39,7 @@ def test_all_views_are_gathered_anchors_first(few, counts, monkeypatch, n_views,
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
     views = VIEWS[:n_views]
     minibatch = few[Request(views, GENES["some"])]
-    expected = normalise(sp.csr_matrix(counts))[0].toarray()[views.ravel()]
+    expected = normalise(sp.csr_matrix(counts)).toarray()[views.ravel()]
     np.testing.assert_array_equal(minibatch.x.to_dense().numpy(), expected)
     if dense_above:
         np.testing.assert_array_equal(minibatch.x_transposed.to_dense().numpy(), expected.T)
@@ -129,7 +129,7 @@ def test_chunks_of_consecutive_cells_make_up_all_of_them(cells, monkeypatch, den
     device = torch.device("cpu")
     parts = [cells.inputs(start, chunk, device) for start in range(0, len(cells), chunk)]
     assert torch.equal(
-        torch.cat([x.to_dense() for x, _ in parts]), encoder_input(normalise(cells.counts)[0])[0].to_dense()
+        torch.cat([x.to_dense() for x, _ in parts]), encoder_input(normalise(cells.counts))[0].to_dense()
     )
     for x, x_transposed in parts:
         assert (x_transposed is None) == (dense_above == 0)

@@ -35,7 +35,7 @@ def counts() -> sp.csr_matrix:
 
 
 def inputs(counts: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
-    return encoder_input(normalise(counts)[0])
+    return encoder_input(normalise(counts))
 
 
 def test_layout_is_the_one_asked_for(counts, layout):

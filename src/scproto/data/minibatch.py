@@ -55,20 +55,28 @@ class Minibatch:
         return replace(self, **{k: part.to(device, **kwargs) for k, part in parts.items() if part is not None})
 
 
-def normalise(counts: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
-    """log1p CP10k of each cell, scaled to unit norm, and the counts of each cell, at least one.
+def normalise(counts: sp.csr_matrix, library: NDArray[np.float32] | None = None) -> sp.csr_matrix:
+    """log1p CP10k of each cell, scaled to unit norm.
 
     A cell without a count in these genes stays a row of zeros. The result shares its structure with the counts. Each
     minibatch is normalised as it is gathered: values of all cells would take four more bytes for each count.
+
+    Parameters
+    ----------
+    counts
+        CSR ``(n_cells, n_genes)``, of any type.
+    library
+        Counts of each cell, at least one, ``(n_cells,)``; by default those in these genes.
     """
+    if library is None:
+        library = library_size(counts)
     degree = np.diff(counts.indptr)
     values = counts.data.astype(np.float32)
-    library = library_size(counts)
     values *= np.repeat(1e4 / library, degree)
     torch.log1p_(torch.from_numpy(values))  # several times as fast as numpy's
     norm = np.sqrt(row_sums(values * values, counts.indptr))
     values /= np.repeat(np.maximum(norm, np.finfo(np.float32).tiny), degree)
-    return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape), library
+    return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
 
 
 def encoder_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:

@@ -36,7 +36,7 @@ class CellViews(Dataset[Minibatch]):
     @property
     def x(self) -> sp.csr_matrix:
         """Input of the encoder, of all cells: log1p CP10k of unit norm, CSR ``(n_cells, n_genes)``. It is not kept."""
-        return normalise(self.counts)[0]
+        return normalise(self.counts, self.library)
 
     @cached_property
     def library(self) -> NDArray[np.float32]:
@@ -49,9 +49,8 @@ class CellViews(Dataset[Minibatch]):
     def __getitem__(self, request: Request) -> Minibatch:
         """Gather the cells of all views at once."""
         views, genes = request
-        gathered = self.counts[views.ravel()]
-        normalised, library = normalise(gathered)
-        x, x_transposed = encoder_input(normalised)
+        gathered, library = self.counts[views.ravel()], self.library[views.ravel()]
+        x, x_transposed = encoder_input(normalise(gathered, library))
         n_cells = views.shape[1]  # the anchors come first
         rows, columns, counts = counts_of_genes(gathered, n_cells, genes)
         return Minibatch(
@@ -77,7 +76,8 @@ class CellViews(Dataset[Minibatch]):
 
     def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Encoder's input of consecutive cells, and its transpose; on a GPU dense, and so without."""
-        x, _ = normalise(self.counts[start : start + n_cells])
+        cells = slice(start, start + n_cells)
+        x = normalise(self.counts[cells], self.library[cells])
         return encoder_input(x) if device.type == "cpu" else (torch.from_numpy(x.toarray()).to(device), None)
 
 

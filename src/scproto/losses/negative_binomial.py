@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def negative_binomial_nll(
@@ -19,7 +20,7 @@ def negative_binomial_nll(
 
     With mean :math:`\mu` and inverse dispersion :math:`\theta` the log-likelihood splits into a part that
     every entry has, :math:`\theta \log\frac{\theta}{\theta + \mu}`, and a part that vanishes where the
-    count is zero. The log-gamma functions are therefore evaluated on the stored counts alone.
+    count is zero. The latter, with its log-gamma functions, is therefore evaluated on the stored counts alone.
 
     Parameters
     ----------
@@ -61,33 +62,58 @@ class _NegativeBinomial(torch.autograd.Function):
         log_total = torch.log1p(odds)  # log((theta + mu) / theta); exact where theta is large
         torch.maximum(log_total, logits, out=log_total)  # and where it is small
         where = None if rows is None or columns is None else rows * log_mean.shape[1] + columns
-        ctx.save_for_backward(odds, log_total, theta, rows, columns, where, counts)
-        stored = (
-            torch.lgamma(counts + _take(theta, columns))
-            - _take(torch.lgamma(theta), columns)
-            - torch.lgamma(counts + 1.0)
-            + counts * (_take(logits, where) - _take(log_total, where))
-        )
+        ways, ways_by_theta = _by_gamma(theta, counts) if columns is None else _by_table(theta, columns, counts)
+        ctx.save_for_backward(odds, log_total, theta, rows, columns, where, counts, ways_by_theta)
+        stored = ways + counts * (_take(logits, where) - _take(log_total, where))
         zeros = log_total @ theta
         return zeros - stored.sum(1) if rows is None else zeros.index_add_(0, rows, stored, alpha=-1)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (grad,) = grad_outputs  # (n_cells,)
-        odds, log_total, theta, rows, columns, where, counts = ctx.saved_tensors
-        success = odds / (odds + 1.0)
-        digamma = torch.digamma(counts + _take(theta, columns)) - _take(torch.digamma(theta), columns)
+        odds, log_total, theta, rows, columns, where, counts, ways_by_theta = ctx.saved_tensors
+        total = odds + 1.0
+        success = torch.div(odds, total, out=total)
         by_theta = torch.mv(log_total.T, grad)
         if rows is None:
             by_mean = ((theta + counts) * success - counts) * grad.unsqueeze(1)
-            by_theta -= torch.mv(digamma.T, grad)
+            by_theta -= torch.mv(ways_by_theta.T, grad)
         else:
             of_cell = grad.index_select(0, rows)
             by_count = counts * (_take(success, where) - 1.0) * of_cell
             by_mean = success.mul_(theta).mul_(grad.unsqueeze(1))
             by_mean.view(-1).index_add_(0, where, by_count)
-            by_theta.index_add_(0, columns, digamma * of_cell, alpha=-1)
+            by_theta.index_add_(0, columns, ways_by_theta * of_cell, alpha=-1)
         return by_mean, theta * by_theta - by_mean.sum(0), None, None, None
+
+
+SMALL = 16
+"""Counts up to here, nearly all of them, are looked up in a table of each gene."""
+
+
+def _by_table(theta: Tensor, columns: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Log of :math:`\binom{k + \theta - 1}{k}` for stored counts, and its derivative by theta, each ``(n_nonzero,)``.
+
+    For whole counts the coefficient is the product of :math:`(\theta + j) / (j + 1)` over :math:`j < k`. A table of its
+    first factors is exact where the log-gamma functions of a large theta cancel, and costs a tenth of these.
+    """
+    factors = torch.arange(SMALL, dtype=theta.dtype, device=theta.device).unsqueeze(1)
+    shifted = theta + factors  # (SMALL, n_genes)
+    ways = F.pad((shifted / (factors + 1.0)).log_().cumsum(0), (0, 0, 1, 0))  # (SMALL + 1, n_genes)
+    by_theta = F.pad(shifted.reciprocal().cumsum(0), (0, 0, 1, 0))
+    level = counts.long().clamp_(0, SMALL)
+    at = level * len(theta) + columns
+    found, slope = _take(ways, at), _take(by_theta, at)
+    others = torch.nonzero(level != counts).flatten()  # large counts, and those that are not whole
+    gene = theta.index_select(0, columns.index_select(0, others))
+    found[others], slope[others] = _by_gamma(gene, counts.index_select(0, others))
+    return found, slope
+
+
+def _by_gamma(theta: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """What :func:`_by_table` gives, for any counts; theta is broadcast to them."""
+    ways = torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1.0)
+    return ways, torch.digamma(counts + theta) - torch.digamma(theta)
 
 
 def _take(values: Tensor, at: Tensor | None) -> Tensor:

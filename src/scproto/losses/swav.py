@@ -44,7 +44,8 @@ def swapped_prediction_loss(
     n_views = len(scores)
     if n_views < 2:
         raise ValueError(f"Swapped prediction needs two or more views, got {n_views}.")
-    target = (assignments.sum(0) - assignments) / (n_views - 1)  # mean over the other views
+    # the mean over the other views; of two, the other one
+    target = assignments.flip(0) if n_views == 2 else (assignments.sum(0) - assignments) / (n_views - 1)
     per_cell = -(target * torch.log_softmax(scores / temperature, dim=2)).sum(2)  # (n_views, n_cells)
     return batch_mean(per_cell, batch, n_batches).mean()
 

@@ -139,7 +139,7 @@ class PrototypeModule(nn.Module):
         log_share = self.decoder(unit, minibatch.batch[0], minibatch.genes)  # (n_cells, n_decoded)
         log_theta = self.decoder.log_theta[minibatch.genes]
         nll = negative_binomial_nll(
-            log_share + minibatch.library.log().unsqueeze(1),
+            log_share.add_(minibatch.library.log().unsqueeze(1)),
             log_theta,
             minibatch.rows,
             minibatch.columns,

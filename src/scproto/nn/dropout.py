@@ -30,6 +30,6 @@ class Dropout(nn.Module):
         if not (self.training and self.n_dropped):
             return x
         bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        level = bits.view(torch.uint8)[: x.numel()].view(x.shape).to(x.dtype)
-        kept = level.sub_(self.n_dropped - 1).clamp_(0, 1)  # a product with booleans is not vectorised
-        return x * kept.mul_(LEVELS / (LEVELS - self.n_dropped))
+        level = bits.view(torch.uint8)[: x.numel()].view(x.shape)
+        kept = level.clamp_(self.n_dropped - 1, self.n_dropped).sub_(self.n_dropped - 1)  # 0 or 1
+        return x * kept.to(x.dtype).mul_(LEVELS / (LEVELS - self.n_dropped))  # products of bytes are not vectorised

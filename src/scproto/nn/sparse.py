@@ -23,7 +23,8 @@ class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[None, None, Tensor, None]:
         (x_transposed,), (grad,) = ctx.saved_tensors, grad_outputs
-        scale = grad.abs().amax().clamp_min(torch.finfo(grad.dtype).tiny)  # else gradients may be too small for halves
+        lowest, highest = grad.aminmax()
+        scale = torch.maximum(-lowest, highest).clamp_min(torch.finfo(grad.dtype).tiny)  # else too small for halves
         product = _product(x_transposed, (grad / scale).to(ctx.dtype)).float()
         return None, None, product.mul_(scale), None
 
