@@ -19,7 +19,7 @@ from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scproto.data.minibatch import Minibatch, encoder_input, normalise
+from scproto.data.minibatch import Minibatch, normalise, training_input
 from scproto.data.module import CellViews
 from scproto.data.views import Request, ViewSampler
 from scproto.graph import KnnGraph
@@ -287,7 +287,7 @@ def second_view(read: Callable[[CellViews, NDArray[np.int64], np.random.Generato
         if len(request.views) == 1:
             return minibatch
         x = sp.vstack([normalise(self.counts[request.views[0]]), read(self, request.views[1], rng)], format="csr")
-        x, x_transposed = encoder_input(x)
+        x, x_transposed = training_input(x)
         return replace(minibatch, x=x, x_transposed=x_transposed)
 
     return patch.object(CellViews, "__getitem__", changed)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise
+from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise, training_input
 from scproto.data.module import CellViews
 from scproto.data.views import Request
 
@@ -81,16 +81,17 @@ def test_the_counts_of_a_cell_in_more_genes_may_be_given(counts):
 def test_counts_are_left_alone(counts):
     matrix = sp.csr_matrix(counts)
     x = normalise(matrix)
-    encoder_input(x)
+    training_input(x)
     counts_of_genes(matrix, 5, np.array([3, 1]))
     np.testing.assert_array_equal(matrix.toarray(), counts)
     assert np.shares_memory(x.indices, matrix.indices)  # held once
 
 
 @pytest.mark.parametrize("rows", [slice(0, 5), slice(1, 2), slice(4, 5)], ids=["all", "one_cell", "one_empty_cell"])
-def test_sparse_input_comes_with_its_transpose(counts, monkeypatch, rows):
+def test_sparse_input_comes_with_its_transpose_in_training(counts, monkeypatch, rows):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", SPARSE)
-    x, x_transposed = encoder_input(sp.csr_matrix(counts[rows]))
+    x, x_transposed = training_input(sp.csr_matrix(counts[rows]))
+    assert torch.equal(encoder_input(sp.csr_matrix(counts[rows])).to_dense(), x.to_dense())
     assert x.layout == x_transposed.layout == torch.sparse_csr
     assert x.dtype == torch.float32
     np.testing.assert_array_equal(x.to_dense().numpy(), counts[rows])
@@ -100,7 +101,7 @@ def test_sparse_input_comes_with_its_transpose(counts, monkeypatch, rows):
 @pytest.mark.parametrize("rows", [slice(0, 5), slice(1, 2)], ids=["all", "one_cell"])
 def test_dense_input_comes_alone(counts, monkeypatch, rows):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", DENSE)
-    x, x_transposed = encoder_input(sp.csr_matrix(counts[rows]))
+    x, x_transposed = training_input(sp.csr_matrix(counts[rows]))
     assert x_transposed is None
     assert x.layout == torch.strided
     assert x.dtype == torch.float32
@@ -113,7 +114,7 @@ def test_input_is_dense_above_a_share_of_non_zero_entries():
     x = np.zeros(200, np.float32)
     for n, dense in [(0, False), (n_stored, False), (n_stored + 1, True), (200, True)]:
         x[:n] = 1
-        assert (encoder_input(sp.csr_matrix(x.reshape(10, 20)))[1] is None) == dense
+        assert (encoder_input(sp.csr_matrix(x.reshape(10, 20))).layout == torch.strided) == dense
 
 
 def naive_counts_of_genes(

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from scproto.data.minibatch import encoder_input, normalise
+from scproto.data.minibatch import encoder_input, normalise, training_input
 from scproto.nn import Encoder
 
 
@@ -35,7 +35,7 @@ def counts() -> sp.csr_matrix:
 
 
 def inputs(counts: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
-    return encoder_input(normalise(counts))
+    return training_input(normalise(counts))
 
 
 def test_layout_is_the_one_asked_for(counts, layout):
@@ -71,6 +71,11 @@ def test_sparse_and_dense_input_give_the_same(encoder, counts, float32, monkeypa
         results.append((unit, *gradients))
     for dense, sparse in zip(*results, strict=True):
         torch.testing.assert_close(dense, sparse, rtol=1e-4, atol=1e-5)
+
+
+@EITHER_LAYOUT
+def test_the_transpose_is_for_training_alone(encoder, counts, float32):
+    torch.testing.assert_close(encoder(encoder_input(normalise(counts))), encoder(*inputs(counts)))
 
 
 @EITHER_LAYOUT

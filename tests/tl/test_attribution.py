@@ -51,7 +51,7 @@ class Fit:
         """Inputs of the cells without the counts of some genes, ``(n_prototypes, n_removed)``, of their metacell."""
         counts = self.cells.counts.toarray()
         np.put_along_axis(counts, genes[self.metacell], 0, axis=1)
-        return normalise(sparse.csr_matrix(counts))[0].toarray()
+        return normalise(sparse.csr_matrix(counts)).toarray()
 
     def at_baseline(self, genes: np.ndarray) -> np.ndarray:
         """Inputs of the cells with some genes as the average cell has them."""
@@ -196,7 +196,7 @@ def test_cells_are_drawn_from_each_metacell(metacell, n_cells, seed):
 
 def test_baselines_are_means_of_unit_norm():
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, (7, 5)).astype(np.float32))
-    x, batch = normalise(counts)[0], np.array([0, 2, 0, 2, 2, 0, 0])
+    x, batch = normalise(counts), np.array([0, 2, 0, 2, 2, 0, 0])
     found = batch_baselines(x, batch, 3)
     for b in (0, 2):
         mean = x.toarray()[batch == b].mean(0)

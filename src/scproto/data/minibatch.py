@@ -79,11 +79,17 @@ def normalise(counts: sp.csr_matrix, library: NDArray[np.float32] | None = None)
     return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
 
 
-def encoder_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
-    """Tensor of sparse rows, and of their transpose; dense, and no transpose, where there are few zeros."""
+def encoder_input(x: sp.csr_matrix) -> Tensor:
+    """Tensor of sparse rows: CSR, or dense where there are few zeros."""
     if x.nnz > DENSE_ABOVE * x.shape[0] * x.shape[1]:
-        return torch.from_numpy(x.toarray()), None
-    return _csr_tensor(x), _csr_tensor(x.T.tocsr())
+        return torch.from_numpy(x.toarray())
+    return _csr_tensor(x)
+
+
+def training_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
+    """:func:`encoder_input`, and where it is sparse the transpose, by which the gradient is computed."""
+    rows = encoder_input(x)
+    return rows, None if rows.layout == torch.strided else _csr_tensor(x.T.tocsr())
 
 
 def counts_of_genes(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..pp._normalise import BLOCK_CELLS, library_size
-from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise
+from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise, training_input
 from .resident import ResidentCells
 from .views import Request, ViewSampler
 
@@ -50,7 +50,7 @@ class CellViews(Dataset[Minibatch]):
         """Gather the cells of all views at once."""
         views, genes = request
         gathered, library = self.counts[views.ravel()], self.library[views.ravel()]
-        x, x_transposed = encoder_input(normalise(gathered, library))
+        x, x_transposed = training_input(normalise(gathered, library))
         n_cells = views.shape[1]  # the anchors come first
         rows, columns, counts = counts_of_genes(gathered, n_cells, genes)
         return Minibatch(
@@ -74,11 +74,11 @@ class CellViews(Dataset[Minibatch]):
             total += (weight[:, cells] @ self.counts[cells])[0]
         return total
 
-    def inputs(self, start: int, n_cells: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Encoder's input of consecutive cells, and its transpose; on a GPU dense, and so without."""
+    def inputs(self, start: int, n_cells: int, device: torch.device) -> Tensor:
+        """Encoder's input of consecutive cells; on a GPU dense."""
         cells = slice(start, start + n_cells)
         x = normalise(self.counts[cells], self.library[cells])
-        return encoder_input(x) if device.type == "cpu" else (torch.from_numpy(x.toarray()).to(device), None)
+        return encoder_input(x) if device.type == "cpu" else torch.from_numpy(x.toarray()).to(device)
 
 
 class ViewDataModule(lightning.LightningDataModule):

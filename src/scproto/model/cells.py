@@ -116,10 +116,10 @@ class Reader:
                 "name the genes as in training and add those that were not measured as zeros."
             )
         batch: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
-        counts = self.counts(adata)[:, columns]
+        counts = self.counts(adata)
         highest = check_counts(counts, f"layers[{self.layer!r}]" if self.layer else "X").highest
         values = counts.data.astype(np.min_scalar_type(int(highest)))  # one or two bytes a count
-        return CellViews(sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape), batch)
+        return CellViews(sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)[:, columns], batch)
 
     @staticmethod
     def neighbors(adata: AnnData) -> KnnGraph:

@@ -40,10 +40,10 @@ class Encoder(nn.Module):
             nn.Linear(n_hidden, n_latent),
         )
 
-    def forward(self, x: Tensor, x_transposed: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, x_transposed: Tensor | None = None) -> Tensor:
         """Embed cells: log1p CP10k of unit norm ``(n_cells, n_genes)`` to ``(n_cells, n_latent)``.
 
-        Sparse input comes with its transpose, dense input without; see :func:`scproto.data.minibatch.encoder_input`.
+        In training, sparse input comes with its transpose; see :class:`~scproto.nn.sparse.SparseLinear`.
         """
         return self.head(self.first(x, x_transposed))
 

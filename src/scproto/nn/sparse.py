@@ -60,8 +60,10 @@ class SparseLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
         nn.init.normal_(self.weight, std=1.0)  # the rows of the input have unit norm
 
-    def forward(self, x: Tensor, x_transposed: Tensor | None) -> Tensor:
-        """Multiply ``x``, ``(n_cells, n_in)``: CSR with the CSR of its transpose, or dense without."""
-        if x_transposed is None:
+    def forward(self, x: Tensor, x_transposed: Tensor | None = None) -> Tensor:
+        """Multiply ``x``, ``(n_cells, n_in)``, CSR or dense; in training a CSR comes with the CSR of its transpose."""
+        if x.layout == torch.strided:
             return matmul(x, self.weight)
+        if x_transposed is None:
+            return _product(x, self.weight)
         return _SparseProduct.apply(x, x_transposed, self.weight, row_type(self.weight))

@@ -37,10 +37,13 @@ def library_size(counts: sp.csr_matrix) -> NDArray[np.float32]:
 
 
 def row_sums(values: NDArray[Any], indptr: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Sum of the stored values of each row, ``(n_rows,)``; scipy's own sum copies small integers as large ones."""
-    some = np.flatnonzero(np.diff(indptr))
+    """Sum of the stored values of each row, ``(n_rows,)``; by blocks, as they are copied as floats to be summed."""
     sums = np.zeros(len(indptr) - 1, np.float32)
-    sums[some] = np.add.reduceat(values[: indptr[-1]], indptr[some], dtype=np.float32)
+    for start in range(0, len(sums), BLOCK_CELLS):
+        until = indptr[start : start + BLOCK_CELLS + 1]
+        some = np.flatnonzero(np.diff(until))
+        block = values[until[0] : until[-1]]
+        sums[start + some] = np.add.reduceat(block, until[some] - until[0], dtype=np.float32)
     return sums
 
 

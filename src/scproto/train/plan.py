@@ -176,6 +176,6 @@ def embed(module: PrototypeModule, cells: CellViews, chunk: int = CHUNK) -> Tens
     was_training = module.training
     module.eval()
     with torch.no_grad():
-        parts = [module.encoder(*cells.inputs(start, chunk, module.device)) for start in range(0, len(cells), chunk)]
+        parts = [module.encoder(cells.inputs(start, chunk, module.device)) for start in range(0, len(cells), chunk)]
     module.train(was_training)
     return torch.cat(parts)
