@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from scproto.losses import negative_binomial_nll
+from scproto.losses.negative_binomial import SMALL
 
 
 def coordinates(counts: np.ndarray, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, ...]:
@@ -121,6 +122,28 @@ def test_float32_with_extreme_dispersion(example, theta):
     log_theta = torch.full((counts.shape[1],), np.log(theta), dtype=torch.float64)
     found = negative_binomial_nll(log_mean.float(), log_theta.float(), *coordinates(counts, torch.float32))
     np.testing.assert_allclose(found.numpy(), textbook(log_mean, log_theta, counts).numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("stored", [[SMALL - 1, SMALL, SMALL + 1], [0, 1, 1000], [0.5, 2.5, SMALL + 0.5]])
+def test_counts_within_and_beyond_the_table(stored):
+    """Large and fractional counts, which the table does not hold, too."""
+    counts, log_mean = np.array([stored, stored[::-1]], float), torch.linspace(-1, 4, 6, dtype=torch.float64).view(2, 3)
+    log_theta = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
+    results = []
+    for loss, arguments in ((textbook, (counts,)), (negative_binomial_nll, coordinates(counts))):
+        ours = [p.clone().requires_grad_() for p in (log_mean, log_theta)]
+        found = loss(*ours, *arguments)
+        results.append((found, *torch.autograd.grad(found.square().sum(), ours)))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_float32_keeps_small_counts_where_the_log_gamma_functions_cancel():
+    counts, log_mean = np.array([[1.0, 2.0, 5.0]]), torch.zeros(1, 3)
+    log_theta = torch.full((3,), np.log(1e8), dtype=torch.float32)
+    expected = -stats.poisson.logpmf(counts, 1.0).sum(1)  # the limit of a large theta
+    found = negative_binomial_nll(log_mean, log_theta, *coordinates(counts, torch.float32))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("log_mean", [-30.0, -80.0])
