@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise, training_input
-from scproto.data.module import CellViews
-from scproto.data.views import Request
 
 SPARSE, DENSE = 1.0, 0.0
 """Shares of non-zero entries above which no input, and every input, is dense."""
@@ -157,16 +155,3 @@ def test_stored_zeros_stay_stored():
     matrix = sp.csr_matrix((np.array([0.0, 2.0], np.float32), np.array([1, 0]), np.array([0, 1, 2])), (2, 2))
     found = counts_of_genes(matrix, 2, np.array([1, 0]))
     assert [part.tolist() for part in found] == [[0, 1], [0, 1], [0, 2]]
-
-
-@pytest.mark.parametrize("dense_above", [SPARSE, DENSE], ids=["sparse", "dense"])
-def test_moves_as_a_whole(counts, monkeypatch, dense_above):
-    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
-    cells = CellViews(sp.csr_matrix(counts), np.array([0, 0, 1, 1, 2]))
-    minibatch = cells[Request(np.array([[3, 0], [1, 4]]), np.array([5, 2]))]
-    moved = minibatch.to("cpu")
-    assert torch.equal(moved.x.to_dense(), minibatch.x.to_dense())
-    assert (moved.x_transposed is None) == (minibatch.x_transposed is None) == (dense_above == DENSE)
-    assert torch.equal(moved.genes, minibatch.genes)
-    assert moved.to("meta").counts.device.type == "meta"
-    assert moved.to("meta").genes.device.type == "meta"

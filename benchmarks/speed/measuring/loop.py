@@ -16,6 +16,7 @@ from anndata import AnnData
 import scproto
 from scproto.data.minibatch import Minibatch
 from scproto.data.module import ViewDataModule
+from scproto.data.views import Request, ViewSampler
 from scproto.model import SCPROTO
 from scproto.train.plan import PrototypePlan
 
@@ -42,7 +43,8 @@ class Clock(lightning.Callback):
     """Seconds of a step, for each epoch: from the end of its first step to the end of its last.
 
     What comes once an epoch (drawing the cells, logging, a look at the embedding) is not in it; all that a step needs
-    is, with its minibatch. A GPU is waited for at both ends.
+    is, with its minibatch. A GPU is waited for at both ends. As a callback it times trainings in which Lightning counts
+    the steps; those of scproto are timed by :meth:`watch`.
 
     Attributes
     ----------
@@ -65,6 +67,22 @@ class Clock(lightning.Callback):
             self._start = self._clock()
         else:
             self.seconds.append((self._clock() - self._start) / (n_steps - 1))
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Time trainings of scproto: a step has ended when the sampler is asked for the next minibatch."""
+        original = ViewSampler.__iter__
+
+        def requests(sampler: ViewSampler) -> Iterator[Request]:
+            n_steps = len(sampler)
+            for index, request in enumerate(original(sampler)):
+                if index:
+                    self.tick(index - 1, n_steps)
+                yield request
+            self.tick(n_steps - 1, n_steps)
+
+        with patch.object(ViewSampler, "__iter__", requests):
+            yield
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, plan: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -92,21 +110,19 @@ class PlainRunner:
         max_epochs: int,
         accelerator: str = "cpu",
         work: Callable[[PlainRunner], None] | None = None,
-        clock: Clock | None = None,
         **_: Any,
     ) -> None:
         self.device = torch.device("cuda" if accelerator == "gpu" else "cpu")
         self.plan, self.max_epochs, self.epoch = training_plan, max_epochs, 0
         self.loader = data_splitter.loader(self.device)
         self.work = work or PlainRunner.all_epochs
-        self.clock = clock or Clock()
 
     def __call__(self) -> None:
         """Do the work. Without a trainer the plan does not know its epoch, so it is told."""
         with patch.object(PrototypePlan, "current_epoch", property(lambda _: self.epoch)):
             self.plan.to(self.device)
             configured: Any = self.plan.configure_optimizers()
-            self.optimizer, self.schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+            self.optimizer, self.schedule = configured["optimizer"], configured["lr_scheduler"]
             self.work(self)
 
     def all_epochs(self) -> None:
@@ -114,18 +130,17 @@ class PlainRunner:
         for epoch in range(self.max_epochs):
             self.epoch = epoch
             self.plan.on_train_epoch_start()
-            for index, minibatch in enumerate(self.loader):
-                self.step(minibatch, index)
-                self.clock.tick(index, len(self.loader))
+            for minibatch in self.loader:
+                self.step(minibatch)
 
     def start_joint(self) -> None:
         """Go to where the prototypes start."""
         self.epoch = self.plan.budget.n_warmup_epochs
         self.plan.on_train_epoch_start()
 
-    def step(self, minibatch: Minibatch, index: int) -> None:
+    def step(self, minibatch: Minibatch) -> None:
         """One step of the optimiser."""
-        loss: Any = self.plan.training_step(minibatch, index)
+        loss = self.plan.objective(minibatch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -20,7 +20,7 @@ from .timers import Timers, timed
 
 SITES = {
     "scproto.data.module:CellViews.__getitem__": "gather",
-    "scproto.train.plan:PrototypePlan.training_step": "step",
+    "scproto.train.plan:PrototypePlan.objective": "step",
     "scproto.model.module:PrototypeModule.loss": "loss",
     "scproto.nn.encoder:Encoder.forward": "encoder",
     "scproto.nn.sparse:SparseLinear.forward": "first",
@@ -71,19 +71,19 @@ def _round(runner: PlainRunner, setup: Setup) -> dict[str, Any]:
     """Some steps with timers around their pieces, as many without, and the rates of the machine at that moment."""
     n_steps = STEPS * setup.sizes.steps
     requests = _requests(runner, 2 * n_steps + 1)
-    runner.step(runner.loader.dataset[requests[-1]], 0)  # fills caches and allocates
+    runner.step(runner.loader.dataset[requests[-1]])  # fills caches and allocates
     minibatches: list[Minibatch] = []
     with timed(SITES) as timers:
         for request in requests[:n_steps]:
             minibatch = runner.loader.dataset[request]
             with timers("all but gather"):
-                runner.step(minibatch, 0)
+                runner.step(minibatch)
             if len(minibatches) < KEPT:
                 minibatches.append(minibatch)
     whole = Timers()
     for request in requests[n_steps : 2 * n_steps]:
         with whole("whole"):
-            runner.step(runner.loader.dataset[request], 0)
+            runner.step(runner.loader.dataset[request])
     shapes = shapes_of(runner.plan.module, minibatches)
     rates = f.Rates(0.002 if setup.quick else 0.05)
     least = f.floor(f.products(shapes), f.moves(shapes), rates.product_seconds, rates.move_seconds)

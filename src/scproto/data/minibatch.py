@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,11 +48,6 @@ class Minibatch:
     columns: Tensor | None
     counts: Tensor
     library: Tensor
-
-    def to(self, device: torch.device | str, **kwargs: bool) -> Minibatch:
-        """Copy of the minibatch on another device."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: part.to(device, **kwargs) for k, part in parts.items() if part is not None})
 
 
 def normalise(counts: sp.csr_matrix, library: NDArray[np.float32] | None = None) -> sp.csr_matrix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -89,16 +90,13 @@ class ViewDataModule(lightning.LightningDataModule):
         self.cells = cells
         self.sampler = sampler
 
-    def train_dataloader(self) -> DataLoader[Minibatch]:
-        """Minibatches of one epoch, made where the trainer trains."""
+    def train_dataloader(self) -> DataLoader[DataLoader[Minibatch]]:
+        """One item: the minibatches of an epoch, made where the trainer trains."""
         assert self.trainer is not None, "the trainer asks for it"
-        return self.loader(self.trainer.strategy.root_device)
+        epoch: Any = [self.loader(self.trainer.strategy.root_device)]
+        return DataLoader(epoch, batch_size=None)
 
     def loader(self, device: torch.device) -> DataLoader[Minibatch]:
         """Minibatches of one epoch on a device. ``batch_size=None``: the sampler's arrays reach the cells whole."""
         cells: Dataset[Minibatch] = self.cells if device.type == "cpu" else ResidentCells(self.cells, device)
         return DataLoader(cells, sampler=self.sampler, batch_size=None)
-
-    def transfer_batch_to_device(self, batch: Minibatch, device: torch.device, dataloader_idx: int) -> Minibatch:
-        """Move a minibatch; Lightning's own search for tensors in it costs as much as a layer."""
-        return batch.to(device, non_blocking=True)

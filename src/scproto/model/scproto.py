@@ -229,7 +229,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             early_stopping_monitor="loss",
             early_stopping_patience=PATIENCE,
             early_stopping_warmup_epochs=budget.n_warmup_epochs,
-            log_every_n_steps=budget.steps_per_epoch,
+            log_every_n_steps=1,  # of Lightning, to which an epoch is one
             use_distributed_sampler=False,
             **trainer_kwargs,
         )

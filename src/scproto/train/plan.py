@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from .._memory import give_back_holes
 from ..data.minibatch import Minibatch
@@ -69,6 +72,7 @@ class PrototypePlan(lightning.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.module = module
         self.cells = cells
         self.sampler = sampler
@@ -89,7 +93,7 @@ class PrototypePlan(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=self.learning_rate, total_steps=self.budget.n_steps
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @cached_property
     def _graphed(self) -> GraphedLoss | None:
@@ -146,10 +150,20 @@ class PrototypePlan(lightning.LightningModule):
             prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
         return prototypes
 
-    def training_step(self, minibatch: Minibatch, batch_idx: int) -> Tensor:
-        """Objective of one minibatch."""
-        objective = self._graphed or self.module.loss
-        losses = objective(minibatch, prototypes=not self.warming_up)
+    def training_step(self, minibatches: Iterable[Minibatch], batch_idx: int) -> None:
+        """Train on the minibatches of an epoch: what Lightning does around a step of its own may take as long."""
+        optimizer, schedule = cast(LightningOptimizer, self.optimizers()), cast(LRScheduler, self.lr_schedulers())
+        for minibatch in minibatches:
+            loss = self.objective(minibatch)
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            schedule.step()
+
+    def objective(self, minibatch: Minibatch) -> Tensor:
+        """What is minimised, for one minibatch."""
+        losses_of = self._graphed or self.module.loss
+        losses = losses_of(minibatch, prototypes=not self.warming_up)
         self._record(losses, minibatch)
         return losses.total
 
