@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import read_h5ad
 
-from scproto import _run
+from scproto import _keys, _run
 from scproto._errors import InputError
 from scproto._standby import Standby
 from scproto._threads import default_threads, limit_threads
@@ -112,9 +113,35 @@ class Layout(Standby):
 
 
 @pytest.mark.parametrize("report", [True, False])
-def test_the_layout_is_begun_before_it_is_asked_for(tiny_atlas, report):
+def test_the_layout_is_begun_before_it_is_asked_for(tiny_atlas, tmp_path, report):
     settings = _run.Settings(batch_key=("batch",), n_prototypes=4, max_steps=2, seed=3, report=report)
     layout = Layout()
-    _run.fit(tiny_atlas, settings, _run.Stages(), layout, progress_bar=False)
-    assert len(layout.asked) == 2 * report
-    assert len(set(layout.asked)) == report
+    model, metacells = _run.fit(tiny_atlas, settings, _run.Stages(), layout, progress_bar=False)
+    assert len(layout.asked) == report
+    if report:
+        _run._write(tiny_atlas, metacells, model, tmp_path)
+        _run._add_umap(tiny_atlas, metacells, layout, 3, tmp_path)
+        assert len(layout.asked) == 2
+        assert len(set(layout.asked)) == 1
+
+
+@pytest.mark.parametrize("earlier", [(), (_keys.UMAP,), (_keys.UMAP, _keys.SHOWN_UMAP)])
+def test_the_layout_is_added_to_the_files(tiny_atlas, tmp_path, earlier):
+    """Where the cells came with the layout of an earlier run it is replaced, but not the one that viewers show."""
+    metacells = tiny_atlas[:6].copy()
+    for data in (tiny_atlas, metacells):
+        data.obsm[_keys.LATENT] = np.eye(data.n_obs, 8)
+    for key in earlier:
+        tiny_atlas.obsm[key] = np.ones((tiny_atlas.n_obs, 2))
+    for data, name in ((tiny_atlas, "cells.h5ad"), (metacells, "metacells.h5ad")):
+        data.write_h5ad(tmp_path / name)
+    _run._add_umap(tiny_atlas, metacells, Layout(), 3, tmp_path)
+    for data, name in ((tiny_atlas, "cells.h5ad"), (metacells, "metacells.h5ad")):
+        written = read_h5ad(tmp_path / name)
+        assert set(written.obsm) == set(data.obsm)
+        for key in data.obsm:
+            np.testing.assert_array_equal(written.obsm[key], data.obsm[key])
+        assert (written.obsm[_keys.UMAP] == 0).all()
+    own = _keys.SHOWN_UMAP in earlier
+    assert (tiny_atlas.obsm[_keys.SHOWN_UMAP] == own).all()
+    assert (_keys.SHOWN_UMAP in metacells.obsm) != own

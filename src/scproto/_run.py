@@ -28,6 +28,8 @@ from ._versions import library_versions
 if TYPE_CHECKING:
     from .model import SCPROTO
 
+CELLS, METACELLS = "cells.h5ad", "metacells.h5ad"
+
 MARKER = "run.json"
 """The file that tells a run folder from any other; written last."""
 
@@ -119,8 +121,11 @@ def run(
                 _load_libraries(settings.accelerator)
             with limit_threads(settings.threads or default_threads()):
                 model, metacells = fit(adata, settings, stages, layout, progress_bar=progress_bar)
-        with stages("Writing"):
-            _write(adata, metacells, model, folder)
+                with stages("Writing"):
+                    _write(adata, metacells, model, folder)
+                if settings.report:
+                    with stages("UMAP"):
+                        _add_umap(adata, metacells, layout, settings.seed, folder)
         record = _record(source, settings, stages, adata, model.history)
         _write_record(record, folder)
     if settings.report:
@@ -163,18 +168,7 @@ def fit(
         metacells = model.get_metacells(label_keys=settings.label_keys)
     with stages("Check"):
         adata.uns[_keys.UNS]["verdict"] = scproto.tl.check(adata, seed=settings.seed).to_json()
-    if settings.report:
-        with stages("UMAP"):
-            scproto.tl.umap(adata, metacells, seed=settings.seed, make_layout=layout)
-            _show_umap(adata, metacells)
     return model, metacells
-
-
-def _show_umap(adata: AnnData, metacells: AnnData) -> None:
-    """Copy the UMAP to where viewers look for one, unless the cells came with their own: the two files should agree."""
-    if _keys.SHOWN_UMAP not in adata.obsm:
-        for data in (adata, metacells):
-            data.obsm[_keys.SHOWN_UMAP] = data.obsm[_keys.UMAP].copy()
 
 
 def _storable(settings: Settings) -> dict[str, Any]:
@@ -233,11 +227,31 @@ def _write_report(adata: AnnData, metacells: AnnData, model: SCPROTO, settings: 
 
 def _write(adata: AnnData, metacells: AnnData, model: SCPROTO, folder: Path) -> None:
     model.save(folder / "model")
-    metacells.write_h5ad(folder / "metacells.h5ad", compression="gzip")
+    metacells.write_h5ad(folder / METACELLS, compression="gzip")
     for table in (adata.uns, adata.obs, adata.obsm):  # scvi-tools' registration: random ids and copies
         for key in [key for key in table if str(key).startswith("_scvi")]:
             del table[key]
-    adata.write_h5ad(folder / "cells.h5ad", compression="gzip")
+    adata.write_h5ad(folder / CELLS, compression="gzip")
+
+
+def _add_umap(adata: AnnData, metacells: AnnData, layout: Standby, seed: int, folder: Path) -> None:
+    """Add the UMAP, which another process lays out while the files are written, to cells, metacells and files.
+
+    It is copied to where viewers look for one, unless the cells came with their own: the two files should agree.
+    """
+    import h5py
+    from anndata.io import write_elem
+
+    from .tl import umap
+
+    umap(adata, metacells, seed=seed, make_layout=layout)
+    keys = [_keys.UMAP] if _keys.SHOWN_UMAP in adata.obsm else [_keys.UMAP, _keys.SHOWN_UMAP]
+    for data, name in ((adata, CELLS), (metacells, METACELLS)):
+        places = data.obsm[_keys.UMAP]
+        with h5py.File(folder / name, "r+") as file:
+            for key in keys:
+                data.obsm[key] = places.copy()
+                write_elem(file["obsm"], key, places, dataset_kwargs={"compression": "gzip"})
 
 
 def _write_record(record: dict[str, Any], folder: Path) -> None:

@@ -71,6 +71,7 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run do all but the heavy work."""
     monkeypatch.setattr(_run, "_load_libraries", lambda accelerator: None)
     monkeypatch.setattr(_run, "fit", fake_fit)
+    monkeypatch.setattr(_run, "_add_umap", lambda *_: None)
     monkeypatch.setattr(_run, "_write_report", fake_report)
 
 

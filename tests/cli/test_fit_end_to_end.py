@@ -82,8 +82,8 @@ def test_only_our_own_messages_are_shown(finished):
         "Training",
         "Metacells",
         "Check",
-        "UMAP",
         "Writing",
+        "UMAP",
     ]
     stages.append("Report")
     shown = [line.split(" ", 1)[1].rsplit(" ", 2)[0] for line in finished.stderr.splitlines() if line.startswith("✓")]

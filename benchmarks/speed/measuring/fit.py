@@ -104,8 +104,8 @@ def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, flo
         "assignment": timers["assignment"],
         "metacells": run["Metacells"] - timers["assignment"],
         "check": run["Check"],
-        "UMAP": run.get("UMAP"),
         "write": run["Writing"],
+        "UMAP": run.get("UMAP"),
         "report": run.get("Report"),
     }
     present = {name: seconds for name, seconds in found.items() if seconds is not None}
