@@ -182,7 +182,8 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         enable_progress_bar
             Show scvi-tools' progress bar. An epoch is a fortieth of the steps.
         **trainer_kwargs
-            Passed to :class:`scvi.train.Trainer`.
+            Passed to :class:`scvi.train.Trainer`. For Lightning an epoch is one batch, optimised by hand: hooks of a
+            batch are called once an epoch, and it refuses ``gradient_clip_val`` and ``accumulate_grad_batches``.
 
         Raises
         ------

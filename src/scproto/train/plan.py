@@ -151,7 +151,7 @@ class PrototypePlan(lightning.LightningModule):
         return prototypes
 
     def training_step(self, minibatches: Iterable[Minibatch], batch_idx: int) -> None:
-        """Train on the minibatches of an epoch: what Lightning does around a step of its own may take as long."""
+        """Train on the minibatches of an epoch, for Lightning one batch: around each it takes up to a millisecond."""
         optimizer, schedule = cast(LightningOptimizer, self.optimizers()), cast(LRScheduler, self.lr_schedulers())
         for minibatch in minibatches:
             loss = self.objective(minibatch)
