@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import weakref
 
+import lightning.pytorch as lightning
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,23 @@ def test_one_seed_one_result(atlas, fit_small):
     np.testing.assert_array_equal(first.prototypes, again.prototypes)
     np.testing.assert_array_equal(first.get_metacells().X, again.get_metacells().X)
     assert not np.array_equal(first.get_latent_representation(), other.get_latent_representation())
+
+
+class Counted(lightning.Callback):
+    """Steps and batches, as Lightning counts them."""
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.steps, self.epochs, self.batches = trainer.global_step, trainer.current_epoch, trainer.num_training_batches
+        self.rate = pl_module.lr_schedulers().get_last_lr()[0]
+
+
+def test_an_epoch_is_one_batch_of_many_steps(atlas):
+    counted, adata = Counted(), atlas.copy()
+    SCPROTO.setup_anndata(adata)
+    model = SCPROTO(adata, n_prototypes=8, n_hidden=16)
+    model.train(80, accelerator="cpu", early_stopping=False, enable_progress_bar=False, callbacks=[counted])
+    assert (counted.steps, counted.epochs, counted.batches) == (80, 40, 1)
+    assert counted.rate < 1e-5  # the schedule went its whole way from 4e-3
 
 
 def test_training_leaves_cells_and_global_generator_alone(atlas, fit_small):
