@@ -94,7 +94,7 @@ class ViewDataModule(lightning.LightningDataModule):
         """One item: the minibatches of an epoch, made where the trainer trains."""
         assert self.trainer is not None, "the trainer asks for it"
         epoch: Any = [self.loader(self.trainer.strategy.root_device)]
-        return DataLoader(epoch, batch_size=None)
+        return DataLoader(epoch, batch_size=None, generator=torch.Generator())  # leaves the seeded draws to the steps
 
     def loader(self, device: torch.device) -> DataLoader[Minibatch]:
         """Minibatches of one epoch on a device. ``batch_size=None``: the sampler's arrays reach the cells whole."""
