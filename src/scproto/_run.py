@@ -245,13 +245,15 @@ def _add_umap(adata: AnnData, metacells: AnnData, layout: Standby, seed: int, fo
     from .tl import umap
 
     umap(adata, metacells, seed=seed, make_layout=layout)
-    keys = [_keys.UMAP] if _keys.SHOWN_UMAP in adata.obsm else [_keys.UMAP, _keys.SHOWN_UMAP]
+    keys = [_keys.UMAP]
+    if _keys.SHOWN_UMAP not in adata.obsm:
+        keys.append(_keys.SHOWN_UMAP)
+        for data in (adata, metacells):
+            data.obsm[_keys.SHOWN_UMAP] = data.obsm[_keys.UMAP].copy()
     for data, name in ((adata, CELLS), (metacells, METACELLS)):
-        places = data.obsm[_keys.UMAP]
         with h5py.File(folder / name, "r+") as file:
             for key in keys:
-                data.obsm[key] = places.copy()
-                write_elem(file["obsm"], key, places, dataset_kwargs={"compression": "gzip"})
+                write_elem(file["obsm"], key, data.obsm[key], dataset_kwargs={"compression": "gzip"})
 
 
 def _write_record(record: dict[str, Any], folder: Path) -> None:

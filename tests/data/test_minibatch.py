@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise, training_input
+from scproto.pp._normalise import library_size
 
 SPARSE, DENSE = 1.0, 0.0
 """Shares of non-zero entries above which no input, and every input, is dense."""
@@ -74,6 +75,21 @@ def test_the_counts_of_a_cell_in_more_genes_may_be_given(counts):
     expected = np.log1p(1e4 * counts[:, :6] / library[:, np.newaxis])
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-30)
     np.testing.assert_allclose(half, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
+def test_counts_of_a_cell_equal_a_loop_over_any_blocks(counts, monkeypatch, dtype, block):
+    monkeypatch.setattr("scproto.pp._normalise.BLOCK_CELLS", block)
+    library = library_size(sp.csr_matrix(counts.astype(dtype)))
+    np.testing.assert_array_equal(library, [max(row.sum(), 1) for row in counts])
+    assert library.dtype == np.float32
+
+
+def test_cells_without_a_count_have_one():
+    assert library_size(sp.csr_matrix((3, 12), dtype=np.float32)).tolist() == [1, 1, 1]
+    stored_zero = sp.csr_matrix((np.array([0.0, 3.0], np.float32), [1, 0], [0, 1, 1, 2, 2]), (4, 2))
+    assert library_size(stored_zero).tolist() == [1, 1, 3, 1]
 
 
 def test_counts_are_left_alone(counts):
