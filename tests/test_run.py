@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import read_h5ad
 
-from scproto import _keys, _run
+from scproto import _keys, _run, reporting
 from scproto._errors import InputError
 from scproto._standby import Standby
 from scproto._threads import default_threads, limit_threads
@@ -44,7 +46,26 @@ def test_a_missing_gpu_is_bad_input(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(InputError, match="no GPU"):
-        _run._load_libraries("gpu")
+        _run.load_libraries("gpu")
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_the_collector_is_left_as_it_was(collecting):
+    set_to = {True: gc.enable, False: gc.disable}
+    set_to[collecting]()
+    try:
+        _run.load_libraries("auto")
+        assert gc.isenabled() == collecting
+    finally:
+        gc.enable()
+
+
+def test_figures_that_cannot_be_drawn_are_left_to_the_report(monkeypatch):
+    def crash(*args):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(reporting, "draw_figures", crash)
+    assert _run._draw_figures(None, SimpleNamespace(history={})) is None
 
 
 @pytest.mark.parametrize(("values", "last"), [([1, 2], 2.0), ([1, np.nan], 1.0), ([np.nan, np.inf], None), ([], None)])

@@ -1,8 +1,9 @@
-"""Memory of freed arrays, given back to the system."""
+"""Memory of the process: how much it was at most, and what is freed given back to the system."""
 
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -24,6 +25,19 @@ def give_back_holes() -> None:
     """Give back what is free between smaller arrays now, where the C library is glibc; it takes milliseconds."""
     if malloc_trim := _of_c("malloc_trim"):
         malloc_trim(0)
+
+
+def peak_memory() -> float | None:
+    """Return the largest resident memory in MiB; None where the system does not tell.
+
+    That of the process for UMAP, which may have come later or earlier, is added.
+    """
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def _of_c(name: str) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +20,7 @@ from anndata import AnnData
 from . import _keys
 from ._errors import InputError
 from ._files import atomic_folder, atomic_path
-from ._memory import give_back_freed
+from ._memory import give_back_freed, peak_memory
 from ._read import check_readable, read_cells
 from ._standby import Standby
 from ._threads import default_threads, limit_threads, n_cores
@@ -118,12 +119,14 @@ def run(
             _check(adata, settings)
         with _layout(settings) as layout:
             with stages("Loading libraries"):
-                _load_libraries(settings.accelerator)
+                load_libraries(settings.accelerator)
             with limit_threads(settings.threads or default_threads()):
                 model, metacells = fit(adata, settings, stages, layout, progress_bar=progress_bar)
                 with stages("Writing"):
                     _write(adata, metacells, model, folder)
                 if settings.report:
+                    with stages("Figures"):
+                        figures = _draw_figures(metacells, model)
                     with stages("UMAP"):
                         _add_umap(adata, metacells, layout, settings.seed, folder)
         record = _record(source, settings, stages, adata, model.history)
@@ -131,7 +134,7 @@ def run(
     if settings.report:
         out = Path(out).expanduser()
         with stages("Report"):  # should it fail, the run is there without it
-            _write_report(adata, metacells, model, settings, out)
+            _write_report(adata, metacells, model, settings, out, figures)
         _write_record(record, out)
     return record
 
@@ -194,12 +197,22 @@ def _check_outside(source: Path, out: Path) -> None:
         raise InputError(f"{source} lies in {out}, which the run would replace; choose another folder.")
 
 
-def _load_libraries(accelerator: str) -> None:
-    """Import what takes long, so that the timings of the later stages are those of their work."""
-    import torch
+def load_libraries(accelerator: str) -> None:
+    """Import what takes long, so that the timings of the later stages are those of their work.
 
-    from .model import SCPROTO  # noqa: F401
+    Python's collector would look through the objects of the imports, which all stay, again and again: a fifth of the
+    time. From here on it leaves them out.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        import torch
 
+        from .model import SCPROTO  # noqa: F401
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise InputError("torch finds no GPU here; use --accelerator auto or cpu.")
 
@@ -217,12 +230,35 @@ def _interruptible() -> Iterator[None]:
         raise KeyboardInterrupt from stop
 
 
-def _write_report(adata: AnnData, metacells: AnnData, model: SCPROTO, settings: Settings, folder: Path) -> None:
+def _draw_figures(metacells: AnnData, model: SCPROTO) -> dict[str, bytes] | None:
+    """Draw what shows no UMAP, while another process lays that out; what fails is left to the report."""
+    from .reporting import draw_figures
+
+    with suppress(Exception):
+        return draw_figures(metacells, model.history)
+    return None
+
+
+def _write_report(
+    adata: AnnData,
+    metacells: AnnData,
+    model: SCPROTO,
+    settings: Settings,
+    folder: Path,
+    figures: dict[str, bytes] | None,
+) -> None:
     from .reporting import write_report
 
     label_key = settings.label_keys[0] if settings.label_keys else None
-    described = asdict(settings) | library_versions()
-    write_report(adata, metacells, model.history, described, folder / "report.html", label_key=label_key)
+    write_report(
+        adata,
+        metacells,
+        model.history,
+        asdict(settings) | library_versions(),
+        folder / "report.html",
+        label_key=label_key,
+        figures=figures,
+    )
 
 
 def _write(adata: AnnData, metacells: AnnData, model: SCPROTO, folder: Path) -> None:
@@ -278,7 +314,7 @@ def _record(
         "n_genes": adata.n_vars,
         "batches": {str(name): int(n) for name, n in adata.obs[_keys.BATCH].value_counts(sort=False).items()},
         "timings": stages.seconds,
-        "peak_memory_mib": _peak_memory(),
+        "peak_memory_mib": peak_memory(),
         "losses": {name: value for name, value in last.items() if name.startswith("loss")},
         "diagnostics": {name: value for name, value in last.items() if not name.startswith("loss")},
         "metacells": _describe_metacells(adata, settings.label_keys),
@@ -303,16 +339,3 @@ def _describe_metacells(adata: AnnData, label_keys: tuple[str, ...]) -> dict[str
         known = obs.loc[obs[key].notna(), [_keys.METACELL, key]].astype(str)
         purity[key] = metacell_scores(known[_keys.METACELL], known[key])["purity"] if len(known) else None
     return scores | {"n_outliers": int(obs[_keys.OUTLIER].sum()), "purity": purity}
-
-
-def _peak_memory() -> float | None:
-    """Return the largest resident memory in MiB; None where the system does not tell.
-
-    That of the process for UMAP, which may have come later or earlier, is added.
-    """
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

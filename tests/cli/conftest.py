@@ -54,7 +54,9 @@ def fake_fit(
     return FakeModel(), AnnData(np.ones((3, adata.n_vars), dtype=np.float32))
 
 
-def fake_report(adata: AnnData, metacells: AnnData, model: FakeModel, settings: _run.Settings, folder: Path) -> None:
+def fake_report(
+    adata: AnnData, metacells: AnnData, model: FakeModel, settings: Any, folder: Path, figures: Any
+) -> None:
     (folder / "report.html").write_text("report")
 
 
@@ -69,8 +71,9 @@ def cells_file(tmp_path: Path, cells: AnnData) -> Path:
 @pytest.fixture
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run do all but the heavy work."""
-    monkeypatch.setattr(_run, "_load_libraries", lambda accelerator: None)
+    monkeypatch.setattr(_run, "load_libraries", lambda accelerator: None)
     monkeypatch.setattr(_run, "fit", fake_fit)
+    monkeypatch.setattr(_run, "_draw_figures", lambda *_: None)
     monkeypatch.setattr(_run, "_add_umap", lambda *_: None)
     monkeypatch.setattr(_run, "_write_report", fake_report)
 
@@ -78,7 +81,7 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_heavy_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail when a run gets beyond its checks."""
-    monkeypatch.setattr(_run, "_load_libraries", lambda accelerator: pytest.fail("the run went on"))
+    monkeypatch.setattr(_run, "load_libraries", lambda accelerator: pytest.fail("the run went on"))
 
 
 @pytest.fixture

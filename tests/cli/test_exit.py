@@ -18,7 +18,7 @@ def wait(*args, **kwargs):
     print("ready", file=sys.__stdout__, flush=True)
     time.sleep(600)
 
-_run._load_libraries = lambda accelerator: None
+_run.load_libraries = lambda accelerator: None
 _run.fit = wait
 sys.argv[0] = "scproto"
 main()
@@ -32,7 +32,7 @@ from scproto.cli import main
 def crash(*args, **kwargs):
     raise RuntimeError("a defect")
 
-_run._load_libraries = crash
+_run.load_libraries = crash
 main()
 """
 

@@ -45,7 +45,7 @@ def test_run_json_records_what_was_asked_and_done(cli, cells_file, tmp_path):
     assert (record["n_cells"], record["n_genes"]) == (24, 10)
     assert record["batches"] == {"a|1": 6, "a|2": 6, "b|1": 6, "b|2": 6}
     assert set(_versions.LIBRARIES) <= set(record["versions"])
-    stages = ["Reading", "Checking", "Loading libraries", "Training", "Writing", "UMAP", "Report"]
+    stages = ["Reading", "Checking", "Loading libraries", "Training", "Writing", "Figures", "UMAP", "Report"]
     assert list(record["timings"]) == stages
     assert record["peak_memory_mib"] > 10
     assert record["losses"] == {"loss": 2.0, "loss_swav": 1.0}

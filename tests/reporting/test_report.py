@@ -73,6 +73,13 @@ def test_page_stands_alone_and_the_figures_lie_beside_it(make_run: Callable, tmp
         assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_figures_drawn_before_are_not_drawn_again(make_run: Callable, tmp_path: Path) -> None:
+    write_report(*make_run(), {"seed": 0}, tmp_path / "report.html", figures={"training.png": b"drawn"})
+    found = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert set(found) == {"umap_batch.png", "training.png"}
+    assert found["training.png"] == b"drawn"
+
+
 def test_page_says_how_many_and_how_mixed(make_run: Callable, tmp_path: Path) -> None:
     text = Page(write_report(*make_run(), {}, tmp_path / "report.html", label_key="cell_type")).text
     assert "80 cells from 2 batches in 4 metacells." in text

@@ -48,7 +48,8 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     the process. ``n_cells``, ``n_genes``, ``n_model_genes``, ``n_batches``, ``n_prototypes``, ``n_epochs``.
     """
     start = perf_counter()
-    from scproto._run import Settings, _peak_memory, run
+    from scproto._memory import peak_memory
+    from scproto._run import Settings, load_libraries, run
 
     settings = Settings(
         batch_key=tuple(arguments["batch_key"]),
@@ -58,6 +59,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
         accelerator="cpu",
         report=arguments.get("report", True),
     )
+    load_libraries(settings.accelerator)
     with TemporaryDirectory(dir=arguments["folder"]) as folder:
         with _genes(arguments.get("n_top_genes")), timed(SITES) as timers, _sizes() as sizes:
             loaded = perf_counter()  # what gets a timer is imported for it
@@ -68,7 +70,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
         "stages": stages(record["timings"], timers, total),
         "looks": looks(timers),
         "total": total,
-        "peak_memory_mib": _peak_memory(),
+        "peak_memory_mib": peak_memory(),
         "n_cells": record["n_cells"],
         "n_genes": record["n_genes"],
         "n_batches": len(record["batches"]),
@@ -105,6 +107,7 @@ def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, flo
         "metacells": run["Metacells"] - timers["assignment"],
         "check": run["Check"],
         "write": run["Writing"],
+        "figures": run.get("Figures"),
         "UMAP": run.get("UMAP"),
         "report": run.get("Report"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .figures import draw_figures
 from .write import report, write_report
 
-__all__ = ["report", "write_report"]
+__all__ = ["draw_figures", "report", "write_report"]

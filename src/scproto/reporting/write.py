@@ -14,6 +14,7 @@ from .. import _keys
 from .._errors import InputError
 from .._files import atomic_path
 from .._versions import library_versions
+from .figures import draw_figures, draw_maps
 
 if TYPE_CHECKING:
     from ..model import SCPROTO
@@ -70,6 +71,7 @@ def write_report(
     path: str | Path,
     *,
     label_key: str | None = None,
+    figures: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write the report from what a run has made, without the model.
 
@@ -89,6 +91,8 @@ def write_report(
         The HTML file. Its folder must exist; figures as PNG files go to ``figures/`` in it.
     label_key
         Column of ``adata.obs``, and for the table of ``metacells.obs``, with known labels.
+    figures
+        What :func:`scproto.reporting.draw_figures` gave for `metacells` and `history`; by default it is called.
 
     Returns
     -------
@@ -106,9 +110,9 @@ def write_report(
         from ..tl.umap import umap
 
         umap(adata, metacells, seed=int(settings.get("seed", 0)))
-    from .figures import draw
-
-    images = draw(adata, metacells, history, label_key)
+    if figures is None:
+        figures = draw_figures(metacells, history)
+    images = draw_maps(adata, metacells, label_key) | dict(figures)
     page = _render(adata, metacells, history, settings, label_key)
     folder = path.parent / FIGURES
     folder.mkdir(exist_ok=True)
