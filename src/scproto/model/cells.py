@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .. import _keys
 from .._errors import InputError
 from ..data.module import CellViews
 from ..graph import KnnGraph
+from ..pp._counts import BLOCK_VALUES
+from ..pp._normalise import BLOCK_CELLS
 from ..pp.checks import as_keys, check_counts, join_batches
 
 
@@ -118,8 +120,8 @@ class Reader:
         batch: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
         counts = self.counts(adata)
         highest = check_counts(counts, f"layers[{self.layer!r}]" if self.layer else "X").highest
-        values = counts.data.astype(np.min_scalar_type(int(highest)))  # one or two bytes a count
-        return CellViews(sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)[:, columns], batch)
+        smallest = np.min_scalar_type(int(highest))  # one or two bytes a count
+        return CellViews(select_genes(counts, columns, smallest), batch)
 
     @staticmethod
     def neighbors(adata: AnnData) -> KnnGraph:
@@ -133,3 +135,24 @@ class Reader:
         if _keys.NEIGHBORS not in adata.obsp:
             raise InputError("The cells have no neighbours; run scproto.pp.prepare(adata, batch_key=...) first.")
         return KnnGraph.from_sparse(adata.obsp[_keys.NEIGHBORS])
+
+
+def select_genes(counts: sp.csr_matrix, columns: NDArray[np.integer], dtype: DTypeLike) -> sp.csr_matrix:
+    """Columns of a CSR matrix, in this order, as another type.
+
+    By blocks of cells into arrays of the size that it takes: `counts` may fill most of the memory, and neither another
+    copy of its values nor of the result is made.
+    """
+    chosen = np.zeros(counts.shape[1], bool)
+    chosen[columns] = True
+    starts = range(0, counts.nnz, BLOCK_VALUES)
+    size = sum(np.count_nonzero(chosen.take(counts.indices[at : at + BLOCK_VALUES])) for at in starts)
+    data, indices = np.empty(size, dtype), np.empty(size, counts.indices.dtype)
+    indptr = np.zeros_like(counts.indptr)
+    for first in range(0, counts.shape[0], BLOCK_CELLS):
+        block = counts[first : first + BLOCK_CELLS][:, columns]
+        start = indptr[first]
+        place = slice(start, start + block.nnz)
+        data[place], indices[place] = block.data, block.indices
+        indptr[first + 1 : first + 1 + block.shape[0]] = start + block.indptr[1:]
+    return sp.csr_matrix((data, indices, indptr), (counts.shape[0], len(columns)))
