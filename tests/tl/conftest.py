@@ -22,7 +22,7 @@ def atlas() -> AnnData:
 def model(atlas: AnnData) -> SCPROTO:
     SCPROTO.setup_anndata(atlas)
     model = SCPROTO(atlas, n_prototypes=6, n_hidden=64, n_latent=8)
-    model.train(250, accelerator="cpu", enable_progress_bar=False, batch_size=64)
+    model.train(400, accelerator="cpu", enable_progress_bar=False, batch_size=64)
     return model
 
 
