@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from scproto import _memory
+from scproto._memory import peak_memory
 
 SCRIPT = """
 import sys, numpy as np
@@ -46,3 +47,26 @@ def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(_memory.ctypes, "CDLL", lambda _: object())
     _memory.give_back_freed()
     _memory.give_back_holes()
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell")
+def test_peak_memory_has_what_was_freed():
+    measure = (
+        "from scproto._memory import peak_memory as peak; before = peak(); b'x' * (100 << 20); print(peak() - before)"
+    )
+    assert float(run(measure)) == pytest.approx(100, abs=20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell")
+def test_peak_memory_of_another_process_is_its_own():
+    code = "import sys; b'x' * (50 << 20); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert peak_memory(process.pid) == pytest.approx(60, abs=20)
+        process.stdin.close()
+        process.wait()
+    assert peak_memory(process.pid) == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -27,17 +29,22 @@ def give_back_holes() -> None:
         malloc_trim(0)
 
 
-def peak_memory() -> float | None:
-    """Return the largest resident memory in MiB; None where the system does not tell.
+def peak_memory(process: int | None = None) -> float:
+    """Return the largest resident memory so far in MiB, of a running process by its number or of this one.
 
-    That of the process for UMAP, which may have come later or earlier, is added.
+    0 where the system does not tell: Windows, and of other processes all but Linux. On Linux ``resource`` takes a
+    process for at least as large as the one that started it.
     """
-    if sys.platform == "win32":
-        return None
-    import resource
+    if sys.platform == "linux":
+        with suppress(OSError):
+            for line in Path(f"/proc/{process or 'self'}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10  # from KiB
+    elif sys.platform != "win32" and process is None:
+        import resource
 
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return 0.0
 
 
 def _of_c(name: str) -> Any:

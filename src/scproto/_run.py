@@ -129,12 +129,13 @@ def run(
                         figures = _draw_figures(metacells, model)
                     with stages("UMAP"):
                         _add_umap(adata, metacells, layout, settings.seed, folder)
-        record = _record(source, settings, stages, adata, model.history)
+        record = _record(source, settings, stages, adata, model.history, layout)
         _write_record(record, folder)
     if settings.report:
         out = Path(out).expanduser()
         with stages("Report"):  # should it fail, the run is there without it
             _write_report(adata, metacells, model, settings, out, figures)
+        record["peak_memory_mib"] = _peak_memory(layout)
         _write_record(record, out)
     return record
 
@@ -303,6 +304,7 @@ def _record(
     stages: Stages,
     adata: AnnData,
     history: Mapping[str, pd.DataFrame],
+    layout: Standby,
 ) -> dict[str, Any]:
     last = {name: _last(values) for name, values in history.items()}
     return {
@@ -314,12 +316,18 @@ def _record(
         "n_genes": adata.n_vars,
         "batches": {str(name): int(n) for name, n in adata.obs[_keys.BATCH].value_counts(sort=False).items()},
         "timings": stages.seconds,
-        "peak_memory_mib": peak_memory(),
+        "peak_memory_mib": _peak_memory(layout),
         "losses": {name: value for name, value in last.items() if name.startswith("loss")},
         "diagnostics": {name: value for name, value in last.items() if not name.startswith("loss")},
         "metacells": _describe_metacells(adata, settings.label_keys),
         "verdict": adata.uns.get(_keys.UNS, {}).get("verdict"),
     }
+
+
+def _peak_memory(layout: Standby) -> float | None:
+    """Largest resident memory of this process and, which may have come at another time, that for UMAP, in MiB."""
+    own = peak_memory()
+    return round(own + layout.peak_memory, 1) if own else None
 
 
 def _last(values: pd.DataFrame) -> float | None:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from ._memory import peak_memory
+
 
 class Standby:
     """Call a function in a process that has loaded and compiled what it needs before it is called.
@@ -25,12 +27,18 @@ class Standby:
         Function at the top of a module; its arguments and its result are pickled.
     first
         Arguments of a first call, which makes it ready; its result is dropped.
+
+    Attributes
+    ----------
+    peak_memory
+        Largest resident memory of the process in MiB, once it was ended; 0 without one.
     """
 
     def __init__(self, function: Callable[..., Any], *first: Any) -> None:
         self._function, self._first = function, first
         self._process: Any = None
         self._begun: bytes | None = None
+        self.peak_memory = 0.0
 
     def __enter__(self) -> Self:
         code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
@@ -44,6 +52,7 @@ class Standby:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
+            self.peak_memory = peak_memory(self._process.pid)
             self._process.kill()
             with suppress(OSError):  # what it was not there to read
                 self._process.stdin.close()
