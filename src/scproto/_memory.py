@@ -32,19 +32,18 @@ def give_back_holes() -> None:
 def peak_memory(process: int | None = None) -> float:
     """Return the largest resident memory so far in MiB, of a running process by its number or of this one.
 
-    0 where the system does not tell: Windows, and of other processes all but Linux. On Linux ``resource`` takes a
-    process for at least as large as the one that started it.
+    0 where the system does not tell: Windows, and of other processes all but Linux. ``resource`` is asked last, since
+    on Linux it takes a process for at least as large as the one that started it.
     """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            for line in Path(f"/proc/{process or 'self'}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 2**10  # from KiB
-    elif sys.platform != "win32" and process is None:
-        import resource
+    with suppress(OSError):
+        for line in Path(f"/proc/{process or 'self'}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10  # from KiB
+    if process is not None or sys.platform == "win32":
+        return 0.0
+    import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _of_c(name: str) -> Any:
