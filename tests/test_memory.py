@@ -32,10 +32,13 @@ print(resident() - before)
 """
 
 
+def run(code: str, *arguments: str) -> str:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+
+
 def kept(argument: str) -> float:
     """MiB that stay with a process after 80 MiB were freed."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT, argument], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return float(run(SCRIPT, argument))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps large freed arrays")
@@ -49,10 +52,6 @@ def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(_memory.ctypes, "CDLL", lambda _: object())
     _memory.give_back_freed()
     _memory.give_back_holes()
-
-
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def told() -> bool:

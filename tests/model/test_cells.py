@@ -36,9 +36,9 @@ def test_genes_are_those_of_the_dense_matrix(data, size):
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-def test_indices_keep_their_type(index):
+def test_indices_are_of_the_smallest_type(index):
     counts = sp.csr_matrix(np.eye(3, dtype=np.float32))
     counts.indices, counts.indptr = counts.indices.astype(index), counts.indptr.astype(index)
     chosen = select_genes(counts, np.array([2, 0]), np.uint8)
-    assert chosen.indices.dtype == chosen.indptr.dtype == np.int32  # scipy takes the smallest that holds them
+    assert chosen.indices.dtype == chosen.indptr.dtype == np.int32
     np.testing.assert_array_equal(chosen.toarray(), [[0, 1], [0, 0], [1, 0]])

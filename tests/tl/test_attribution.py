@@ -103,9 +103,9 @@ def test_mean_over_the_cells_equals_a_loop(model, fit, n, monkeypatch):
         np.testing.assert_allclose(found[metacell], expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("n_steps", "tolerance"), [(50, 0.1), (500, 0.02)])
+@pytest.mark.parametrize("n_steps", [50, 500])
 @pytest.mark.parametrize("n", [None, 2])
-def test_attributions_sum_to_the_difference_of_the_log_probabilities(model, fit, n, n_steps, tolerance):
+def test_attributions_sum_to_the_difference_of_the_log_probabilities(model, fit, n, n_steps):
     table = attribute_prototype_genes(model, n=n, n_genes=None, n_cells=EVERY, n_steps=n_steps)
     level = cut(model.prototypes, n)
     member = np.eye(level.group.max() + 1)[level.group]  # (n_prototypes, n_metacells)
@@ -114,9 +114,8 @@ def test_attributions_sum_to_the_difference_of_the_log_probabilities(model, fit,
     there = (fit.probability(fit.baseline, np.arange(2)) @ member)[fit.cells.batch]
     difference = np.log(here / there)[np.arange(len(own)), own]
     total = table.groupby("group", observed=True)["attributions"].sum()
-    scale = np.abs(difference).mean()
     for i, name in enumerate(level.names):
-        assert total[name] == pytest.approx(difference[own == i].mean(), abs=tolerance * scale)
+        assert total[name] == pytest.approx(difference[own == i].mean(), rel=0.03, abs=1e-4)
 
 
 def test_every_gene_once_and_the_strongest_first(model, table):
@@ -169,8 +168,8 @@ def test_expressed_and_lacking_genes_are_those_of_the_type(atlas, metacells, tab
         rest = sum(profile[other] * share[other] for other in profile if other != kind) / (1 - share[kind])
         change = np.log2(profile[kind] / rest)
         lines = table[(table["group"] == name) & (table["rank"] <= 10)]
-        assert change[lines.loc[lines["evidence"] == "expressed", "names"]].mean() > 0.3
-        assert change[lines.loc[lines["evidence"] == "lacking", "names"]].mean() < -0.3
+        assert change[lines.loc[lines["evidence"] == "expressed", "names"]].mean() > 0.5
+        assert change[lines.loc[lines["evidence"] == "lacking", "names"]].mean() < -0.5
 
 
 def test_some_cells_are_enough(model, table):

@@ -21,24 +21,20 @@ DPI = 110
 def draw_figures(metacells: AnnData, history: Mapping[str, pd.DataFrame] | None) -> dict[str, bytes]:
     """Draw the figures that show no UMAP, by file name; the training curves only with a history."""
     pictures = {
-        "batch_shares": _single(pl.batch_shares, metacells, (11.0, 3.7)),
-        "metacell_sizes": _single(pl.metacell_sizes, metacells, (6.4, 3.6)),
+        "batch_shares.png": _single(pl.batch_shares, metacells, (11.0, 3.7)),
+        "metacell_sizes.png": _single(pl.metacell_sizes, metacells, (6.4, 3.6)),
     }
     if history:
-        pictures["training"] = _training(history)
-    return _by_file(pictures)
+        pictures["training.png"] = _training(history)
+    return pictures
 
 
 def draw_maps(adata: AnnData, metacells: AnnData, label_key: str | None) -> dict[str, bytes]:
     """Draw the UMAP by batch and, with `label_key`, by label, by file name."""
-    pictures = {"umap_batch": _umap(adata, metacells, BATCH)}
+    pictures = {"umap_batch.png": _umap(adata, metacells, BATCH)}
     if label_key is not None:
-        pictures["umap_label"] = _umap(adata, metacells, label_key)
-    return _by_file(pictures)
-
-
-def _by_file(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {f"{name}.png": png for name, png in pictures.items()}
+        pictures["umap_label.png"] = _umap(adata, metacells, label_key)
+    return pictures
 
 
 def _umap(adata: AnnData, metacells: AnnData, color: str) -> bytes:
