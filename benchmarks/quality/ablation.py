@@ -29,7 +29,7 @@ from variants import VARIANTS, Variant
 
 import scproto
 from scproto._errors import InputError
-from scproto._read import read_annotation, read_cells
+from scproto.inputs.files import read_cells, read_obs
 from scproto.train.schedule import plan_budget
 
 KEYS = ["variant", "data", "seed", "n_prototypes", "max_steps"]
@@ -149,7 +149,7 @@ def read(out: Path) -> pd.DataFrame:
 def compute(arguments: argparse.Namespace) -> bool:
     """Fit and score what is missing; say whether all went well."""
     files = find_files(arguments.data)
-    sizes = [SimpleNamespace(name=file.stem, n_cells=len(read_annotation(file)[0])) for file in files]
+    sizes = [SimpleNamespace(name=file.stem, n_cells=len(read_obs(file))) for file in files]
     numbers = numbers_of_metacells(arguments.n_prototypes, sizes)
     done = {tuple(map(str, row)) for row in read(arguments.out)[KEYS].to_numpy()}
     well = True

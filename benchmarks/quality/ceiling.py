@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from comparison.inputs import find_files, numbers_of_metacells
 
-from scproto._read import read_annotation
+from scproto.inputs.files import read_obs
 from scproto.metrics import batch_entropy, contingency
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=Path("ceiling.csv"))
     arguments = parser.parse_args()
-    tables = {file.stem: read_annotation(file)[0] for file in find_files(arguments.data)}
+    tables = {file.stem: read_obs(file) for file in find_files(arguments.data)}
     sizes = [SimpleNamespace(name=name, n_cells=len(obs)) for name, obs in tables.items()]
     rows = []
     for name, number in numbers_of_metacells(arguments.n_prototypes, sizes).items():

@@ -28,7 +28,7 @@ from comparison.inputs import find_files, numbers_of_metacells
 from matplotlib.figure import Figure
 
 import scproto
-from scproto._read import read_annotation
+from scproto.inputs.files import read_obs
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12)
 LEAST_HEIGHT = 0.05
@@ -103,7 +103,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     out = arguments.out / "frontier.csv"
     files = find_files(arguments.data)
-    sizes = [SimpleNamespace(name=file.stem, n_cells=len(read_annotation(file)[0])) for file in files]
+    sizes = [SimpleNamespace(name=file.stem, n_cells=len(read_obs(file))) for file in files]
     numbers = numbers_of_metacells(arguments.n_prototypes, sizes)
     for file in files:
         for seed in arguments.seeds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -45,12 +45,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path, overwrite: bool = False, *, marker: str | None = None) -> Iterator[Path]:
+def atomic_folder(
+    path: str | Path,
+    overwrite: bool = False,
+    *,
+    marker: str | None = None,
+    written: Callable[[Path], set[str]] = lambda folder: set(),
+    keep: bool = False,
+) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends well.
 
-    After an error or an interrupt the temporary folder is removed and an older `path` is as before. The
-    temporary folder lies beside `path`, or in the nearest folder above it that exists: folders that are
-    missing are made at the very end.
+    After an error or an interrupt an older `path` is as before. The temporary folder lies beside `path`, or in the
+    nearest folder above it that exists: folders that are missing are made at the very end.
 
     Parameters
     ----------
@@ -61,6 +67,12 @@ def atomic_folder(path: str | Path, overwrite: bool = False, *, marker: str | No
     marker
         A file that an existing folder must hold to be replaced, so that nobody's other data are deleted. An
         empty folder may always be replaced.
+    written
+        Tells which files in an existing folder may go when it is replaced, by their names relative to it. All others
+        are carried over to the new folder.
+    keep
+        After an error or an interrupt, keep what is complete as ``<name>.incomplete``, and say so in a note of the
+        error. Without it the temporary folder is removed.
 
     Raises
     ------
@@ -77,10 +89,31 @@ def atomic_folder(path: str | Path, overwrite: bool = False, *, marker: str | No
         raise InputError(_not_writable(path, error)) from error
     try:
         yield temporary
-    except BaseException:
+    except BaseException as error:
+        if keep:
+            _keep(temporary, path.name, error)
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _replace_folder(temporary, path, overwrite)
+    _replace_folder(temporary, path, overwrite, written)
+
+
+def _keep(temporary: Path, name: str, error: BaseException) -> None:
+    """Give a folder with complete parts a name to be found by. What is written half has a dot before its name."""
+    complete = sorted(part.name for part in temporary.iterdir() if not part.name.startswith("."))
+    if not complete:
+        return
+    kept = _free(temporary.with_name(f"{name}.incomplete"))
+    temporary.rename(kept)
+    error.add_note(f"What was complete is kept in {kept}: {', '.join(complete)}.")
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of path-2, path-3, ... that does not exist."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
 
 
 def _check_replaceable(path: Path, overwrite: bool, marker: str | None) -> None:
@@ -96,7 +129,7 @@ def _check_replaceable(path: Path, overwrite: bool, marker: str | None) -> None:
         )
 
 
-def _replace_folder(complete: Path, path: Path, overwrite: bool) -> None:
+def _replace_folder(complete: Path, path: Path, overwrite: bool, written: Callable[[Path], set[str]]) -> None:
     """Move a complete folder to its final name. Should that fail, the complete folder is kept where it is."""
     retired = complete.with_suffix(".old")
     try:
@@ -109,7 +142,19 @@ def _replace_folder(complete: Path, path: Path, overwrite: bool) -> None:
     finally:
         if retired.exists() and not path.exists():
             retired.rename(path)
-    shutil.rmtree(retired, ignore_errors=True)
+    if retired.exists():
+        _carry_over(retired, path, written(retired))
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _carry_over(retired: Path, path: Path, replaced: set[str]) -> None:
+    """Move the files that nobody said may go from an old folder to the new one."""
+    for file in [file for file in retired.rglob("*") if file.is_symlink() or not file.is_dir()]:
+        name = file.relative_to(retired)
+        if name.as_posix() not in replaced:
+            place = _free(path / name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(place)
 
 
 def _not_writable(path: Path, error: OSError) -> str:

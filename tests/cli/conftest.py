@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from scproto import _keys, _run
 from scproto.cli import app
-from scproto.pp.checks import join_batches
+from scproto.inputs.checks import join_batches
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from scproto.datasets import pbmc_three_labs
 from scproto.datasets._pbmc import recover_counts, thin
-from scproto.pp.checks import check_adata
+from scproto.inputs.checks import check_adata
 
 
 def knn_accuracy(points: np.ndarray, labels: pd.Series) -> float:

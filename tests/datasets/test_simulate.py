@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from scproto._errors import InputError
 from scproto.datasets import simulate_atlas
 from scproto.datasets._simulate import _apportion, _type_profiles
-from scproto.pp.checks import check_adata
+from scproto.inputs.checks import check_adata
 
 
 def knn_accuracy(adata, key: str) -> float:

@@ -74,9 +74,9 @@ def test_number_of_prototypes(registered, n_prototypes, expected):
 
 @pytest.mark.parametrize(("n_cells", "expected"), [(4, 4), (10, 10), (700, 10), (1500, 20), (10**7, 1000)])
 def test_auto_takes_one_for_75_cells(n_cells, expected):
-    from scproto.model.scproto import _resolve_n_prototypes
+    from scproto.inputs import choose_n_prototypes
 
-    assert _resolve_n_prototypes("auto", n_cells) == expected
+    assert choose_n_prototypes("auto", n_cells) == expected
 
 
 @pytest.mark.parametrize("n_prototypes", [0, -3, 151])

@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
-from scproto._read import read_cells
+from scproto.inputs.files import read_cells
 from scproto.metrics.expression import log1p_cp10k, variable_genes
 from scproto.metrics.held_out import split_counts
 

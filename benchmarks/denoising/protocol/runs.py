@@ -14,7 +14,7 @@ from comparison.processes import OK
 from comparison.runs import RECORD, Limits, call, is_recorded
 
 from scproto._files import atomic_path
-from scproto._read import read_cells
+from scproto.inputs.files import read_cells
 
 from .inputs import Split
 from .methods import METHODS

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
-from scproto._read import read_annotation, read_cells
+from scproto.inputs.files import read_cells, read_obs
 
 CELLS_PER_METACELL = 75
 """The graining level where no number is given, as in ``scproto fit``."""
@@ -38,7 +38,7 @@ class Data:
     def labelled(self) -> AnnData:
         """Return the input with ``obs["cell_type"]``, missing where there is none: what results are scored with."""
         cells = read_cells(self.prepared)
-        cell_type = read_annotation(self.original)[0]["cell_type"]
+        cell_type = read_obs(self.original)["cell_type"]
         cells.obs["cell_type"] = cell_type.astype(object).map(str, na_action="ignore").to_numpy()
         return cells
 

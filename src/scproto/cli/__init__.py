@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from types import FrameType
@@ -10,27 +11,28 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .._errors import InputError
 from . import demo, evaluate, fit
 from ._console import say_error
+from .errors import HANGUP, TERMINATED, explain
 
-BAD_INPUT = 2
-INTERRUPTED = 130
-TERMINATED = 143
+_USAGE: tuple[type[BaseException], ...] = tuple(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What the parser of the command line raises and explains itself; its module depends on the version of typer."""
 
 
 class _Commands(TyperGroup):
-    """All commands: bad input and Ctrl-C give one line and an exit code; other errors their traceback."""
+    """All commands: every error ends in a sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            say_error(str(error))
-            raise typer.Exit(BAD_INPUT) from error
-        except KeyboardInterrupt as interrupt:
-            say_error("Interrupted: nothing was written.")
-            raise typer.Exit(INTERRUPTED) from interrupt
+        except (typer.Exit, typer.Abort, BrokenPipeError, *_USAGE):
+            raise
+        except SystemExit as stop:
+            if hasattr(stop, "__notes__"):
+                say_error(" ".join(stop.__notes__))
+            raise
+        except BaseException as error:
+            raise typer.Exit(explain(error)) from error
 
 
 app = typer.Typer(
@@ -69,10 +71,16 @@ app.command("evaluate")(evaluate.evaluate)
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> None:
-    sys.exit(TERMINATED)
+    sys.exit(HANGUP if signal_number == getattr(signal, "SIGHUP", None) else TERMINATED)
 
 
 def main() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGTERM, _terminate)  # a killed job leaves no temporary files behind either
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # of a terminal that does not know all characters
+    for name in ("SIGTERM", "SIGHUP"):  # a job that is ended leaves no temporary files behind either
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _terminate)
     app()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .._errors import InputError
 from ._console import quiet, run_summary, say, stage, stderr
 
 
@@ -31,13 +32,20 @@ def parse_n_prototypes(text: str) -> int | Literal["auto"]:
 
 
 def fit(
-    cells: Annotated[Path, typer.Argument(metavar="CELLS", help="Counts: an .h5ad file or a .zarr folder.")],
+    cells: Annotated[
+        Path, typer.Argument(metavar="CELLS", help="Counts: an .h5ad file, a .zarr folder, a 10x .h5 file or folder.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
     batch_key: Annotated[
         list[str] | None,
         typer.Option(help="Column of obs that names the batch. Give it again for the product of several columns."),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer that holds the counts.", show_default="X")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Take the counts, and the genes, of raw in place of X.")] = False,
+    round_counts: Annotated[
+        bool,
+        typer.Option("--round-counts", help="Round fractional counts (SoupX, alevin, RSEM) at random, by the seed."),
+    ] = False,
     n_prototypes: Annotated[
         str, typer.Option(help="Number of metacells; auto: one for 75 cells.", metavar="INTEGER|auto")
     ] = "auto",
@@ -45,7 +53,7 @@ def fit(
         list[str] | None,
         typer.Option(help="Column of obs to carry over to the metacells; never used in the fit. May be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed; the same seed gives the same result.")] = 0,
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps.", show_default="what suits the number of cells")
     ] = None,
@@ -77,6 +85,8 @@ def fit(
             batch_key=tuple(batch_key or ()),
             label_keys=tuple(label_key or ()),
             layer=layer,
+            raw=raw,
+            round_counts=round_counts,
             n_prototypes=number,
             max_steps=max_steps,
             seed=seed,
@@ -84,6 +94,8 @@ def fit(
             accelerator=accelerator.value,
             report=not no_report,
         )
+        if raw and layer:
+            raise InputError("--raw and --layer name two places for the counts; give one of them.")
         if not batch_key:
             say("No --batch-key: all cells are taken as one batch.")
         record = run(cells, out, settings, overwrite=overwrite, announce=stage, progress_bar=stderr.is_terminal)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._compat import csr_tensor
-from ..pp._normalise import library_size, row_sums
+from ..counts.normalise import library_size, row_sums
 
 DENSE_ABOVE = 0.1
 """Share of non-zero entries above which a dense product is faster than a sparse one."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..pp._normalise import BLOCK_CELLS, library_size
+from ..counts.normalise import BLOCK_CELLS, library_size
 from .minibatch import Minibatch, counts_of_genes, encoder_input, normalise, training_input
 from .resident import ResidentCells
 from .views import Request, ViewSampler

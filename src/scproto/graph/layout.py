@@ -12,6 +12,9 @@ from .search import nearest_others
 
 N_NEIGHBORS = 15  # scanpy's default
 
+MIN_POINTS = 5
+"""UMAP's spectral start needs more points than dimensions."""
+
 FEW_EPOCHS_FROM = 2_000
 """Points from which 200 epochs do: umap-learn takes 500 up to 10,000 points, for the same trustworthiness."""
 

@@ -14,11 +14,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import _keys
 from .._errors import InputError
+from ..counts.examine import BLOCK_VALUES
+from ..counts.normalise import BLOCK_CELLS
 from ..data.module import CellViews
 from ..graph import KnnGraph
-from ..pp._counts import BLOCK_VALUES
-from ..pp._normalise import BLOCK_CELLS
-from ..pp.checks import as_keys, check_counts, join_batches
+from ..inputs import Counts, as_keys, is_gene, join_batches, read_counts
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,26 @@ class Reader:
         Columns of ``obs`` whose product is the batch; none for a single batch.
     layer
         Layer of the counts; None for ``X``.
+    rounding
+        Seed by which fractional counts are rounded; None to refuse them.
     """
 
     genes: tuple[str, ...]
     batches: tuple[str, ...]
     batch_key: tuple[str, ...]
     layer: str | None
+    rounding: int | None = None
 
     @classmethod
     def of_prepared(cls, adata: AnnData, layer: str | None) -> Self:
         """Genes, batches and keys of cells after :func:`scproto.pp.prepare`."""
+        prepared = adata.uns[_keys.UNS]["prepare"]
         return cls(
             genes=tuple(adata.var_names[adata.var[_keys.GENES].to_numpy(bool)]),
             batches=tuple(adata.obs[_keys.BATCH].cat.categories),
-            batch_key=tuple(adata.uns[_keys.UNS]["prepare"]["batch_key"]),
+            batch_key=tuple(prepared["batch_key"]),
             layer=layer,
+            rounding=int(prepared["seed"]) if prepared.get("round_counts") else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +64,8 @@ class Reader:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Undo :meth:`to_json`."""
-        return cls(tuple(stored["genes"]), tuple(stored["batches"]), tuple(stored["batch_key"]), stored["layer"])
+        names = {key: tuple(stored[key]) for key in ("genes", "batches", "batch_key")}
+        return cls(**names, layer=stored["layer"], rounding=stored.get("rounding"))
 
     @staticmethod
     def check_prepared(adata: AnnData, layer: str | None, batch_key: str | Sequence[str] | None) -> str | None:
@@ -86,11 +92,17 @@ class Reader:
         prepared = {"batch_key": list(self.batch_key), "layer": self.layer or "X"}
         adata.uns[_keys.UNS] = {"prepare": prepared} | dict(adata.uns.get(_keys.UNS, {}))
 
-    def counts(self, adata: AnnData) -> sp.csr_matrix:
-        """Counts of all genes, CSR ``(n_cells, n_all_genes)``."""
+    def counts(self, adata: AnnData) -> Counts:
+        """Counts of all genes of the cells.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
         if self.layer is not None and self.layer not in adata.layers:
-            raise InputError(f"The cells have no layer {self.layer!r}, where the model looks for counts.")
-        return sp.csr_matrix(adata.layers[self.layer] if self.layer else adata.X, dtype=np.float32)
+            raise InputError(f"The cells have no layer {self.layer!r}, in which the model looks for the counts.")
+        return read_counts(adata, self.layer, rounding=self.rounding)
 
     def batch_of(self, adata: AnnData) -> pd.Categorical:
         """Batch of each cell, ``(n_cells,)``, with the model's batches as categories."""
@@ -111,7 +123,7 @@ class Reader:
         """
         if not adata.var_names.is_unique:
             raise InputError("The cells have genes of the same name; call adata.var_names_make_unique().")
-        columns = adata.var_names.get_indexer(self.genes)
+        columns = adata.var_names[is_gene(adata)].get_indexer(self.genes)
         if absent := [gene for gene, column in zip(self.genes, columns, strict=True) if column < 0]:
             raise InputError(
                 f"{len(absent)} of the model's {len(self.genes)} genes are not in the cells, {absent[0]!r} for one; "
@@ -119,9 +131,8 @@ class Reader:
             )
         batch: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
         counts = self.counts(adata)
-        highest = check_counts(counts, f"layers[{self.layer!r}]" if self.layer else "X").highest
-        smallest = np.min_scalar_type(int(highest))  # one or two bytes a count
-        return CellViews(select_genes(counts, columns, smallest), batch)
+        smallest = np.min_scalar_type(int(counts.values.highest))  # one or two bytes per count
+        return CellViews(select_genes(counts.matrix, columns, smallest), batch)
 
     @staticmethod
     def neighbors(adata: AnnData) -> KnnGraph:

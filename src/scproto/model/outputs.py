@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._errors import InputError
 from ..data.module import CellViews
-from ..pp.checks import as_keys
+from ..inputs import as_keys
 from ..tl.assignment import assign
 from ..tl.metacells import build_metacells
 from ..tl.tree import cut
@@ -138,14 +138,16 @@ class OutputsMixin:
         label_keys = as_keys(label_keys)
         if absent := [key for key in label_keys if key not in adata.obs]:
             raise InputError(f"The cells have no column {absent[0]!r} in obs to carry over to the metacells.")
-        gene = pd.Index(self.reader.genes).get_indexer(adata.var_names)  # -1: not modelled
+        counts = self.reader.counts(adata)
+        cells = adata if counts.genes.all() else AnnData(obs=adata.obs, var=adata.var[counts.genes])
+        gene = pd.Index(self.reader.genes).get_indexer(cells.var_names)  # -1: not modelled
         modelled = gene >= 0
         decoded = {"decoded": self._decode(self.prototypes)[:, gene[modelled]]}
         for batch in as_keys(decode_batches):
             decoded[f"decoded_{batch}"] = self._decode(self.prototypes, self._batch_index(batch))[:, gene[modelled]]
         return build_metacells(
-            adata,
-            self.reader.counts(adata),
+            cells,
+            counts.matrix.astype(np.float32, copy=False),
             self.reader.batch_of(adata),
             assign(unit, self.prototypes, level.group),
             self.prototypes,

@@ -23,6 +23,7 @@ from .._memory import give_back_holes
 from ..data.module import CellViews, ViewDataModule
 from ..data.views import ViewSampler
 from ..graph import KnnGraph
+from ..inputs import choose_n_prototypes
 from ..nn import density_weights, spherical_kmeans
 from ..train.plan import PrototypePlan, embed
 from ..train.schedule import Budget, plan_budget
@@ -30,12 +31,6 @@ from .cells import Reader
 from .module import PrototypeModule
 from .outputs import OutputsMixin
 from .storage import history_from_json, history_to_json, read_settings, read_weights, write_model
-
-CELLS_PER_PROTOTYPE = 75
-"""Graining level of ``n_prototypes="auto"``, as recommended for SEACells."""
-
-MAX_PROTOTYPES = 1000
-"""Most prototypes that ``n_prototypes="auto"`` chooses."""
 
 PATIENCE = 10
 """Epochs without a smaller loss after which training stops."""
@@ -98,7 +93,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             self.reader = Reader.of_prepared(adata, self.registry_["setup_args"]["layer"])
         else:
             self.reader = Reader.from_json(self.registry_[_keys.UNS])
-        n_prototypes = int(n_prototypes) if adata is None else _resolve_n_prototypes(n_prototypes, adata.n_obs)
+        n_prototypes = int(n_prototypes) if adata is None else choose_n_prototypes(n_prototypes, adata.n_obs)
         self.seed = seed
         self.init_params_ = {
             "n_prototypes": n_prototypes,
@@ -304,11 +299,3 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             model.reader.mark(adata)
             model.adata = adata
         return model
-
-
-def _resolve_n_prototypes(n_prototypes: int | Literal["auto"], n_cells: int) -> int:
-    if n_prototypes == "auto":
-        return int(np.clip(round(n_cells / CELLS_PER_PROTOTYPE), min(10, n_cells), MAX_PROTOTYPES))
-    if not 1 <= n_prototypes <= n_cells:
-        raise InputError(f"{n_prototypes} prototypes for {n_cells} cells: choose a number between 1 and {n_cells}.")
-    return n_prototypes

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
 from .._keys import UNS
-from ..pp.checks import check_counts
+from ..inputs import read_counts
 from ._colors import INK, PALETTE, Groups, group
 from ._expression import expression, matrix
 from ._style import circle_areas, clean, column, marker, outside_legend
@@ -96,9 +96,8 @@ def _values(adata: AnnData, metacells: AnnData, genes: Sequence[str], layer: str
     if layer is None:
         prepared = adata.uns.get(UNS, {}).get("prepare", {}).get("layer", "X")
         layer = None if prepared == "X" else str(prepared)
-    name = "adata.X" if layer is None else f'adata.layers["{layer}"]'
     cells = expression(adata, genes, layer, "the cells")
-    totals = check_counts(matrix(adata, layer, "the cells"), name).cell_totals
+    totals = read_counts(adata, layer).values.cell_totals
     summed = expression(metacells, genes, "counts", "the metacells")
     sums = np.asarray(metacells.layers["counts"].sum(axis=1)).ravel()
     decoded = expression(metacells, genes, "decoded", "the metacells")

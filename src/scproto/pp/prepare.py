@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._errors import InputError
 from .._threads import limit_threads
+from ..counts.normalise import log1p_cp10k, scale_genes
 from ..graph import within_batch_neighbors
-from ._normalise import log1p_cp10k, scale_genes
-from .checks import as_keys, check_adata, join_batches
+from ..inputs import Counts, as_keys, check_adata, join_batches
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ def prepare(
     n_top_genes: int = 2000,
     n_pcs: int = 50,
     n_neighbors: int = 10,
+    round_counts: bool = False,
     seed: int = 0,
 ) -> None:
     """Check the counts, choose genes and find each cell's neighbours within its batch.
@@ -41,8 +41,9 @@ def prepare(
     Parameters
     ----------
     adata
-        Cells and genes with counts, ``(n_cells, n_genes)``; sparse or dense, any type that holds integers.
-        Changed in place; the counts stay as they are.
+        Cells and genes with counts, ``(n_cells, n_genes)``: sparse or dense, of any numeric type, in memory or backed.
+        Changed in place; the counts stay as they are. Features that ``var["feature_types"]`` calls something else than
+        genes (antibodies, guides, peaks) are left out.
     batch_key
         Column of ``adata.obs`` with the batch (donor, lab, technology). Of several columns the product is
         taken: every combination that occurs is a batch. Without it all cells are one batch.
@@ -56,8 +57,12 @@ def prepare(
         Principal components of log1p CP10k for the neighbours, the genes under Pareto scaling.
     n_neighbors
         Size of the neighbourhoods within a batch; pairs of cells that lie in each other's are kept.
+    round_counts
+        Round fractional counts, as SoupX, alevin or RSEM leave them, up with the probability of their fraction and else
+        down, so that each gene keeps its mean. The model rounds the same way wherever it reads these counts; the matrix
+        stays as it is. Numbers that are whole but for small errors are rounded in any case.
     seed
-        Of the PCA.
+        Of the PCA, and of the rounding.
 
     Returns
     -------
@@ -69,10 +74,12 @@ def prepare(
     InputError
         If the counts or the keys can't be used; the sentence says what to mend.
     """
-    check_adata(adata, batch_key=batch_key, layer=layer)
+    counts = check_adata(adata, batch_key=batch_key, layer=layer, rounding=seed if round_counts else None)
+    for notice in counts.notices:
+        logger.info(notice)
     batch = join_batches(adata.obs, batch_key)
     with limit_threads():
-        genes, pca = _reduce(adata.layers[layer] if layer else adata.X, batch, n_top_genes, n_pcs, seed)
+        genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
         graph = within_batch_neighbors(pca, batch.codes.astype(np.int64), n_neighbors).mutual()
     adata.obs[_keys.BATCH] = batch
     adata.var[_keys.GENES] = genes
@@ -86,23 +93,25 @@ def prepare(
             "n_genes": int(genes.sum()),
             "n_pcs": n_pcs,
             "n_neighbors": n_neighbors,
+            "round_counts": round_counts,
             "seed": seed,
         },
     }
 
 
 def _reduce(
-    counts: Any, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
+    counts: Counts, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Mask of the genes for the model, ``(n_genes,)``, and their PCA, ``(n_cells, n_pcs)``."""
-    counts = sp.csr_matrix(counts)
-    x, library = log1p_cp10k(counts)
+    """Mask of the features for the model, ``(n_vars,)``, and the PCA of these genes, ``(n_cells, n_pcs)``."""
+    x, library = log1p_cp10k(counts.matrix)
     genes = _choose_genes(x, batch, n_top_genes)
     del x  # before the chosen genes take as much memory again
     if genes.sum() < 2:
         raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
-    x, _ = log1p_cp10k(counts[:, genes], library)
-    return genes, _pca(x, batch, n_pcs, seed)
+    x, _ = log1p_cp10k(counts.matrix[:, genes], library)
+    features = counts.genes.copy()
+    features[counts.genes] = genes
+    return features, _pca(x, batch, n_pcs, seed)
 
 
 def _pca(x: sp.csr_matrix, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray[np.float32]:

@@ -11,8 +11,7 @@ from anndata import AnnData
 from .._errors import InputError
 from .._keys import LATENT, UMAP
 from ..graph import umap_layout
-
-MIN_CELLS = 5  # UMAP's spectral start needs more points than dimensions
+from ..graph.layout import MIN_POINTS
 
 
 def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Callable[..., Any] = umap_layout) -> None:
@@ -51,7 +50,7 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Call
             "take both from the same model."
         )
     points = np.concatenate([cells, prototypes])
-    if len(points) < MIN_CELLS:
-        raise InputError(f"There are {len(points)} cells and metacells in all: a UMAP needs at least {MIN_CELLS}.")
+    if len(points) < MIN_POINTS:
+        raise InputError(f"There are {len(points)} cells and metacells in all: a UMAP needs at least {MIN_POINTS}.")
     layout = make_layout(points, seed)
     adata.obsm[UMAP], metacells.obsm[UMAP] = layout[: len(cells)], layout[len(cells) :]

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from scproto.pp import _normalise
-from scproto.pp._normalise import log1p_cp10k, scale_genes
+from scproto.counts.normalise import log1p_cp10k, scale_genes
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scproto._errors import InputError
+from .._errors import InputError
+from .counts import Counts, layers_of, read_counts
 
-from ._counts import check_counts, counts_problem, summarise_matrix
 
-__all__ = ["as_keys", "check_adata", "check_counts", "join_batches"]
+CELLS_PER_PROTOTYPE = 75
+"""Graining level of ``n_prototypes="auto"``, as recommended for SEACells."""
+
+MAX_PROTOTYPES = 1000
+"""Most prototypes that ``n_prototypes="auto"`` chooses."""
 
 
 def as_keys(batch_key: str | Sequence[str] | None) -> list[str]:
-    """Return one key, several or none as a list."""
+    """Return one key, several or none as a list; a key that is given twice counts once."""
     if batch_key is None:
         return []
-    return [batch_key] if isinstance(batch_key, str) else list(batch_key)
+    return [batch_key] if isinstance(batch_key, str) else list(dict.fromkeys(batch_key))
 
 
 def join_batches(obs: pd.DataFrame, batch_key: str | Sequence[str] | None) -> pd.Categorical:
@@ -56,9 +60,10 @@ def check_adata(
     batch_key: str | Sequence[str] | None,
     layer: str | None,
     label_keys: Sequence[str] = (),
-    n_prototypes: int | None = None,
-) -> None:
-    """Check everything that a fit needs of its input; cheap checks first.
+    n_prototypes: int | Literal["auto"] = "auto",
+    rounding: int | None = None,
+) -> Counts:
+    """Check everything that a fit needs of its input, cheap checks first, and read the counts.
 
     Parameters
     ----------
@@ -71,7 +76,13 @@ def check_adata(
     label_keys
         Columns of ``obs`` that are carried over to the metacells. They may have missing values.
     n_prototypes
-        Number of prototypes asked for, if known.
+        Number of prototypes asked for.
+    rounding
+        Seed by which fractional counts are rounded; None to refuse them.
+
+    Returns
+    -------
+    The counts, in canonical form.
 
     Raises
     ------
@@ -85,12 +96,15 @@ def check_adata(
     for what, names in (("batch key", keys), ("label key", label_keys)):
         for name in names:
             _check_exists(what, name, adata.obs.columns, "adata.obs")
+            if isinstance(adata.obs[name], pd.DataFrame):
+                raise InputError(f"adata.obs has several columns {name!r}: rename all but one of them.")
     if layer is not None:
-        _check_exists("layer", layer, _layers(adata), "adata.layers")
+        _check_exists("layer", layer, layers_of(adata), "adata.layers")
     _check_batches(adata.obs, keys)
-    if n_prototypes is not None:
-        _check_prototypes(n_prototypes, adata.n_obs)
-    _check_matrix(adata, layer)
+    choose_n_prototypes(n_prototypes, adata.n_obs)
+    counts = read_counts(adata, layer, rounding=rounding)
+    _check_cells(adata, counts, layer)
+    return counts
 
 
 def _names(values: Iterable[Any], limit: int = 10) -> str:
@@ -133,23 +147,28 @@ def _check_batches(obs: pd.DataFrame, keys: Sequence[str]) -> None:
         )
 
 
-def _check_prototypes(n_prototypes: int, n_cells: int) -> None:
+def choose_n_prototypes(n_prototypes: int | Literal["auto"], n_cells: int) -> int:
+    """Number of prototypes for so many cells; ``"auto"`` takes one per 75 cells, from 10 to 1,000.
+
+    Raises
+    ------
+    InputError
+        If there are more prototypes than cells.
+    """
+    if n_prototypes == "auto":
+        return int(np.clip(round(n_cells / CELLS_PER_PROTOTYPE), min(10, n_cells), MAX_PROTOTYPES))
     if not 1 <= n_prototypes <= n_cells:
         raise InputError(
             f"n_prototypes={n_prototypes} does not suit {n_cells} cells: choose a number from 1 to {n_cells}, "
             'or "auto".'
         )
+    return int(n_prototypes)
 
 
-def _check_matrix(adata: AnnData, layer: str | None) -> None:
-    where = _where(layer)
-    x = adata.X if layer is None else adata.layers[layer]
-    if x is None:
-        raise InputError(f"adata.X is empty: {_hint(adata, layer)}.")
-    summary = summarise_matrix(x, where)
-    if problem := counts_problem(summary, where):
-        raise InputError(f"{problem}, but scproto needs raw counts: {_hint(adata, layer)}.")
-    empty = np.flatnonzero(summary.cell_totals == 0)
+def _check_cells(adata: AnnData, counts: Counts, layer: str | None) -> None:
+    """Every cell has counts, and not all cells are alike."""
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    empty = np.flatnonzero(counts.values.cell_totals == 0)
     if empty.size:
         mend = (
             "sc.pp.filter_cells(adata, min_counts=1)"
@@ -160,33 +179,5 @@ def _check_matrix(adata: AnnData, layer: str | None) -> None:
             f"{empty.size} cell(s) of {where} have no counts (the first is {adata.obs_names[empty[0]]!r}): "
             f"remove them with {mend}."
         )
-    if not summary.varies:
+    if not counts.values.varies:
         raise InputError(f"Every gene of {where} has the same value in all cells: give data with more than one state.")
-
-
-def _layers(adata: AnnData) -> list[str]:
-    """List the layers; from anndata 0.13 on, None is among the keys and stands for X."""
-    return [name for name in adata.layers if name is not None]
-
-
-def _where(layer: str | None) -> str:
-    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-
-
-def _hint(adata: AnnData, layer: str | None) -> str:
-    """Say where the counts are, if another matrix of the object holds them."""
-    for name in [None, *_layers(adata)]:
-        x = adata.X if name is None else adata.layers[name]
-        if name != layer and x is not None and _holds_counts(x):
-            return f'use layer="{name}", which holds counts' if name else "leave layer out, adata.X holds counts"
-    if adata.raw is not None and _holds_counts(adata.raw.X):
-        return "use adata.raw.to_adata(), which holds counts"
-    return "give the matrix from before normalisation, in adata.X or as a layer"
-
-
-def _holds_counts(x: Any) -> bool:
-    try:
-        check_counts(x, "")
-    except InputError:
-        return False
-    return True

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as npst
 from scipy import sparse
 
 from scproto._errors import InputError
-from scproto.pp import _counts
-from scproto.pp._counts import summarise_matrix
-from scproto.pp.checks import as_keys, check_adata, check_counts, join_batches
+from scproto.counts import examine
+
+from scproto.inputs.checks import as_keys, check_adata, check_counts, join_batches
 
 COUNTS = np.array([[0, 3, 1], [2, 0, 0], [5, 0, 1], [0, 0, 4]])
 

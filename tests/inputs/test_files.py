@@ -10,7 +10,7 @@ import pytest
 from anndata import AnnData
 
 from scproto._errors import InputError
-from scproto._read import check_readable, read_annotation, read_cells, read_matrix
+from scproto.inputs.files import check_readable, read_annotation, read_cells, read_matrix
 
 
 @pytest.fixture

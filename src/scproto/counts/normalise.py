@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ._counts import BLOCK_VALUES
+from .examine import BLOCK_VALUES
 
 BLOCK_CELLS = 4096
 """Cells worked on at a time, where a temporary array holds a value for each of their counts."""

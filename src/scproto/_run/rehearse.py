@@ -1,0 +1,108 @@
+"""Whether all that a run will write can be written, found out before it trains."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+from anndata.io import write_elem
+
+from .._errors import InputError
+from .hdf5 import COMPRESSION, open_hdf5
+
+SAMPLE = 2_000
+"""Cells that are written to see how much room a cell takes."""
+
+OF_A_CELL = 800
+"""Bytes that a fit adds to a cell: embedding, PCA, neighbours, probabilities and UMAP."""
+
+MARGIN = 16 * 2**20
+"""Bytes beside cells and metacells: the model, the report and its figures."""
+
+
+def rehearse(adata: AnnData, metacell_columns: list[str], n_metacells: int, folder: Path) -> None:
+    """Write all but the counts of the cells, and a sample of those, into a file that is deleted again.
+
+    Parameters
+    ----------
+    adata
+        The cells as they are going to be written.
+    metacell_columns
+        Names of the columns of the table of metacells.
+    n_metacells
+        How many there are going to be.
+    folder
+        Where the results are going to be written.
+
+    Raises
+    ------
+    InputError
+        If something cannot be written, or there is no room for the results.
+    """
+    path = folder / "rehearsal.h5ad"
+    n = min(SAMPLE, adata.n_obs)
+    try:
+        with open_hdf5(path) as file:
+            for where, value in _once(adata):
+                _try(file, where, value)
+            _try(file, "metacells.obs", pd.DataFrame(0.0, index=["metacell_0"], columns=metacell_columns))
+            once = file.id.get_filesize()
+            for where, value in _by_cell(adata, n):
+                _try(file, where, value)
+            sampled = file.id.get_filesize() - once
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"There is no room in {folder.parent}: {_MEND}.") from error
+        raise
+    finally:
+        path.unlink(missing_ok=True)
+    needed = once + adata.n_obs * (sampled / n + OF_A_CELL) + 8 * n_metacells * adata.n_vars + MARGIN
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"The results take about {needed / 2**20:,.0f} MB, but {folder.parent} has {free / 2**20:,.0f} MB free: "
+            f"{_MEND}."
+        )
+
+
+_MEND = "make room, or write to another disk"
+
+
+def _once(adata: AnnData) -> Iterator[tuple[str, Any]]:
+    """All that does not grow with the counts, whole: what cannot be written depends on the values."""
+    yield "obs", adata.obs
+    yield "var", adata.var
+    yield from ((f"uns/{key}", value) for key, value in adata.uns.items())
+    yield from ((f"varm/{key}", value) for key, value in adata.varm.items())
+    yield from ((f"obsm/{key}", value) for key, value in adata.obsm.items() if isinstance(value, pd.DataFrame))
+    if adata.raw is not None:
+        yield "raw/var", adata.raw.var
+
+
+def _by_cell(adata: AnnData, n: int) -> Iterator[tuple[str, Any]]:
+    """The first cells of all matrices."""
+    if adata.X is not None:
+        yield "X", adata.X[:n]
+    yield from ((f"layers/{key}", value[:n]) for key, value in adata.layers.items() if key is not None)
+    yield from ((f"obsm/{key}", value[:n]) for key, value in adata.obsm.items() if not isinstance(value, pd.DataFrame))
+    yield from ((f"obsp/{key}", value[:n]) for key, value in adata.obsp.items())
+    if adata.raw is not None:
+        yield "raw/X", adata.raw.X[:n]
+
+
+def _try(file: Any, where: str, value: Any) -> None:
+    """Write one element; anndata raises errors of many kinds for what it cannot write."""
+    try:
+        write_elem(file, where, value, dataset_kwargs=COMPRESSION)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{where} of the cells cannot be written to a file ({reason}): delete or convert it."
+        ) from error

@@ -1,0 +1,49 @@
+"""The stages of a run, timed and announced."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from .._errors import InputError
+
+Announce = Callable[[str], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Times the stages of a run, and announces each to whoever watches."""
+
+    announce: Announce = nullcontext
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the block under `name`."""
+        start = perf_counter()
+        with self.announce(name):
+            yield
+        self.seconds[name] = round(perf_counter() - start, 3)
+
+
+def load_libraries(accelerator: str) -> None:
+    """Import what takes long, so that the timings of the later stages are those of their work.
+
+    Python's collector would look through the objects of the imports, which all stay, again and again: a fifth of the
+    time. From here on it leaves them out.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        import torch
+
+        from ..model import SCPROTO  # noqa: F401
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+    if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise InputError("torch finds no GPU here; use --accelerator auto or cpu.")

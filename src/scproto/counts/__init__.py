@@ -1,0 +1,20 @@
+"""Matrices of counts: one canonical form, whether they are counts, rounding, and log1p CP10k. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from .canonical import canonical
+from .examine import Values, examine
+from .kind import Kind, kind_of
+from .normalise import log1p_cp10k
+from .rounding import round_near, round_stochastically
+
+__all__ = [
+    "Kind",
+    "Values",
+    "canonical",
+    "examine",
+    "kind_of",
+    "log1p_cp10k",
+    "round_near",
+    "round_stochastically",
+]

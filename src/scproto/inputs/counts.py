@@ -1,0 +1,151 @@
+"""The counts of an AnnData object, whatever holds them and however they are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from ..counts import Kind, Values, canonical, examine, kind_of, round_near, round_stochastically
+
+FEATURE_TYPES = "feature_types"
+"""``var``: what 10x and muon call the kind of a feature."""
+
+NO_GENES = ("Antibody Capture", "Antigen Capture", "CRISPR Guide Capture", "Custom", "Multiplexing Capture", "Peaks")
+"""Features that are no genes."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of genes: whole numbers, in canonical form.
+
+    Attributes
+    ----------
+    matrix
+        ``(n_cells, n_genes)``; see :func:`scproto.counts.canonical`.
+    genes
+        Which features of ``var`` are genes, mask ``(n_vars,)``.
+    values
+        What the values are like.
+    notices
+        What was mended, a sentence each.
+    """
+
+    matrix: sp.csr_matrix
+    genes: NDArray[np.bool_]
+    values: Values
+    notices: tuple[str, ...] = ()
+
+
+def read_counts(adata: AnnData, layer: str | None = None, *, rounding: int | None = None) -> Counts:
+    """Read the counts of the genes in the one form that all else relies on. Nothing of `adata` is changed.
+
+    Parameters
+    ----------
+    adata
+        Cells, in memory or backed.
+    layer
+        Layer with the counts; None for ``X``.
+    rounding
+        Seed by which fractional counts are rounded (:func:`scproto.counts.round_stochastically`); None to refuse them.
+
+    Raises
+    ------
+    InputError
+        If there are no counts: with what was found, and how to mend it.
+    """
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    x = matrix_of(adata, layer)
+    if x is None:
+        raise InputError(f"{where} is empty: {_elsewhere(adata, layer) or _BEFORE}.")
+    matrix, notices = canonical(x, where), []
+    genes = is_gene(adata)
+    if not genes.all():
+        matrix = _of_genes(matrix, genes, where)
+        others = ", ".join(sorted(set(adata.var[FEATURE_TYPES][~genes].astype(str))))
+        notices.append(f"{int((~genes).sum()):,} of {len(genes):,} features are no genes ({others}) and are left out.")
+    values = examine(matrix)
+    kind = kind_of(matrix, values)
+    if kind is Kind.NEARLY:
+        matrix = round_near(matrix)
+        notices.append(f"{where} holds whole numbers but for small errors, which are rounded away.")
+    elif kind is Kind.FRACTIONAL and rounding is not None:
+        matrix = round_stochastically(matrix, rounding)
+        notices.append(f"The fractional counts of {where} are rounded at random, by the seed {rounding}.")
+    elif kind is not Kind.COUNTS:
+        raise InputError(_refusal(kind, where, values, _elsewhere(adata, layer)))
+    return Counts(matrix, genes, values if kind is Kind.COUNTS else examine(matrix), tuple(notices))
+
+
+def matrix_of(adata: AnnData, layer: str | None) -> Any:
+    """``X`` or a layer, as it is; None without."""
+    return adata.X if layer is None else adata.layers[layer]
+
+
+def layers_of(adata: AnnData) -> list[str]:
+    """Names of the layers; from anndata 0.13 on, None is among the keys and stands for ``X``."""
+    return [name for name in adata.layers if name is not None]
+
+
+def is_gene(adata: AnnData) -> NDArray[np.bool_]:
+    """Which features are genes, mask ``(n_vars,)``: all but those that ``feature_types`` calls something else."""
+    if FEATURE_TYPES not in adata.var:
+        return np.ones(adata.n_vars, bool)
+    others: NDArray[np.bool_] = adata.var[FEATURE_TYPES].isin(NO_GENES).to_numpy(bool)
+    return ~others
+
+
+def counts_problem(kind: Kind, where: str, values: Values) -> str | None:
+    """Say in one clause why the values are no counts, or return None if they are."""
+    low, high = values.lowest, values.highest
+    return {
+        Kind.MISSING: f"{where} holds missing or infinite values (NaN or inf)",
+        Kind.NEGATIVE: f"{where} holds negative values (the lowest is {low:.4g}), as after scaling",
+        Kind.HUGE: f"{where} holds values up to {high:.4g}, which are no counts of molecules or reads",
+        Kind.LOGS: f"{where} looks log-normalised (it holds fractions and its largest value is {high:.4g})",
+        Kind.SCALED: f"{where} looks normalised (it holds fractions, and its cells are scaled to a common depth)",
+        Kind.FRACTIONAL: f"{where} holds fractional counts, as correction and EM leave them (SoupX, alevin, RSEM)",
+    }.get(kind)
+
+
+_BEFORE = "give the matrix from before normalisation, in adata.X or as a layer"
+
+_ROUND = "round them with round_counts=True (--round-counts), by which each gene keeps its mean"
+
+
+def _refusal(kind: Kind, where: str, values: Values, elsewhere: str | None) -> str:
+    mend = _ROUND if kind is Kind.FRACTIONAL else _BEFORE
+    if elsewhere is not None:
+        mend = f"{elsewhere}, or {_ROUND}" if kind is Kind.FRACTIONAL else elsewhere
+    return f"{counts_problem(kind, where, values)}, but scproto needs whole counts: {mend}."
+
+
+def _of_genes(matrix: sp.csr_matrix, genes: NDArray[np.bool_], where: str) -> sp.csr_matrix:
+    if not genes.any():
+        raise InputError(f"{where} has no genes, as adata.var[{FEATURE_TYPES!r}] says: give the counts of RNA.")
+    return matrix[:, np.flatnonzero(genes)]
+
+
+def _elsewhere(adata: AnnData, layer: str | None) -> str | None:
+    """Say where the counts are, if another matrix of the object holds them."""
+    for name in [None, *layers_of(adata)]:
+        if name != layer and _holds_counts(matrix_of(adata, name)):
+            return f'use layer="{name}", which holds counts' if name else "leave layer out, adata.X holds counts"
+    if adata.raw is not None and _holds_counts(adata.raw.X):
+        return "use adata.raw.to_adata() (--raw), which holds counts"
+    return None
+
+
+def _holds_counts(x: Any) -> bool:
+    if x is None:
+        return False
+    try:
+        matrix = canonical(x, "")
+    except InputError:
+        return False
+    return kind_of(matrix, examine(matrix)) in (Kind.COUNTS, Kind.NEARLY)

@@ -1,0 +1,225 @@
+"""Files and folders of cells become AnnData, or one sentence says why they cannot."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+from anndata import AnnData, read_h5ad
+from anndata.io import read_elem, read_zarr
+
+from .._errors import InputError
+from .tenx import holds_matrix_market, holds_tenx, read_matrix_market, read_tenx_h5
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import zarr
+
+logger = logging.getLogger(__name__)
+
+FORMATS = "an .h5ad file, a .zarr folder, a 10x .h5 file or a 10x folder of matrix, barcodes and features"
+
+REMEDY = {
+    ".rds": "save it from R with anndataR::write_h5ad",
+    ".rdata": "save its object from R with anndataR::write_h5ad",
+    ".rda": "save its object from R with anndataR::write_h5ad",
+    ".h5seurat": "save it from R with anndataR::write_h5ad",
+    ".gz": "unpack it with gunzip",
+    ".zip": "unpack it",
+    ".tar": "unpack it",
+    ".mtx": "give the folder that also holds its barcodes and features",
+    ".csv": "write it with AnnData.write_h5ad",
+    ".tsv": "write it with AnnData.write_h5ad",
+    ".txt": "write it with AnnData.write_h5ad",
+}
+"""How to mend the formats that are not read, by their ending."""
+
+Reader = Callable[[Path], AnnData]
+
+
+def check_readable(path: str | Path) -> None:
+    """Check that `path` is a file or a folder that :func:`read_cells` reads, without reading its data.
+
+    Raises
+    ------
+    InputError
+        If it does not exist, is of another format or cannot be opened.
+    """
+    _reader_of(Path(path))
+
+
+def read_cells(path: str | Path, *, raw: bool = False) -> AnnData:
+    """Read cells into memory: AnnData (``.h5ad``, ``.zarr``), 10x (``.h5``, a folder) or ``.loom``.
+
+    What a file is decides its content, not its ending.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    raw
+        Take the matrix and the genes of ``raw`` in place of ``X``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has no ``raw``.
+    """
+    path = Path(path)
+    reader = _reader_of(path)
+    with _readable(path):
+        adata = reader(path)
+    if raw:
+        if adata.raw is None:
+            raise InputError(f"{path} has no raw; leave --raw out.")
+        adata = adata.raw.to_adata()
+    return adata
+
+
+def read_scored(path: str | Path, layer: str | None = None) -> AnnData:
+    """Read ``obs``, ``var``, ``obsm`` and one matrix, as ``X``, of the AnnData in `path`, and nothing else.
+
+    Parameters
+    ----------
+    path
+        An ``.h5ad`` file or a ``.zarr`` folder.
+    layer
+        The layer to read; None for ``X``, which may be missing.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or there is no such layer.
+    """
+    path = Path(path)
+    reader = _reader_of(path)
+    if reader not in (read_h5ad, read_zarr):
+        raise InputError(
+            f"{path} holds counts alone; give a file with an embedding and metacells (cells.h5ad of a run)."
+        )
+    with _readable(path), _open(path) as group:
+        layers: Any = group.get("layers", {})
+        if layer is not None and layer not in layers:
+            names = ", ".join(map(repr, sorted(layers))) or "none"
+            raise InputError(f"{path} has no layer {layer!r}; it has {names}.")
+        if isinstance(group["obs"], h5py.Dataset):  # tables as anndata wrote them before 0.7
+            whole = read_h5ad(path)
+            return AnnData(whole.X if layer is None else whole.layers[layer], whole.obs, whole.var, obsm=whole.obsm)
+        x = layers[layer] if layer is not None else group.get("X")
+        obsm: Any = group.get("obsm", {})
+        return AnnData(
+            None if x is None else read_elem(x),
+            read_elem(group["obs"]),
+            read_elem(group["var"]),
+            obsm={key: read_elem(obsm[key]) for key in obsm},
+        )
+
+
+def read_obs(path: str | Path) -> pd.DataFrame:
+    """Read ``obs`` of the AnnData in `path`, and nothing else.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    path = Path(path)
+    _reader_of(path)
+    with _readable(path), _open(path) as group:
+        return read_elem(group["obs"])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Give one sentence, whatever the libraries raise: a damaged file makes them raise anything."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(_unreadable(path, error)) from error
+
+
+def _reader_of(path: Path) -> Reader:
+    """Find out what `path` is, and how it is read."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read; check its permissions.")
+    if path.is_dir() and holds_matrix_market(path):
+        return read_matrix_market
+    with _readable(path):
+        if path.is_dir() and (
+            path.suffix.lower() == ".zarr" or any(path.glob("*zgroup")) or (path / "zarr.json").exists()
+        ):
+            return _of_anndata(path)
+        if path.is_file() and h5py.is_hdf5(path):
+            return _of_hdf5(path)
+    ending = path.suffix.lower()
+    if ending in (".h5ad", ".h5", ".loom", ".h5mu", ".zarr"):
+        raise InputError(f"{path} cannot be read: it is damaged, or not what its ending says.")
+    remedy = REMEDY.get(ending, "write it with AnnData.write_h5ad")
+    raise InputError(f"{path} is of no format that scproto reads ({FORMATS}): {remedy}.")
+
+
+def _of_hdf5(path: Path) -> Reader:
+    with h5py.File(path, "r") as file:
+        names = set(file)
+        if {"obs", "var"} <= names and "mod" not in names:
+            return read_h5ad
+        if "mod" in names:
+            parts = ", ".join(map(repr, file["mod"])) or "none"
+            raise InputError(
+                f"{path} holds a MuData object, of which scproto takes one part (it has {parts}): write that with "
+                "mudata.read(path)['rna'].write_h5ad(...)."
+            )
+        if {"row_attrs", "col_attrs"} <= names:
+            return _read_loom
+        if holds_tenx(file):
+            return read_tenx_h5
+    raise InputError(f"{path} holds no AnnData object (no obs or var); write it with AnnData.write_h5ad.")
+
+
+def _of_anndata(path: Path) -> Reader:
+    with _open(path) as group:
+        if "obs" in group and "var" in group:
+            return read_zarr
+    raise InputError(f"{path} holds no AnnData object (no obs or var); write it with AnnData.write_zarr.")
+
+
+def _read_loom(path: Path) -> AnnData:
+    from anndata.io import read_loom
+
+    try:
+        return read_loom(path)
+    except ImportError as error:
+        raise InputError(f"{path} is a loom file, for which loompy is needed: pip install loompy.") from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File | zarr.Group]:
+    if path.is_dir():
+        import zarr
+
+        yield zarr.open_group(path, mode="r")
+    else:
+        with h5py.File(path, "r") as file:
+            yield file
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if any("unable to lock file" in line for line in lines):
+        return f"{path} cannot be read, as another program has it open for writing: close it there."
+    if type(error).__name__ == "IORegistryError":
+        where = next((line for line in reversed(lines) if "key" in line), lines[-1])
+        return (
+            f"{path} cannot be read: it holds something that this version of anndata does not know ({where}); delete that "
+            "from the file, or update anndata."
+        )
+    return f"{path} cannot be read; it may be damaged or of another format ({lines[0]})."
