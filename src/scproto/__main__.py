@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from .cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from .cli import main as command_line
+
+        command_line()
+    except KeyboardInterrupt:  # while Python still reads the command line's modules
+        sys.stderr.write("Error: Interrupted: nothing was written.\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -138,7 +138,11 @@ def _replace_folder(complete: Path, path: Path, overwrite: bool, written: Callab
             path.rename(retired)
         complete.rename(path)
     except OSError as error:
-        raise InputError(f"The result could not be moved to {path} ({error}); it is in {complete}.") from error
+        found = _free(path.with_name(f"{path.name}-2")) if complete.exists() else complete
+        with suppress(OSError):
+            complete = complete.rename(found)
+        reason = error.strerror or error
+        raise InputError(f"The result could not be moved to {path} ({reason}); it is in {complete}.") from error
     finally:
         if retired.exists() and not path.exists():
             retired.rename(path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from .._errors import InputError
+from .._signals import deferred_signals
 
 Announce = Callable[[str], AbstractContextManager[object]]
 
@@ -38,9 +39,10 @@ def load_libraries(accelerator: str) -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import torch
+        with deferred_signals():
+            import torch
 
-        from ..model import SCPROTO  # noqa: F401
+            from ..model import SCPROTO  # noqa: F401
     finally:
         gc.freeze()
         if collecting:

@@ -15,7 +15,7 @@ from . import demo, evaluate, fit
 from ._console import say_error
 from .errors import HANGUP, TERMINATED, explain
 
-_USAGE: tuple[type[BaseException], ...] = tuple(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_USAGE = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What the parser of the command line raises and explains itself; its module depends on the version of typer."""
 
 
@@ -25,13 +25,13 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError, *_USAGE):
-            raise
-        except SystemExit as stop:
+        except SystemExit as stop:  # by a signal
             if hasattr(stop, "__notes__"):
                 say_error(" ".join(stop.__notes__))
             raise
         except BaseException as error:
+            if isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError, _USAGE)):
+                raise
             raise typer.Exit(explain(error)) from error
 
 

@@ -13,7 +13,6 @@ from anndata import AnnData
 from .._errors import InputError
 from .counts import Counts, layers_of, read_counts
 
-
 CELLS_PER_PROTOTYPE = 75
 """Graining level of ``n_prototypes="auto"``, as recommended for SEACells."""
 

@@ -29,7 +29,6 @@ REMEDY = {
     ".rdata": "save its object from R with anndataR::write_h5ad",
     ".rda": "save its object from R with anndataR::write_h5ad",
     ".h5seurat": "save it from R with anndataR::write_h5ad",
-    ".gz": "unpack it with gunzip",
     ".zip": "unpack it",
     ".tar": "unpack it",
     ".mtx": "give the folder that also holds its barcodes and features",
@@ -38,6 +37,9 @@ REMEDY = {
     ".txt": "write it with AnnData.write_h5ad",
 }
 """How to mend the formats that are not read, by their ending."""
+
+GZIP = b"\x1f\x8b"
+"""First bytes of a file that gzip has compressed."""
 
 Reader = Callable[[Path], AnnData]
 
@@ -161,6 +163,8 @@ def _reader_of(path: Path) -> Reader:
         if path.is_file() and h5py.is_hdf5(path):
             return _of_hdf5(path)
     ending = path.suffix.lower()
+    if path.is_file() and path.open("rb").read(2) == GZIP:
+        raise InputError(f"{path} is compressed: unpack it with gunzip, and give the file that this makes.")
     if ending in (".h5ad", ".h5", ".loom", ".h5mu", ".zarr"):
         raise InputError(f"{path} cannot be read: it is damaged, or not what its ending says.")
     remedy = REMEDY.get(ending, "write it with AnnData.write_h5ad")
@@ -217,9 +221,9 @@ def _unreadable(path: Path, error: Exception) -> str:
     if any("unable to lock file" in line for line in lines):
         return f"{path} cannot be read, as another program has it open for writing: close it there."
     if type(error).__name__ == "IORegistryError":
-        where = next((line for line in reversed(lines) if "key" in line), lines[-1])
+        where = next((line for line in [*lines, *getattr(error, "__notes__", ())] if "reading key" in line), lines[0])
         return (
-            f"{path} cannot be read: it holds something that this version of anndata does not know ({where}); delete that "
-            "from the file, or update anndata."
+            f"{path} cannot be read: it holds something that this version of anndata does not know ({where}); "
+            "update anndata, or delete that from the file."
         )
     return f"{path} cannot be read; it may be damaged or of another format ({lines[0]})."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
@@ -19,14 +21,30 @@ MATRIX = "matrix.mtx"
 
 def holds_tenx(file: h5py.File) -> bool:
     """Whether an HDF5 file is Cell Ranger's: a group ``matrix`` (3 and newer) or one for each genome."""
-    return any(isinstance(group, h5py.Group) and {"barcodes", "indptr"} <= set(group) for group in file.values())
+    return any(map(_is_matrix, file.values()))
 
 
 def read_tenx_h5(path: Path) -> AnnData:
-    """Read all features of an ``.h5`` file of Cell Ranger, named by their symbols."""
-    import scanpy as sc
+    """Read all features of an ``.h5`` file of Cell Ranger, named by their symbols.
 
-    return _unique(sc.read_10x_h5(path, gex_only=False))
+    Raises
+    ------
+    InputError
+        If it holds several genomes, as Cell Ranger 2 may write it.
+    """
+    with h5py.File(path, "r") as file:
+        names = [name for name in file if _is_matrix(file[name])]
+        if len(names) > 1:
+            raise InputError(f"{path} holds several genomes ({', '.join(names)}): keep one, with scanpy.read_10x_h5.")
+        group = file[names[0]]
+        table = group.get("features", group)  # genes of Cell Ranger 2 lie beside the matrix
+        ids, symbols, kinds = (
+            table[next(key for key in keys if key in table)].asstr()[:] if set(keys) & set(table) else None
+            for keys in (("id", "genes"), ("name", "gene_names", "id", "genes"), ("feature_type",))
+        )
+        parts = (group[name][:] for name in ("data", "indices", "indptr"))
+        counts = sp.csr_matrix(tuple(parts), shape=tuple(group["shape"][:])[::-1])
+        return _assemble(counts, group["barcodes"].asstr()[:], symbols, ids, kinds)
 
 
 def holds_matrix_market(folder: Path) -> bool:
@@ -57,11 +75,8 @@ def read_matrix_market(folder: Path) -> AnnData:
             f"{matrices[0]} has {counts.shape[1]} features and {counts.shape[0]} cells, but the tables beside it name "
             f"{len(features)} and {len(barcodes)}: take all three from one run of Cell Ranger."
         )
-    var = pd.DataFrame({"gene_ids": features[0].to_numpy(str)}, index=pd.Index(features[min(1, features.shape[1] - 1)]))
-    if features.shape[1] > 2:
-        var["feature_types"] = pd.Categorical(features[2])
-    var.index.name = None
-    return _unique(AnnData(counts.astype("float32"), pd.DataFrame(index=pd.Index(barcodes[0], name=None)), var))
+    ids, symbols, kinds = (features.get(column) for column in range(3))
+    return _assemble(counts, barcodes[0], ids if symbols is None else symbols, ids, kinds)
 
 
 def _matrices(folder: Path) -> list[Path]:
@@ -77,7 +92,16 @@ def _table(folder: Path, prefix: str, *names: str) -> pd.DataFrame:
     raise InputError(f"{folder} has a {prefix}{MATRIX} but no {prefix}{names[0]} beside it: copy it there.")
 
 
-def _unique(adata: AnnData) -> AnnData:
+def _is_matrix(item: Any) -> bool:
+    return isinstance(item, h5py.Group) and {"barcodes", "data", "indices", "indptr", "shape"} <= set(item)
+
+
+def _assemble(counts: sp.csr_matrix, barcodes: Any, symbols: Any, ids: Any, kinds: Any) -> AnnData:
+    """Cells named by their barcodes and features by their symbols, which are made unique."""
+    var = pd.DataFrame({"gene_ids": np.asarray(ids, dtype=object)}, index=pd.Index(np.asarray(symbols, dtype=object)))
+    if kinds is not None:
+        var["feature_types"] = pd.Categorical(kinds)
+    adata = AnnData(counts.astype(np.float32), pd.DataFrame(index=pd.Index(np.asarray(barcodes, dtype=object))), var)
     if not adata.var_names.is_unique:
         logger.info("Some gene symbols stand for several genes: -1, -2, ... is added to them.")
         adata.var_names_make_unique()

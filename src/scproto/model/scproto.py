@@ -18,7 +18,6 @@ from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 
 from .. import _keys
-from .._errors import InputError
 from .._memory import give_back_holes
 from ..data.module import CellViews, ViewDataModule
 from ..data.views import ViewSampler

@@ -13,7 +13,7 @@ from .._errors import InputError
 from .._keys import UNS
 from ..inputs import read_counts
 from ._colors import INK, PALETTE, Groups, group
-from ._expression import expression, matrix
+from ._expression import expression
 from ._style import circle_areas, clean, column, marker, outside_legend
 from .umap import CELL_AREA
 
