@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scproto.pp import _normalise
+from scproto.counts import normalise
 from scproto.counts.normalise import log1p_cp10k, scale_genes
 
 
@@ -39,7 +39,7 @@ def test_equals_scanpy():
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 21], ids=["entry", "some", "all"])
 def test_genes_are_scaled_in_place(block, monkeypatch):
-    monkeypatch.setattr(_normalise, "BLOCK_VALUES", block)
+    monkeypatch.setattr(normalise, "BLOCK_VALUES", block)
     dense = np.random.default_rng(2).poisson(0.7, (11, 6)).astype(np.float32)
     x, scale = sp.csr_matrix(dense), np.array([0.0, 1.0, 0.5, 3.0, -1.0, 7.0])
     data = x.data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .canonical import canonical
-from .examine import Values, examine
+from .values import Values, examine
 from .kind import Kind, kind_of
 from .normalise import log1p_cp10k
 from .rounding import round_near, round_stochastically

@@ -42,7 +42,7 @@ def canonical(x: Any, where: str) -> sp.csr_matrix:
         raise InputError(f"{where} has the type {x.dtype}, not numbers: convert it with .astype('float32').")
     if isinstance(x, np.ndarray):
         return sp.csr_matrix(_native(x))
-    csr = _trusted(x if x.format == "csr" else x.tocsr(), where)
+    csr = _trusted(x if x.format in ("csr", "csc") else x.tocsr(), where).tocsr()
     if not csr.has_canonical_format:
         csr = _summed(csr)
     if np.count_nonzero(csr.data) < csr.nnz:
@@ -70,14 +70,15 @@ def _in_memory(x: Any, where: str) -> Any:
     return x if sp.issparse(x) else np.asarray(x)
 
 
-def _trusted(x: Any, where: str) -> sp.csr_matrix:
-    """Return the same entries in a new object: what `x` says of its order may be old."""
+def _trusted(x: Any, where: str) -> sp.csr_matrix | sp.csc_matrix:
+    """Return the same entries in a new object: what `x` says of their order may be old."""
+    kind = sp.csr_matrix if x.format == "csr" else sp.csc_matrix
     try:
-        csr = sp.csr_matrix((_native(x.data), x.indices, x.indptr), shape=x.shape)
-        csr.check_format(full_check=True)
+        same = kind((_native(x.data), x.indices, x.indptr), shape=x.shape)
+        same.check_format(full_check=True)
     except ValueError as error:
-        raise InputError(f"{where} is damaged: its indices are not those of a CSR matrix ({error}).") from error
-    return csr
+        raise InputError(f"{where} is damaged: its indices are not those of a sparse matrix ({error}).") from error
+    return same
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 import scipy.sparse as sp
 
-from .examine import Values
+from .values import Values
 
 MOST = 2**32 - 1
 """More counts of a gene in a cell than any experiment has."""

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .examine import BLOCK_VALUES
+from .values import BLOCK_VALUES
 
 BLOCK_CELLS = 4096
 """Cells worked on at a time, where a temporary array holds a value for each of their counts."""

@@ -7,7 +7,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .examine import blocks_of_rows
+from .values import blocks_of_rows
 
 
 def round_near(x: sp.csr_matrix) -> sp.csr_matrix:

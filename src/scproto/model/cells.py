@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import _keys
 from .._errors import InputError
-from ..counts.examine import BLOCK_VALUES
+from ..counts.values import BLOCK_VALUES
 from ..counts.normalise import BLOCK_CELLS
 from ..data.module import CellViews
 from ..graph import KnnGraph

@@ -139,7 +139,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         layer = Reader.check_prepared(adata, layer, batch_key)
         setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, layer=layer)
         fields = [
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=False),  # the door checks
             CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, _keys.BATCH),
         ]
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
