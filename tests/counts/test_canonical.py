@@ -181,7 +181,14 @@ def test_empty_matrix_is_refused(shape):
 
 @pytest.mark.parametrize(
     "x",
-    [np.array([["a"]]), np.array([[1j]]), [[1, 2]], np.array([[None, 1]], dtype=object), np.ones(3), np.ones((2, 2, 2))],
+    [
+        np.array([["a"]]),
+        np.array([[1j]]),
+        [[1, 2]],
+        np.array([[None, 1]], dtype=object),
+        np.ones(3),
+        np.ones((2, 2, 2)),
+    ],
     ids=["text", "complex", "list", "objects", "vector", "cube"],
 )
 def test_what_is_no_numeric_matrix_is_refused(x):

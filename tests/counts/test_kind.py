@@ -35,7 +35,9 @@ def uniform(x, low=0.0, high=1.0):
 FRACTIONAL = {
     "ambient counts taken off": lambda x: x * uniform(x, 0.7, 1),
     "ambient counts taken off alike": lambda x: np.maximum(x - 0.05 * x.mean(axis=0), 0),
-    "shared between genes": lambda x: x + np.where(x > 0, np.random.default_rng(2).choice([0, 0, 0.5, 1 / 3], x.shape), 0),
+    "shared between genes": lambda x: (
+        x + np.where(x > 0, np.random.default_rng(2).choice([0, 0, 0.5, 1 / 3], x.shape), 0)
+    ),
     "a single fraction": lambda x: x + 0.5 * (np.arange(x.size).reshape(x.shape) == np.flatnonzero(x)[7]),
     "two decimals": lambda x: np.round(x * uniform(x, 0.5, 1.5), 2),
 }

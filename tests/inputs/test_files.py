@@ -1,16 +1,20 @@
-"""Reading AnnData, with one sentence when that cannot be done."""
+"""Files and folders of cells become AnnData, or one sentence says why they cannot."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import anndata as ad
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 from anndata import AnnData
+from scipy import sparse
 
 from scproto._errors import InputError
-from scproto.inputs.files import check_readable, read_annotation, read_cells, read_matrix
+from scproto.inputs.files import check_readable, read_cells, read_obs, read_scored
 
 
 @pytest.fixture
@@ -22,26 +26,152 @@ def cells() -> AnnData:
 
 
 def write(cells: AnnData, path: Path) -> Path:
-    if path.suffix == ".h5ad":
-        cells.write_h5ad(path)
-    else:
+    if path.suffix == ".zarr":
         cells.write_zarr(path)
+    else:
+        cells.write_h5ad(path)
     return path
 
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
 def test_reads_h5ad_and_zarr(tmp_path, cells, name):
+    cells.layers["twice"] = 2 * cells.X
     path = write(cells, tmp_path / name)
     np.testing.assert_array_equal(read_cells(path).X, cells.X)
-    obs, obsm = read_annotation(path)
-    assert list(obs["lab"]) == ["a", "b", "a"]
-    np.testing.assert_array_equal(obsm["X_pca"], cells.obsm["X_pca"])
+    assert list(read_obs(path)["lab"]) == ["a", "b", "a"]
+    scored = read_scored(path)
+    assert list(scored.obs["lab"]) == ["a", "b", "a"]
+    np.testing.assert_array_equal(scored.obsm["X_pca"], cells.obsm["X_pca"])
+    np.testing.assert_array_equal(scored.X, cells.X)
+    np.testing.assert_array_equal(read_scored(path, "twice").X, 2 * cells.X)
+    with pytest.raises(InputError, match=r"no layer 'thrice'; it has 'twice'"):
+        read_scored(path, "thrice")
 
 
-def test_reads_cells_without_any_embedding(tmp_path, cells):
+def test_a_file_may_hold_no_matrix_and_no_embedding(tmp_path, cells):
+    cells.X = None
     del cells.obsm["X_pca"]
-    assert not read_annotation(write(cells, tmp_path / "cells.h5ad"))[1]
+    scored = read_scored(write(cells, tmp_path / "cells.h5ad"))
+    assert scored.X is None
+    assert len(scored.obsm) == 0
+
+
+@pytest.mark.parametrize("name", ["CELLS.H5AD", "cells", "cells.h5"])
+def test_the_content_tells_the_format(tmp_path, cells, name):
+    (write(cells, tmp_path / "cells.h5ad")).rename(tmp_path / name)
+    np.testing.assert_array_equal(read_cells(tmp_path / name).X, cells.X)
+
+
+def test_counts_in_raw(tmp_path, cells):
+    cells.raw = cells
+    cells = cells[:, :1].copy()
+    path = write(cells, tmp_path / "cells.h5ad")
+    assert read_cells(path, raw=True).n_vars == 2
+    assert read_cells(path).n_vars == 1
+    del cells.raw
+    with pytest.raises(InputError, match="has no raw"):
+        read_cells(write(cells, tmp_path / "without.h5ad"), raw=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*written with a very old version")
+def test_tables_as_old_versions_of_anndata_wrote_them(tmp_path, cells):
+    path = write(cells, tmp_path / "cells.h5ad")
+    with h5py.File(path, "r+") as file:
+        for name, columns in (("obs", {"lab": np.array([b"a", b"b", b"a"])}), ("var", {})):
+            index = np.array([f"{name}{i}".encode() for i in range(3 if name == "obs" else 2)])
+            del file[name]
+            table = np.rec.fromarrays([index, *columns.values()], names=["index", *columns])
+            file.create_dataset(name, data=table)
+    scored = read_scored(path)
+    assert list(scored.obs["lab"].astype(str)) == ["a", "b", "a"]
+    assert list(scored.var_names) == ["var0", "var1"]
+    np.testing.assert_array_equal(scored.X, cells.X)
+
+
+GENES = ["CD3D", "TBCE", "TBCE", "CD3"]
+
+
+def tenx(counts=None):
+    counts = np.arange(12).reshape(3, 4) if counts is None else counts
+    barcodes = [f"ACGT{i}-1" for i in range(3)]
+    kinds = ["Gene Expression"] * 3 + ["Antibody Capture"]
+    return counts, barcodes, [f"ENSG{i}" for i in range(4)], kinds
+
+
+def tenx_h5(path: Path, *, legacy: bool = False, kinds: bool = True) -> Path:
+    counts, barcodes, ids, types = tenx()
+    matrix = sparse.csr_matrix(counts)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("hg19" if legacy else "matrix")
+        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
+        group["shape"] = counts.shape[::-1]
+        group["barcodes"] = np.array(barcodes, "S")
+        features = group if legacy else group.create_group("features")
+        features["genes" if legacy else "id"] = np.array(ids, "S")
+        features["gene_names" if legacy else "name"] = np.array(GENES, "S")
+        if kinds and not legacy:
+            features["feature_type"] = np.array(types, "S")
+    return path
+
+
+def tenx_folder(folder: Path, *, packed: bool = True, prefix: str = "", legacy: bool = False) -> Path:
+    counts, barcodes, ids, types = tenx()
+    folder.mkdir()
+    scipy.io.mmwrite(folder / f"{prefix}matrix.mtx", sparse.coo_matrix(counts.T))
+    columns = [ids, GENES] if legacy else [ids, GENES, types]
+    rows = ["\t".join(row) for row in zip(*columns, strict=True)]
+    (folder / f"{prefix}{'genes' if legacy else 'features'}.tsv").write_text("\n".join(rows) + "\n")
+    (folder / f"{prefix}barcodes.tsv").write_text("\n".join(barcodes) + "\n")
+    for path in list(folder.iterdir()) if packed else []:
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda at: tenx_h5(at / "filtered.h5"),
+        lambda at: tenx_h5(at / "renamed.h5ad"),
+        lambda at: tenx_h5(at / "plain.h5", kinds=False),
+        lambda at: tenx_h5(at / "old.h5", legacy=True),
+        lambda at: tenx_folder(at / "filtered_feature_bc_matrix"),
+        lambda at: tenx_folder(at / "unpacked", packed=False),
+        lambda at: tenx_folder(at / "geo", prefix="GSM1_donor2_"),
+        lambda at: tenx_folder(at / "hg19", packed=False, legacy=True),
+    ],
+    ids=["h5", "renamed", "no_types", "version_2", "folder", "unpacked", "prefix", "genes"],
+)
+def test_reads_what_cell_ranger_writes(tmp_path, make):
+    path = make(tmp_path)
+    check_readable(path)
+    adata = read_cells(path)
+    np.testing.assert_array_equal(adata.X.toarray(), np.arange(12).reshape(3, 4))
+    assert list(adata.obs_names) == ["ACGT0-1", "ACGT1-1", "ACGT2-1"]
+    assert list(adata.var_names) == ["CD3D", "TBCE", "TBCE-1", "CD3"]
+    assert list(adata.var["gene_ids"]) == [f"ENSG{i}" for i in range(4)]
+    if "feature_types" in adata.var:
+        assert adata.var["feature_types"].iloc[3] == "Antibody Capture"
+    ad.AnnData.write_h5ad(adata, tmp_path / "written.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda folder: (folder / "barcodes.tsv").unlink(), r"no barcodes\.tsv beside it"),
+        (lambda folder: (folder / "features.tsv").unlink(), r"no features\.tsv beside it"),
+        (lambda folder: (folder / "barcodes.tsv").write_text("ACGT-1\n"), "take all three from one run"),
+        (lambda folder: (folder / "other_matrix.mtx").write_text(""), "several matrices"),
+        (lambda folder: (folder / "matrix.mtx").write_text("no matrix"), "cannot be read"),
+    ],
+    ids=["barcodes", "features", "other_barcodes", "two", "damaged"],
+)
+def test_folders_of_cell_ranger_that_are_incomplete(tmp_path, spoil, says):
+    folder = tenx_folder(tmp_path / "run", packed=False)
+    spoil(folder)
+    with pytest.raises(InputError, match=says):
+        read_cells(folder)
 
 
 def missing(folder: Path) -> Path:
@@ -91,18 +221,47 @@ def file_as_zarr(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("reader", [check_readable, read_cells, read_annotation, read_matrix])
+def muon(folder: Path) -> Path:
+    with h5py.File(folder / "mu.h5ad", "w") as file:
+        for name in ("obs", "var", "mod/rna/obs"):
+            file.create_group(name)
+    return folder / "mu.h5ad"
+
+
+def packed(folder: Path) -> Path:
+    path = folder / "cells.h5ad"
+    path.write_bytes(gzip.compress(b"HDF"))
+    return path
+
+
+def of_r(folder: Path) -> Path:
+    path = folder / "cells.rds"
+    path.write_bytes(b"RDX3")
+    return path
+
+
+def of_the_future(folder: Path) -> Path:
+    path = write(AnnData(np.ones((3, 2), dtype=np.float32), uns={"new": {}}), folder / "new.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["uns/new"].attrs["encoding-type"] = "of-the-future"
+    return path
+
+
+@pytest.mark.parametrize("reader", [check_readable, read_cells, read_scored, read_obs])
 @pytest.mark.parametrize(
     ("make", "says"),
     [
         (missing, "does not exist"),
-        (table, "neither an .h5ad file nor a .zarr folder"),
+        (table, "of no format that scproto reads"),
         (text, "cannot be read"),
         (truncated, "cannot be read"),
         (foreign, "holds no AnnData"),
         (a_folder, "cannot be read"),
         (empty_zarr, "cannot be read"),
         (file_as_zarr, "cannot be read"),
+        (muon, r"MuData object.*'rna'"),
+        (packed, "gunzip"),
+        (of_r, "anndataR"),
     ],
 )
 def test_unreadable_input_gives_one_sentence(tmp_path, reader, make, says):
@@ -113,23 +272,17 @@ def test_unreadable_input_gives_one_sentence(tmp_path, reader, make, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
-@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
-def test_reads_the_matrix_or_a_layer_alone(tmp_path, cells, suffix):
-    cells.layers["twice"] = 2 * cells.X
-    path = write(cells, tmp_path / f"cells{suffix}")
-    np.testing.assert_array_equal(read_matrix(path), cells.X)
-    np.testing.assert_array_equal(read_matrix(path, "twice"), 2 * cells.X)
-    with pytest.raises(InputError, match=r"no layer 'thrice'; it has 'twice'"):
-        read_matrix(path, "thrice")
+def test_what_this_anndata_does_not_know(tmp_path):
+    with pytest.raises(InputError, match="does not know"):
+        read_cells(of_the_future(tmp_path))
 
 
-def test_a_file_may_hold_no_matrix(tmp_path, cells):
-    cells.X = None
-    path = write(cells, tmp_path / "cells.h5ad")
-    assert read_matrix(path) is None
-    with pytest.raises(InputError, match="it has none"):
-        read_matrix(path, "counts")
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_files_that_are_cut_off(tmp_path, cells, share):
+    content = write(cells, tmp_path / "whole.h5ad").read_bytes()
+    (tmp_path / "cut.h5ad").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_cells(tmp_path / "cut.h5ad")
 
 
 @pytest.mark.filterwarnings("ignore:Element '/X' was written without")
@@ -141,3 +294,8 @@ def test_damage_behind_the_header_is_found_on_reading(tmp_path, cells):
     check_readable(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_cells(path)
+
+
+def test_counts_alone_cannot_be_scored(tmp_path):
+    with pytest.raises(InputError, match="counts alone"):
+        read_scored(tenx_h5(tmp_path / "filtered.h5"))

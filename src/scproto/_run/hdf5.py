@@ -91,7 +91,6 @@ def write_h5ad(adata: AnnData, path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    adata.strings_to_categoricals()
     make_storable(adata)
     with atomic_path(path) as temporary, open_hdf5(temporary) as file:
         write_elem(file, "/", adata, dataset_kwargs=COMPRESSION)

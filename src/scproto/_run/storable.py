@@ -49,6 +49,10 @@ def make_storable(adata: AnnData, written: Collection[str] = ()) -> list[Renamed
         _mend_keys(getattr(adata, name), f"adata.{name}", renamed)
     for where, frame in _tables(adata):
         _mend_columns(frame, where, written, renamed)
+    adata.strings_to_categoricals()  # as anndata does before it writes
+    if adata.raw is not None:
+        adata.strings_to_categoricals(adata.raw.var)
+    for _, frame in _tables(adata):
         _mend_strings(frame)
     _walk(adata.uns, _plain_array)
     return renamed

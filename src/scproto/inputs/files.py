@@ -163,12 +163,17 @@ def _reader_of(path: Path) -> Reader:
         if path.is_file() and h5py.is_hdf5(path):
             return _of_hdf5(path)
     ending = path.suffix.lower()
-    if path.is_file() and path.open("rb").read(2) == GZIP:
+    if path.is_file() and _is_packed(path):
         raise InputError(f"{path} is compressed: unpack it with gunzip, and give the file that this makes.")
     if ending in (".h5ad", ".h5", ".loom", ".h5mu", ".zarr"):
         raise InputError(f"{path} cannot be read: it is damaged, or not what its ending says.")
     remedy = REMEDY.get(ending, "write it with AnnData.write_h5ad")
     raise InputError(f"{path} is of no format that scproto reads ({FORMATS}): {remedy}.")
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
 
 
 def _of_hdf5(path: Path) -> Reader:

@@ -98,11 +98,13 @@ def _is_matrix(item: Any) -> bool:
 
 def _assemble(counts: sp.csr_matrix, barcodes: Any, symbols: Any, ids: Any, kinds: Any) -> AnnData:
     """Cells named by their barcodes and features by their symbols, which are made unique."""
-    var = pd.DataFrame({"gene_ids": np.asarray(ids, dtype=object)}, index=pd.Index(np.asarray(symbols, dtype=object)))
+    from anndata.utils import make_index_unique
+
+    names = pd.Index(np.asarray(symbols, dtype=object))
+    if not names.is_unique:
+        logger.info("Some gene symbols stand for several genes: -1, -2, ... is added to them.")
+        names = make_index_unique(names)
+    var = pd.DataFrame({"gene_ids": np.asarray(ids, dtype=object)}, index=names)
     if kinds is not None:
         var["feature_types"] = pd.Categorical(kinds)
-    adata = AnnData(counts.astype(np.float32), pd.DataFrame(index=pd.Index(np.asarray(barcodes, dtype=object))), var)
-    if not adata.var_names.is_unique:
-        logger.info("Some gene symbols stand for several genes: -1, -2, ... is added to them.")
-        adata.var_names_make_unique()
-    return adata
+    return AnnData(counts.astype(np.float32), pd.DataFrame(index=pd.Index(np.asarray(barcodes, dtype=object))), var)
