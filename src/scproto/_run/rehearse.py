@@ -97,8 +97,9 @@ def _by_cell(adata: AnnData, n: int) -> Iterator[tuple[str, Any]]:
 
 def _try(file: Any, where: str, value: Any) -> None:
     """Write one element; anndata raises errors of many kinds for what it cannot write."""
+    group, _, key = where.rpartition("/")
     try:
-        write_elem(file, where, value, dataset_kwargs=COMPRESSION)
+        write_elem(file.require_group(group) if group else file, key, value, dataset_kwargs=COMPRESSION)
     except (OSError, MemoryError):
         raise
     except Exception as error:

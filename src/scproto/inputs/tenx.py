@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def read_matrix_market(folder: Path) -> AnnData:
     prefix = matrices[0].name.split(MATRIX)[0]
     barcodes = _table(folder, prefix, "barcodes.tsv")
     features = _table(folder, prefix, "features.tsv", "genes.tsv")
-    counts = sp.csr_matrix(mmread(matrices[0]).T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the class that scipy is going to return
+        counts = sp.csr_matrix(mmread(matrices[0]).T)
     if counts.shape != (len(barcodes), len(features)):
         raise InputError(
             f"{matrices[0]} has {counts.shape[1]} features and {counts.shape[0]} cells, but the tables beside it name "
