@@ -92,15 +92,58 @@ def test_existing_folder_is_kept(tmp_path):
     assert (tmp_path / "run" / "run.json").read_text() == "old"
 
 
-def test_overwrite_replaces_all_of_the_old_run(tmp_path):
+def test_overwrite_replaces_what_the_old_run_wrote(tmp_path):
     make_run(tmp_path / "run", "old")
     (tmp_path / "run" / "stale").write_text("")
-    with atomic_folder(tmp_path / "run", overwrite=True, marker="run.json") as folder:
+    written = {"run.json", "stale"}
+    with atomic_folder(tmp_path / "run", True, marker="run.json", written=lambda folder: written) as folder:
         (folder / "run.json").write_text("new")
         assert (tmp_path / "run" / "run.json").read_text() == "old"
     assert names(tmp_path) == ["run"]
     assert names(tmp_path / "run") == ["run.json"]
     assert (tmp_path / "run" / "run.json").read_text() == "new"
+
+
+def test_overwrite_keeps_what_the_old_run_did_not_write(tmp_path):
+    make_run(tmp_path / "run", "old")
+    (tmp_path / "run" / "figures").mkdir()
+    for name in ("notes", "figures/mine.png", "figures/theirs.png", "both"):
+        (tmp_path / "run" / name).write_text("mine")
+    written = {"run.json", "figures/theirs.png"}
+    with atomic_folder(tmp_path / "run", True, marker="run.json", written=lambda folder: written) as folder:
+        (folder / "run.json").write_text("new")
+        (folder / "both").write_text("new")
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["both", "both-2", "figures", "notes", "run.json"]
+    assert names(tmp_path / "run" / "figures") == ["mine.png"]
+    assert (tmp_path / "run" / "both-2").read_text() == "mine"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_what_is_complete_is_kept_and_told(tmp_path, error):
+    def write():
+        with atomic_folder(tmp_path / "run", keep=True) as folder:
+            (folder / "model").mkdir()
+            (folder / ".half.tmp").write_text("")
+            raise error
+
+    for name in ("run.incomplete", "run.incomplete-2"):
+        with pytest.raises(error) as caught:
+            write()
+        assert caught.value.__notes__ == [f"What was complete is kept in {tmp_path / name}: model."]
+    assert names(tmp_path) == ["run.incomplete", "run.incomplete-2"]
+
+
+def test_where_nothing_is_complete_nothing_is_kept(tmp_path):
+    def write():
+        with atomic_folder(tmp_path / "run", keep=True) as folder:
+            (folder / ".half.tmp").write_text("")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError) as caught:
+        write()
+    assert not hasattr(caught.value, "__notes__")
+    assert not names(tmp_path)
 
 
 def test_overwrite_refuses_a_folder_without_the_marker(tmp_path):
@@ -141,7 +184,7 @@ def test_finished_work_survives_a_name_taken_meanwhile(tmp_path):
 
     with pytest.raises(InputError) as caught:
         write()
-    [kept] = [folder for folder in tmp_path.iterdir() if folder.name != "run"]
+    kept = tmp_path / "run-2"
     assert (kept / "result").read_text() == "a long computation"
     assert f"it is in {kept}" in str(caught.value)
     assert (tmp_path / "run" / "run.json").read_text() == "another process"

@@ -102,6 +102,8 @@ def _keep(temporary: Path, name: str, error: BaseException) -> None:
     complete = sorted(part.name for part in temporary.iterdir() if not part.name.startswith("."))
     if not complete:
         return
+    for half in temporary.glob(".*"):
+        shutil.rmtree(half, ignore_errors=True) if half.is_dir() else half.unlink()
     kept = _free(temporary.with_name(f"{name}.incomplete"))
     temporary.rename(kept)
     error.add_note(f"What was complete is kept in {kept}: {', '.join(complete)}.")

@@ -13,9 +13,11 @@ from anndata import AnnData
 from scipy import sparse
 from typer.testing import CliRunner
 
-from scproto import _keys, _run
+from scproto import _keys
+from scproto._run import Settings, whole
+from scproto._run.stages import Stages
 from scproto.cli import app
-from scproto.inputs.checks import join_batches
+from scproto.inputs import join_batches
 
 
 @pytest.fixture
@@ -38,26 +40,26 @@ class FakeModel:
         last = {"loss": [3.0, 2.0], "loss_swav": [np.nan, 1.0], "prototypes_used": [np.nan, np.nan]}
         self.history = {name: pd.DataFrame({name: values}) for name, values in last.items()}
 
-    def save(self, path: Path) -> None:
-        path.mkdir()
-        (path / "weights").write_text("weights")
-
 
 def fake_fit(
-    adata: AnnData, settings: _run.Settings, stages: _run.Stages, layout: Any, *, progress_bar: bool
+    adata: AnnData, settings: Settings, stages: Stages, layout: Any, folder: Path, *, progress_bar: bool
 ) -> tuple[FakeModel, AnnData]:
     with stages("Training"):
         adata.obs[_keys.BATCH] = join_batches(adata.obs, settings.batch_key)
+        (folder / "model").mkdir()
+        (folder / "model" / "weights").write_text("weights")
         adata.obs[_keys.METACELL] = pd.Categorical([f"metacell_{i % 3}" for i in range(adata.n_obs)])
         adata.obs[_keys.OUTLIER] = False
         adata.uns["_scvi_uuid"] = "random"
+        adata.obs["_scvi_batch"] = 0
     return FakeModel(), AnnData(np.ones((3, adata.n_vars), dtype=np.float32))
 
 
 def fake_report(
     adata: AnnData, metacells: AnnData, model: FakeModel, settings: Any, folder: Path, figures: Any
-) -> None:
+) -> list[str]:
     (folder / "report.html").write_text("report")
+    return ["report.html"]
 
 
 @pytest.fixture
@@ -71,17 +73,17 @@ def cells_file(tmp_path: Path, cells: AnnData) -> Path:
 @pytest.fixture
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run do all but the heavy work."""
-    monkeypatch.setattr(_run, "load_libraries", lambda accelerator: None)
-    monkeypatch.setattr(_run, "fit", fake_fit)
-    monkeypatch.setattr(_run, "_draw_figures", lambda *_: None)
-    monkeypatch.setattr(_run, "_add_umap", lambda *_: None)
-    monkeypatch.setattr(_run, "_write_report", fake_report)
+    monkeypatch.setattr(whole, "load_libraries", lambda accelerator: None)
+    monkeypatch.setattr(whole, "fit", fake_fit)
+    monkeypatch.setattr(whole, "_draw_figures", lambda *_: None)
+    monkeypatch.setattr(whole, "add_umap", lambda *_: None)
+    monkeypatch.setattr(whole, "_write_report", fake_report)
 
 
 @pytest.fixture
 def no_heavy_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail when a run gets beyond its checks."""
-    monkeypatch.setattr(_run, "load_libraries", lambda accelerator: pytest.fail("the run went on"))
+    monkeypatch.setattr(whole, "load_libraries", lambda accelerator: pytest.fail("the run went on"))
 
 
 @pytest.fixture

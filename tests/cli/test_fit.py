@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
+import numpy as np
 import pytest
 from anndata import read_h5ad
 
-from scproto import _run, _versions
+from scproto import _versions
+from scproto._errors import InputError
+from scproto._run import Settings, run, whole
 
 RUN = ["cells.h5ad", "metacells.h5ad", "model", "report.html", "run.json"]
 
@@ -91,32 +95,132 @@ def test_overwrite_replaces_a_run(cli, cells_file, tmp_path):
     assert names(tmp_path) == ["cells.h5ad", "run"]
 
 
+def raising(error):
+    def crash(*args, **kwargs):
+        raise error
+
+    return crash
+
+
+ERRORS = [
+    (RuntimeError("a defect"), 1, "a defect of scproto (RuntimeError: a defect)"),
+    (OSError(errno.ENOSPC, "No space left on device", "cells.h5ad"), 74, "No space left on device (cells.h5ad): make"),
+    (PermissionError(errno.EACCES, "Permission denied", "cells.h5ad"), 74, "Permission denied (cells.h5ad): check"),
+    (OSError("h5py says something\nin two lines"), 74, "h5py says something."),
+    (MemoryError(), 71, "not enough memory"),
+    (KeyboardInterrupt(), 130, "Interrupted."),
+    (InputError("Something does not fit."), 2, "Something does not fit."),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "says"), ERRORS, ids=lambda value: type(value).__name__)
 @pytest.mark.usefixtures("fake_model")
-def test_a_crash_keeps_its_traceback_and_the_old_run(cli, cells_file, tmp_path, monkeypatch):
+def test_whatever_fails_the_model_is_kept(cli, cells_file, tmp_path, monkeypatch, error, code, says):
     fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
     assert cli(*fit, "--seed", 1).exit_code == 0
-
-    def crash(*args, **kwargs):
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(_run, "_write", crash)
+    monkeypatch.setattr(whole, "write_h5ad", raising(error))
     result = cli(*fit, "--seed", 2, "--overwrite")
-    assert result.exit_code == 1
-    assert isinstance(result.exception, RuntimeError)
+    assert result.exit_code == code
+    last = result.stderr.splitlines()[-1]
+    assert says in last
+    kept = tmp_path / "run.incomplete"
+    assert last.endswith(f"What was complete is kept in {kept}: model.")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["seed"] == 1
+    assert names(tmp_path) == ["cells.h5ad", "run", "run.incomplete"]
+    assert names(kept) == ["model"]
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_every_complete_file_is_kept(cli, cells_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(whole, "add_umap", raising(OSError(errno.EIO, "Input/output error")))
+    fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
+    assert cli(*fit).exit_code == 74
+    assert cli(*fit).exit_code == 74
+    assert names(tmp_path) == ["cells.h5ad", "run.incomplete", "run.incomplete-2"]
+    assert names(tmp_path / "run.incomplete-2") == ["cells.h5ad", "metacells.h5ad", "model"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyboardInterrupt()], ids=["defect", "interrupt"])
+@pytest.mark.usefixtures("fake_model")
+def test_a_report_that_fails_does_not_lose_the_run(cli, cells_file, tmp_path, monkeypatch, error):
+    monkeypatch.setattr(whole, "_write_report", raising(error))
+    out = tmp_path / "run"
+    result = cli("fit", cells_file, "--batch-key", "lab", "--out", out)
+    assert result.exit_code == (1 if isinstance(error, RuntimeError) else 130)
+    assert f"The run in {out} is complete but for its report." in result.stderr
+    assert "nothing was written" not in result.stderr
+    assert {"cells.h5ad", "metacells.h5ad", "model", "run.json"} == set(names(out))
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["by its list", "without one"])
+@pytest.mark.usefixtures("fake_model")
+def test_overwrite_keeps_what_the_run_did_not_write(cli, cells_file, tmp_path, listed):
+    out = tmp_path / "run"
+    fit = ["fit", cells_file, "--batch-key", "lab", "--out", out]
+    assert cli(*fit).exit_code == 0
+    if not listed:  # as runs of an earlier version are
+        record = json.loads((out / "run.json").read_text())
+        del record["files"]
+        (out / "run.json").write_text(json.dumps(record))
+    (out / "notes.md").write_text("precious")
+    (out / "mine" / "deep").mkdir(parents=True)
+    (out / "mine" / "deep" / "cells.h5ad").write_text("precious, too")
+    (out / "stale.json").symlink_to(out / "nowhere")
+    for seed in (2, 3):
+        assert cli(*fit, "--seed", seed, "--overwrite").exit_code == 0
+        assert names(out) == [*sorted([*RUN, "mine", "notes.md", "stale.json"])]
+        assert (out / "notes.md").read_text() == "precious"
+        assert (out / "mine" / "deep" / "cells.h5ad").read_text() == "precious, too"
+        assert json.loads((out / "run.json").read_text())["seed"] == seed
     assert names(tmp_path) == ["cells.h5ad", "run"]
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_a_report_that_fails_does_not_lose_the_run(cli, cells_file, tmp_path, monkeypatch):
-    def crash(*args, **kwargs):
-        raise RuntimeError("a defect")
+def test_what_other_models_left_in_the_cells_stays(cli, cells, tmp_path):
+    cells.obs["_scvi_batch"] = np.arange(cells.n_obs)
+    cells.obs["_scvi_mine"] = "x"
+    cells.uns["_scvi_uuid"] = "theirs"
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    assert cli("fit", tmp_path / "in.h5ad", "--batch-key", "lab", "--out", tmp_path / "run").exit_code == 0
+    written = read_h5ad(tmp_path / "run" / "cells.h5ad")
+    assert list(written.obs["_scvi_batch"]) == list(range(cells.n_obs))
+    assert set(written.obs["_scvi_mine"]) == {"x"}
+    assert written.uns["_scvi_uuid"] == "theirs"
 
-    monkeypatch.setattr(_run, "_write_report", crash)
-    result = cli("fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run")
-    assert result.exit_code == 1
-    assert isinstance(result.exception, RuntimeError)
-    assert {"cells.h5ad", "metacells.h5ad", "model", "run.json"} == set(names(tmp_path / "run"))
+
+@pytest.mark.usefixtures("fake_model")
+def test_keys_that_files_cannot_hold_are_found_under_their_new_name(cli, cells, tmp_path, monkeypatch):
+    def source():
+        cells.obs["my/lab"] = cells.obs["lab"].to_numpy()
+        cells.obs["metacell"] = "mine"
+        return cells
+
+    settings = Settings(batch_key=("my/lab",), label_keys=("metacell", "cell_type"), report=False)
+    record = run(source, tmp_path / "run", settings)
+    assert record["settings"]["batch_key"] == ("my|lab",)
+    assert record["settings"]["label_keys"] == ("metacell_input", "cell_type")
+    written = read_h5ad(tmp_path / "run" / "cells.h5ad")
+    assert set(written.obs["metacell_input"]) == {"mine"}
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_what_cannot_be_written_is_told_before_the_training(cli, cells, tmp_path, monkeypatch):
+    monkeypatch.setattr(whole, "fit", lambda *args, **_: pytest.fail("it trained"))
+
+    def source():
+        cells.uns["thing"] = object()
+        return cells
+
+    with pytest.raises(InputError, match="uns/thing of the cells cannot be written"):
+        run(source, tmp_path / "run", Settings(batch_key=("lab",)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_heavy_work")
+def test_raw_and_layer_are_two_places(cli, cells_file, tmp_path):
+    result = cli("fit", cells_file, "--raw", "--layer", "counts", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "two places" in result.stderr
 
 
 @pytest.mark.usefixtures("no_heavy_work")

@@ -48,7 +48,7 @@ def with_old_flags(x):
 
 def with_zeros(x):
     """Every value is stored, zeros with both signs."""
-    rows, columns = np.indices(x.shape)
+    columns = np.indices(x.shape)[1]
     data = np.where(x == 0, np.where(columns % 2, -0.0, 0.0), x).astype(x.dtype)
     indptr = np.arange(0, x.size + 1, x.shape[1])
     return sparse.csr_matrix((data.ravel(), columns.ravel(), indptr), x.shape)
@@ -192,7 +192,7 @@ def test_empty_matrix_is_refused(shape):
     ids=["text", "complex", "list", "objects", "vector", "cube"],
 )
 def test_what_is_no_numeric_matrix_is_refused(x):
-    with pytest.raises(InputError, match="^x "):
+    with pytest.raises(InputError, match=r"^x "):
         canonical(x, "x")
 
 

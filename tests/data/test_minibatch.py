@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise, training_input
 from scproto.counts.normalise import library_size
+from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise, training_input
 
 SPARSE, DENSE = 1.0, 0.0
 """Shares of non-zero entries above which no input, and every input, is dense."""

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 from anndata import read_h5ad
 
-from scproto import _keys, _run, reporting
+from scproto import _keys, reporting
 from scproto._errors import InputError
+from scproto._run import Settings, record, umap, whole
+from scproto._run.hdf5 import write_h5ad
+from scproto._run.stages import Stages, load_libraries
 from scproto._standby import Standby
 from scproto._threads import default_threads, limit_threads
 from scproto.graph import umap_layout
@@ -46,7 +49,7 @@ def test_a_missing_gpu_is_bad_input(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(InputError, match="no GPU"):
-        _run.load_libraries("gpu")
+        load_libraries("gpu")
 
 
 @pytest.mark.parametrize("collecting", [True, False])
@@ -54,7 +57,7 @@ def test_the_collector_is_left_as_it_was(collecting):
     set_to = {True: gc.enable, False: gc.disable}
     set_to[collecting]()
     try:
-        _run.load_libraries("auto")
+        load_libraries("auto")
         assert gc.isenabled() == collecting
     finally:
         gc.enable()
@@ -65,12 +68,12 @@ def test_figures_that_cannot_be_drawn_are_left_to_the_report(monkeypatch):
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(reporting, "draw_figures", crash)
-    assert _run._draw_figures(None, SimpleNamespace(history={})) is None
+    assert whole._draw_figures(None, SimpleNamespace(history={})) is None
 
 
 @pytest.mark.parametrize(("values", "last"), [([1, 2], 2.0), ([1, np.nan], 1.0), ([np.nan, np.inf], None), ([], None)])
 def test_last_value_of_a_history_is_a_number_or_nothing(values, last):
-    assert _run._last(pd.DataFrame({"loss": values})) == last
+    assert record._last(pd.DataFrame({"loss": values})) == last
 
 
 def test_stages_are_timed_and_announced():
@@ -84,7 +87,7 @@ def test_stages_are_timed_and_announced():
         yield
         told.append(f"{name} ends")
 
-    stages = _run.Stages(announce)
+    stages = Stages(announce)
     with stages("Reading"):
         told.append("work")
     assert told == ["Reading starts", "work", "Reading ends"]
@@ -92,26 +95,8 @@ def test_stages_are_timed_and_announced():
     assert stages.seconds["Reading"] >= 0
 
 
-def test_only_an_interrupt_becomes_an_interrupt():
-    def exit_like_lightning():
-        with _run._interruptible():
-            try:
-                raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                raise SystemExit(1)  # noqa: B904
-
-    def leave():
-        with _run._interruptible():
-            raise SystemExit(3)
-
-    with pytest.raises(KeyboardInterrupt):
-        exit_like_lightning()
-    with pytest.raises(SystemExit):
-        leave()
-
-
 def test_settings_are_stored_without_what_anndata_cannot_write():
-    stored = _run._storable(_run.Settings(batch_key=("lab",), n_prototypes=5))
+    stored = Settings(batch_key=("lab",), n_prototypes=5).storable()
     assert stored["batch_key"] == ["lab"]
     assert stored["n_prototypes"] == 5
     assert None not in stored.values()
@@ -135,13 +120,15 @@ class Layout(Standby):
 
 @pytest.mark.parametrize("report", [True, False])
 def test_the_layout_is_begun_before_it_is_asked_for(tiny_atlas, tmp_path, report):
-    settings = _run.Settings(batch_key=("batch",), n_prototypes=4, max_steps=2, seed=3, report=report)
+    settings = Settings(batch_key=("batch",), n_prototypes=4, max_steps=2, seed=3, report=report)
     layout = Layout()
-    model, metacells = _run.fit(tiny_atlas, settings, _run.Stages(), layout, progress_bar=False)
+    _, metacells = whole.fit(tiny_atlas, settings, Stages(), layout, tmp_path, progress_bar=False)
+    assert (tmp_path / "model" / "weights.safetensors").exists()
     assert len(layout.asked) == report
     if report:
-        _run._write(tiny_atlas, metacells, model, tmp_path)
-        _run._add_umap(tiny_atlas, metacells, layout, 3, tmp_path)
+        write_h5ad(metacells, tmp_path / "metacells.h5ad")
+        write_h5ad(tiny_atlas, tmp_path / "cells.h5ad")
+        umap.add_umap(tiny_atlas, metacells, layout, 3, tmp_path)
         assert len(layout.asked) == 2
         assert len(set(layout.asked)) == 1
 
@@ -156,7 +143,7 @@ def test_the_layout_is_added_to_the_files(tiny_atlas, tmp_path, earlier):
         tiny_atlas.obsm[key] = np.ones((tiny_atlas.n_obs, 2))
     for data, name in ((tiny_atlas, "cells.h5ad"), (metacells, "metacells.h5ad")):
         data.write_h5ad(tmp_path / name)
-    _run._add_umap(tiny_atlas, metacells, Layout(), 3, tmp_path)
+    umap.add_umap(tiny_atlas, metacells, Layout(), 3, tmp_path)
     for data, name in ((tiny_atlas, "cells.h5ad"), (metacells, "metacells.h5ad")):
         written = read_h5ad(tmp_path / name)
         assert set(written.obsm) == set(data.obsm)
