@@ -26,7 +26,11 @@ MULTIPLES = 0.8
 """Share of values that are multiples of the smallest in their cell above which the cell was scaled."""
 
 LOG_TYPICAL = 2.0
-"""Median of the positive values below the ceiling above which they are logs: few counts are mostly ones."""
+"""Median of the positive values above which they may be logs of the genes of a part: few counts are mostly ones.
+
+The totals tell the two apart then: those of undone logs have the spread of expression, those of counts, taken for logs
+and undone, far more.
+"""
 
 
 class Kind(Enum):
@@ -80,7 +84,8 @@ def _sample(x: sp.csr_matrix) -> list[np.ndarray]:
 def _are_logs(rows: list[np.ndarray]) -> bool:
     if any(_were_scaled(rows, undo) for undo in (np.expm1, _undo_log2, _undo_log10)):
         return True
-    return float(np.median(np.concatenate(rows))) > LOG_TYPICAL
+    totals = np.array([np.expm1(row).sum() for row in rows])
+    return float(np.median(np.concatenate(rows))) > LOG_TYPICAL and totals.std() < totals.mean()
 
 
 def _undo_log2(values: np.ndarray) -> np.ndarray:
