@@ -17,13 +17,11 @@ from .. import _keys
 from .._errors import InputError
 from .._threads import limit_threads
 from ..graph import within_batch_neighbors
+from ._genes import ROUNDING, most_variable
 from ._normalise import log1p_cp10k, scale_genes
 from .checks import as_keys, check_adata, join_batches
 
 logger = logging.getLogger(__name__)
-
-ROUNDING = 1e-5
-"""Standard deviation of log1p CP10k up to which a gene does not vary: single precision leaves 1e-6."""
 
 
 def prepare(
@@ -141,7 +139,6 @@ def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.flo
 
 def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> NDArray[np.bool_]:
     """Mask of the genes for the model from log1p CP10k, ``(n_genes,)``."""
-    import scanpy as sc
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     varies: NDArray[np.bool_] = mean_variance_axis(x, axis=0)[1] > 0
@@ -149,8 +146,4 @@ def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> 
         logger.info("%d genes are constant and are left out.", int((~varies).sum()))
     if varies.sum() <= n_top_genes:
         return varies
-    work = AnnData(x, obs={_keys.BATCH: batch})
-    several = work.obs[_keys.BATCH].nunique() > 1
-    sc.pp.highly_variable_genes(work, n_top_genes=n_top_genes, batch_key=_keys.BATCH if several else None)
-    del work.X  # AnnData refers to itself, so it is freed late
-    return work.var["highly_variable"].to_numpy() & varies
+    return varies & most_variable(x, batch, n_top_genes)
