@@ -78,7 +78,7 @@ def _rank_within(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> l
 
 
 def _dispersion(x: sp.csr_matrix, genes: NDArray[np.bool_] | None = None) -> pd.Series:
-    """Dispersion of some genes, as scanpy normalises it: NaN, or infinite by rounding, where all of a bin have the same."""
+    """Dispersion of some genes, as scanpy normalises it: NaN or, by rounding, infinite where all of a bin are alike."""
     import scanpy as sc
 
     names = pd.RangeIndex(x.shape[1]).astype(str)
