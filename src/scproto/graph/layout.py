@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import check_seed
 from .._threads import limit_threads
 from .search import nearest_others
 
@@ -40,6 +41,7 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
     from anndata import AnnData
 
     joint = AnnData(obsm={"X": np.asarray(points, dtype=np.float32)})
+    seed = check_seed(seed)
     with limit_threads(1):  # a layout with a seed uses no more, and depends on no number of them then
         sc.pp.neighbors(joint, use_rep="X", transformer=_neighbor_search(min(N_NEIGHBORS, len(points) - 1)))
         sc.tl.umap(joint, maxiter=200 if len(points) >= FEW_EPOCHS_FROM else None, random_state=seed)
