@@ -13,6 +13,7 @@ import torch
 from anndata import AnnData
 
 from scproto import _lightning, pp
+from scproto._errors import InputError
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
 
@@ -68,10 +69,11 @@ def test_an_exit_of_others_stays_an_exit():
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("no more")], ids=["interrupt", "error"])
-def test_an_untrained_model_is_as_before(cells, handler, error):
+def test_an_untrained_model_is_as_before(cells, handler, error, capfd):
     expected, model = new(cells), new(cells)
     with pytest.raises((KeyboardInterrupt, RuntimeError)):
         model.train(8, callbacks=[Stop(error)], **CPU)
+    assert capfd.readouterr() == ("", "")
     assert not model.is_trained_
     assert not model.history
     assert not model.module.training
@@ -141,6 +143,22 @@ def test_warnings_come_through(cells, told):
 def test_the_bar_stays(cells, capfd):
     new(cells).train(4, accelerator="cpu", batch_size=32)
     assert "Epoch 4/4" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("learning_rate", [1e3, 1e30])
+def test_a_training_out_of_bounds_is_stopped(cells, learning_rate):
+    model = new(cells)
+    with pytest.raises(InputError, match=r"went out of bounds in epoch \d+ of 40: give .* a learning_rate below 1"):
+        model.train(40, learning_rate=learning_rate, **CPU)
+    assert not model.is_trained_
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10**6])
+def test_epochs_of_fewer_cells_than_prototypes_and_minibatches_of_more_than_all(cells, batch_size):
+    model = SCPROTO(cells, n_prototypes=30, n_hidden=8, n_latent=4)
+    model.train(12, **CPU | {"batch_size": batch_size})
+    assert np.isfinite(model.get_latent_representation()).all()
+    np.testing.assert_allclose(np.linalg.norm(model.prototypes, axis=1), 1, rtol=1e-5)
 
 
 def test_callbacks_in_any_form_and_more_than_once(cells):
