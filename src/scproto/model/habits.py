@@ -78,8 +78,12 @@ TRAIN = _each(
 
 def check_model_arguments(function: Callable[..., Any], given: Iterable[str]) -> None:
     """Refuse what neither :class:`scproto.SCPROTO` nor the module with its objective takes."""
-    takes = [name for name in dict.fromkeys([*_named(function), *_named(PrototypeModule)]) if name not in SIZES]
-    refuse_unknown("SCPROTO", given, takes, instead=MODEL)
+    refuse_unknown("SCPROTO", given, model_arguments(function), instead=MODEL)
+
+
+def model_arguments(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments of :class:`scproto.SCPROTO`, those of the module with its objective too."""
+    return [name for name in dict.fromkeys([*_named(function), *_named(PrototypeModule)]) if name not in SIZES]
 
 
 def check_setup_arguments(function: Callable[..., Any], given: Iterable[str]) -> None:

@@ -32,7 +32,7 @@ from . import habits
 from .cells import Reader
 from .module import PrototypeModule
 from .outputs import OutputsMixin
-from .storage import history_from_json, history_to_json, read_settings, read_weights, write_model
+from .storage import history_from_json, history_to_json, read_settings, read_weights, reading, write_model
 
 CELLS_PER_PROTOTYPE = 75
 """Graining level of ``n_prototypes="auto"``, as recommended for SEACells."""
@@ -283,7 +283,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Raises
         ------
         InputError
-            If the folder exists and may not be replaced.
+            If the folder exists and may not be replaced, or nothing can be written there.
         """
         settings = {
             "init": self.init_params_,
@@ -312,13 +312,14 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Raises
         ------
         InputError
-            If the folder holds no model, or the cells do not fit to it.
+            If the folder holds no model, or a damaged one, or the cells do not fit to it.
         """
-        settings = read_settings(dir_path)
-        model = cls(registry=settings["registry"], **settings["init"])
+        settings = read_settings(dir_path, habits.model_arguments(cls))
+        with reading(dir_path):
+            model = cls(registry=settings["registry"], **settings["init"])
+            model.history_ = history_from_json(settings["history"])
         read_weights(dir_path, model.module)
         model.is_trained_ = settings["is_trained"]
-        model.history_ = history_from_json(settings["history"])
         if adata is not None:
             model.reader.mark(adata)
             model.adata = adata
