@@ -79,9 +79,9 @@ def test_auto_takes_one_for_75_cells(n_cells, expected):
     assert choose_n_prototypes("auto", n_cells) == expected
 
 
-@pytest.mark.parametrize("n_prototypes", [0, -3, 151])
+@pytest.mark.parametrize("n_prototypes", [0, -3, 151, 2.5, "Auto", None, True, float("nan")])
 def test_impossible_number_of_prototypes(registered, n_prototypes):
-    with pytest.raises(InputError, match="choose a number between 1 and 150"):
+    with pytest.raises(InputError, match='give a whole number from 1 to 150, or "auto"'):
         SCPROTO(registered, n_prototypes=n_prototypes)
 
 

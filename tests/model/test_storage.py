@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from scproto import _keys
 from scproto._errors import InputError
@@ -23,8 +28,8 @@ def test_files_are_safetensors_and_json(folder, model):
     assert sorted(file.name for file in folder.iterdir()) == ["model.json", "weights.safetensors"]
     weights = load_file(folder / "weights.safetensors")
     assert set(weights) == set(model.module.state_dict())
-    settings = json.loads((folder / "model.json").read_text())
-    assert settings["init"]["n_prototypes"] == 10
+    stored = json.loads((folder / "model.json").read_text())
+    assert stored["init"]["n_prototypes"] == 10
 
 
 def test_without_cells_the_results_are_the_same_to_the_last_bit(folder, atlas, latent, metacells, model):
@@ -112,6 +117,132 @@ def test_untrained_model_comes_back_untrained(atlas, tmp_path):
 def test_folder_without_a_model(tmp_path):
     with pytest.raises(InputError, match=r"holds no model: model\.json is missing"):
         SCPROTO.load(tmp_path)
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    return Path(shutil.copytree(folder, tmp_path / "model"))
+
+
+def test_no_folder(folder, tmp_path):
+    with pytest.raises(InputError, match="There is no folder"):
+        SCPROTO.load(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"is a file: give the folder that SCPROTO\.save wrote"):
+        SCPROTO.load(folder / "model.json")
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_file_is_missing_or_cannot_be_read(copied, name, monkeypatch):
+    (copied / name).unlink()
+    with pytest.raises(InputError, match=f"holds no model: {name} is missing"):
+        SCPROTO.load(copied)
+    (copied / name).mkdir()
+    with pytest.raises(InputError, match=f"holds no model: {name} is missing"):
+        SCPROTO.load(copied)
+
+
+def test_a_file_that_the_system_does_not_give(copied, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        with pytest.raises(InputError, match=r"Cannot read the model in .*: Permission denied\.$"):
+            SCPROTO.load(copied)
+    monkeypatch.setattr("scproto.model.storage.load_file", refuse)
+    with pytest.raises(InputError, match=r"Cannot read the model in .*: Permission denied\.$"):
+        SCPROTO.load(copied)
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.3, 0.9, 0.9999])
+def test_a_truncated_file(copied, name, kept):
+    content = (copied / name).read_bytes()
+    (copied / name).write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(InputError, match="is damaged"):
+        SCPROTO.load(copied)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "3", '"text"', "{}", '{"init": 3}', "\udc80", "[" * 100_000, "NaN"])
+def test_settings_of_another_kind(copied, text):
+    (copied / "model.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(InputError, match="is damaged"):
+        SCPROTO.load(copied)
+
+
+JUNK = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.text(max_size=3), st.just([]), st.just({}))
+
+
+def places(value, at=()):
+    """Where each value in nested dictionaries is."""
+    for key in value if isinstance(value, dict) else ():
+        yield (*at, key)
+        yield from places(value[key], (*at, key))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_setting_may_be_lost_or_another(folder, tmp_path_factory, data):
+    """The model is loaded, as some settings matter to nobody, or refused by one sentence."""
+    stored = json.loads((folder / "model.json").read_text())
+    *above, last = data.draw(st.sampled_from(list(places(stored))))
+    holder = stored
+    for key in above:
+        holder = holder[key]
+    del holder[last]
+    if data.draw(st.booleans()):
+        holder[last] = data.draw(JUNK)
+    copied = tmp_path_factory.mktemp("changed") / "model"
+    shutil.copytree(folder, copied)
+    (copied / "model.json").write_text(json.dumps(stored))
+    with suppress(InputError):
+        assert len(SCPROTO.load(copied).prototypes) == 10
+
+
+def test_a_model_of_a_later_version(copied):
+    stored = json.loads((copied / "model.json").read_text())
+    stored |= {"version": "9.1", "init": stored["init"] | {"n_heads": 4}}
+    (copied / "model.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=r"has a setting 'n_heads', which scproto .* use scproto 9\.1, which saved it"):
+        SCPROTO.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda w: {n: v for n, v in w.items() if n != "prototypes"}, "lacks 'prototypes'"),
+        (lambda w: w | {"more": w["prototypes"]}, "has an unknown 'more'"),
+        (lambda w: w | {"prototypes": w["prototypes"][:-1]}, r"'prototypes' .* has the shape \(9, 6\), not \(10, 6\)"),
+        (lambda w: w | {"alignment_offsets": w["alignment_offsets"][:, :1]}, "'alignment_offsets' .* has the shape"),
+        (lambda w: {}, "lacks 'alignment_offsets'"),
+    ],
+)
+def test_weights_of_another_model(copied, change, what):
+    weights = change(load_file(copied / "weights.safetensors"))
+    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, copied / "weights.safetensors")
+    with pytest.raises(InputError, match=what):
+        SCPROTO.load(copied)
+
+
+def test_a_place_that_cannot_be_written(model, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write"):
+        model.save(tmp_path / "file" / "model")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scproto.model.storage.save_file", full)
+    with pytest.raises(InputError, match=r"Cannot write .*No space left on device"):
+        model.save(tmp_path / "model")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_path_from_home(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    model.save("~/model")
+    assert len(SCPROTO.load("~/model").prototypes) == 10
 
 
 def test_loading_marks_genes_and_batches_in_the_cells(folder, atlas, raw_atlas):

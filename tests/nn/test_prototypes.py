@@ -28,6 +28,38 @@ def test_centres_have_unit_norm(n_prototypes):
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize(("n_cells", "n_prototypes"), [(1, 1), (1, 4), (3, 8), (5, 5)])
+def test_fewer_cells_than_centres(n_cells, n_prototypes, started):
+    """A centre lies on each cell; those that are given and have no cell stay where they are."""
+    unit, init = random_unit(n_cells).numpy(), random_unit(n_prototypes, seed=1).numpy()
+    weights = np.linspace(1, 2, n_cells, dtype=np.float32)
+    centres = spherical_kmeans(unit, n_prototypes, weights=weights, init=init if started else None)
+    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
+    if not started:
+        np.testing.assert_allclose((unit @ centres.T).max(1), 1, atol=1e-5)
+    elif n_cells < n_prototypes:
+        stay = (centres == init).all(1).sum()
+        assert n_prototypes - n_cells <= stay < n_prototypes
+
+
+@pytest.mark.parametrize(("n_distinct", "n_prototypes"), [(1, 6), (2, 40), (3, 60)])
+def test_many_cells_alike(n_distinct, n_prototypes):
+    unit = np.repeat(random_unit(n_distinct).numpy(), 60 // n_distinct, axis=0)
+    centres = spherical_kmeans(unit, n_prototypes)
+    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose((unit @ centres.T).max(1), 1, atol=1e-4)
+    far = far_points(torch.from_numpy(unit), torch.from_numpy(centres), 60)
+    assert 0 <= far.min() <= far.max() < 60
+
+
+@pytest.mark.parametrize("n_each", [1, 20])
+def test_cells_that_cancel_out_leave_a_centre_where_it_was(n_each):
+    unit = np.repeat(np.array([[1, 0], [-1, 0]], np.float32), n_each, axis=0)
+    found = spherical_kmeans(unit, 1)
+    np.testing.assert_allclose(np.abs(found), [[1, 0]], atol=1e-6)
+
+
 def test_seed_decides():
     unit = random_unit(200).numpy()
     first, again, other = (spherical_kmeans(unit, 8, n_iterations=2, seed=seed) for seed in (0, 0, 1))

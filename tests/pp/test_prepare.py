@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -274,3 +276,70 @@ def test_refusal_changes_nothing(tiny_atlas):
         pp.prepare(tiny_atlas, "batch")
     assert set(tiny_atlas.obs) == set(before.obs)
     assert not tiny_atlas.obsm
+
+
+def with_batch(counts: np.ndarray, batch: np.ndarray) -> AnnData:
+    adata = AnnData(sparse.csr_matrix(counts, dtype=np.float32))
+    adata.obs["batch"] = batch
+    return adata
+
+
+def silent_batches() -> dict[str, np.ndarray]:
+    """Cells, ``(n, 120)``, among which no gene stands out."""
+    alike = np.zeros((12, 120))
+    alike[:, ::3] = np.arange(40) + 1
+    return {
+        "alike": alike,
+        "alike_but_for_depth": alike * np.arange(1, 13)[:, None],
+        "one_gene": 3 * np.eye(120)[[5] * 12],
+        "a_count_in_another_gene_each": np.eye(120)[::10],
+        "two_cells_alike": alike[:2],
+        "two_cells_of_a_count": np.eye(120)[:2],
+    }
+
+
+@pytest.mark.parametrize("counts", silent_batches().values(), ids=silent_batches().keys())
+def test_genes_are_ranked_within_batches_that_tell_them_apart(tiny_atlas, counts, caplog):
+    counts, batch = np.vstack([tiny_atlas.X.toarray(), counts]), np.append(tiny_atlas.obs["batch"], ["z"] * len(counts))
+    pp.prepare(tiny_atlas, "batch", n_top_genes=40)
+    more = with_batch(counts, batch)
+    with caplog.at_level("INFO", "scproto"):
+        pp.prepare(more, "batch", n_top_genes=40)
+    np.testing.assert_array_equal(more.var[_keys.GENES], tiny_atlas.var[_keys.GENES])
+    assert "1 of 4 batches (such as 'z') do not tell which genes are variable" in caplog.text
+    assert np.isfinite(more.obsm[_keys.PCA]).all()
+
+
+@pytest.mark.parametrize("batch_key", [None, "batch"])
+def test_genes_that_no_batch_tells_apart_are_still_chosen(batch_key):
+    """Each cell has one count, in a gene of its own; the batches differ in nothing."""
+    adata = with_batch(np.eye(60), np.array(["a", "b"] * 30))
+    pp.prepare(adata, batch_key, n_top_genes=20)
+    assert adata.var[_keys.GENES].sum() == 20
+    assert np.isfinite(adata.obsm[_keys.PCA]).all()
+
+
+def test_no_batch_has_a_say(caplog):
+    """Within the batches the cells are alike: all of them together rank the genes."""
+    profiles = np.random.default_rng(0).poisson(3, (2, 90))
+    with caplog.at_level("INFO", "scproto"), pytest.raises(InputError, match="No gene varies within a batch"):
+        pp.prepare(with_batch(profiles[[0, 0, 0, 1, 1]], np.array(list("aaabb"))), "batch", n_top_genes=30)
+    assert "ranked within all cells together" in caplog.text
+
+
+@pytest.mark.parametrize("n_batches", [1, 3, 40])
+@pytest.mark.parametrize("n_top_genes", [10, 100])
+def test_genes_are_those_of_scanpy(n_batches, n_top_genes):
+    import scanpy as sc
+
+    rng = np.random.default_rng(n_batches)
+    counts = rng.poisson(rng.gamma(0.3, size=200), (280, 200))
+    adata = with_batch(counts, np.array([f"b{i % n_batches}" for i in range(280)]))
+    pp.prepare(adata, "batch", n_top_genes=n_top_genes)
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    del adata.uns["log1p"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer genes have a dispersion in a small batch
+        sc.pp.highly_variable_genes(adata, n_top_genes=n_top_genes, batch_key="batch" if n_batches > 1 else None)
+    np.testing.assert_array_equal(adata.var[_keys.GENES], adata.var["highly_variable"])

@@ -28,10 +28,16 @@ def test_division_of_the_steps(n_cells, batch_size, max_steps, expected):
     assert plan_budget(n_cells, batch_size, max_steps=max_steps) == expected
 
 
-@pytest.mark.parametrize("max_steps", [0, -5])
+@pytest.mark.parametrize("max_steps", [0, -5, 2.5, "40", True])
 def test_no_step_is_refused(max_steps):
-    with pytest.raises(InputError, match="give at least 1"):
+    with pytest.raises(InputError, match=f"max_steps={max_steps!r} does not work: give a whole number of at least 1"):
         plan_budget(500, 256, max_steps=max_steps)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 0.5, None])
+def test_no_cells_are_refused(batch_size):
+    with pytest.raises(InputError, match=f"batch_size={batch_size} does not work"):
+        plan_budget(500, batch_size)
 
 
 @settings(deadline=None)

@@ -154,5 +154,5 @@ def short_training(runner: Callable[..., Any] | None = None, **options: Any) -> 
         if runner is None:
             yield
         else:
-            with patch("scproto.model.scproto.TrainRunner", partial(runner, **options)):
+            with patch("scproto.train.runner.TrainRunner", partial(runner, **options)):
                 yield

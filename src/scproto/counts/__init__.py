@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .canonical import canonical
-from .values import Values, examine
 from .kind import Kind, kind_of
 from .normalise import log1p_cp10k
 from .rounding import round_near, round_stochastically
+from .values import Values, examine
 
 __all__ = [
     "Kind",

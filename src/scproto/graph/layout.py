@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import check_seed
 from .._threads import limit_threads
 from .search import nearest_others
 
@@ -19,15 +20,20 @@ FEW_EPOCHS_FROM = 2_000
 """Points from which 200 epochs do: umap-learn takes 500 up to 10,000 points, for the same trustworthiness."""
 
 
+MIN_POINTS = 5
+"""Points that a UMAP needs, as it starts from eigenvectors of their graph."""
+
+
 def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float32]:
     """UMAP of points on the unit sphere, by scanpy on the neighbours of :func:`nearest_others`.
 
-    All is scanpy's default, but that from 2,000 points on, not from 10,000, it has 200 epochs in place of 500.
+    All is scanpy's default, but that from 2,000 points on, not from 10,000, it has 200 epochs in place of 500. Up to
+    four points, too few for a UMAP, are laid out along their principal components.
 
     Parameters
     ----------
     points
-        Unit vectors, ``(n_points, n_latent)``; five or more.
+        Unit vectors, ``(n_points, n_latent)``.
     seed
         Seed of the layout.
 
@@ -42,11 +48,22 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
     import scanpy as sc
     from anndata import AnnData
 
+    seed = check_seed(seed)
+    if len(points) < MIN_POINTS:
+        return _components(points)
     joint = AnnData(obsm={"X": np.asarray(points, dtype=np.float32)})
     with limit_threads(1):  # a layout with a seed uses no more, and depends on no number of them then
         sc.pp.neighbors(joint, use_rep="X", transformer=_neighbor_search(min(N_NEIGHBORS, len(points) - 1)))
         sc.tl.umap(joint, maxiter=200 if len(points) >= FEW_EPOCHS_FROM else None, random_state=seed)
     return np.asarray(joint.obsm["X_umap"], dtype=np.float32)
+
+
+def _components(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """First two principal components, ``(n_points, 2)``."""
+    u, s, _ = np.linalg.svd(points - points.mean(0, keepdims=True), full_matrices=False)
+    components = np.zeros((len(points), 2), np.float32)
+    components[:, : len(s)] = (u * s)[:, :2]
+    return components
 
 
 def _neighbor_search(n_neighbors: int) -> Any:

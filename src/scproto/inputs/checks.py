@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from .._arguments import is_whole
 from .._errors import InputError
 from .counts import Counts, layers_of, read_counts
 
@@ -156,9 +157,9 @@ def choose_n_prototypes(n_prototypes: int | Literal["auto"], n_cells: int) -> in
     """
     if n_prototypes == "auto":
         return int(np.clip(round(n_cells / CELLS_PER_PROTOTYPE), min(10, n_cells), MAX_PROTOTYPES))
-    if not 1 <= n_prototypes <= n_cells:
+    if not is_whole(n_prototypes, 1, n_cells):
         raise InputError(
-            f"n_prototypes={n_prototypes} does not suit {n_cells} cells: choose a number from 1 to {n_cells}, "
+            f"n_prototypes={n_prototypes!r} does not suit {n_cells} cells: give a whole number from 1 to {n_cells}, "
             'or "auto".'
         )
     return int(n_prototypes)

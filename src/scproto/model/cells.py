@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import _keys
 from .._errors import InputError
-from ..counts.values import BLOCK_VALUES
 from ..counts.normalise import BLOCK_CELLS
+from ..counts.values import BLOCK_VALUES
 from ..data.module import CellViews
 from ..graph import KnnGraph
 from ..inputs import Counts, as_keys, is_gene, join_batches, read_counts

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._arguments import check_number, check_whole
 from ..data.minibatch import Minibatch
 from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
 from ..losses.losses import Losses
@@ -31,6 +32,11 @@ class PrototypeModule(nn.Module):
         Of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
     n_alignment
         Most rounds of alignment; see :func:`scproto.nn.fit_alignment`.
+
+    Raises
+    ------
+    InputError
+        If a constant is out of range.
     """
 
     alignment_prototypes: Tensor
@@ -52,15 +58,20 @@ class PrototypeModule(nn.Module):
         temperature: float = 0.1,
         n_alignment: int = 10,
     ) -> None:
+        for name, value in (("epsilon", epsilon), ("temperature", temperature)):
+            check_number(name, value)
+        for name, value in (("weight_propagation", weight_propagation), ("weight_cvae", weight_cvae)):
+            check_number(name, value, zero=True)
         super().__init__()
         self.n_batches = n_batches
         self.weight_propagation, self.weight_cvae = weight_propagation, weight_cvae
-        self.epsilon, self.n_sinkhorn, self.temperature = epsilon, n_sinkhorn, temperature
+        self.epsilon, self.temperature = epsilon, temperature
+        self.n_sinkhorn = check_whole("n_sinkhorn", n_sinkhorn, 0)
         self.encoder = Encoder(n_genes, n_hidden, n_latent)
         self.decoder = Decoder(n_genes, n_batches, n_latent, n_hidden)
         self.prototypes = nn.Parameter(F.normalize(torch.randn(n_prototypes, n_latent), dim=1))
         self.register_buffer("log_share", torch.zeros(n_batches, n_prototypes), persistent=False)  # equal shares
-        self.n_alignment = n_alignment
+        self.n_alignment = check_whole("n_alignment", n_alignment, 0)
         self.register_buffer("alignment_prototypes", torch.empty(0, n_prototypes, n_latent))
         self.register_buffer("alignment_offsets", torch.empty(0, n_batches, n_prototypes, n_latent))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,9 +16,10 @@ from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
-from scvi.train import TrainRunner
 
 from .. import _keys
+from .._arguments import check_number, check_seed, check_whole
+from .._errors import InputError
 from .._memory import give_back_holes
 from ..data.module import CellViews, ViewDataModule
 from ..data.views import ViewSampler
@@ -25,14 +27,13 @@ from ..graph import KnnGraph
 from ..inputs import choose_n_prototypes
 from ..nn import density_weights, spherical_kmeans
 from ..train.plan import PrototypePlan, embed
+from ..train.runner import run_trainer
 from ..train.schedule import Budget, plan_budget
+from . import habits
 from .cells import Reader
 from .module import PrototypeModule
 from .outputs import OutputsMixin
-from .storage import history_from_json, history_to_json, read_settings, read_weights, write_model
-
-PATIENCE = 10
-"""Epochs without a smaller loss after which training stops."""
+from .storage import history_from_json, history_to_json, read_settings, read_weights, reading, write_model
 
 
 class SCPROTO(OutputsMixin, BaseModelClass):
@@ -51,14 +52,14 @@ class SCPROTO(OutputsMixin, BaseModelClass):
     n_hidden
         Width of the hidden layers.
     seed
-        Of everything random: weights, minibatches, views and k-means.
+        Of everything random: weights, minibatches, views and k-means; from 0 to 4294967295.
     **module_kwargs
         Weights and constants of the objective; see :class:`scproto.model.module.PrototypeModule`.
 
     Raises
     ------
     InputError
-        If there are fewer cells than prototypes.
+        If there are fewer cells than prototypes, or an argument is unknown or out of range.
 
     Examples
     --------
@@ -87,6 +88,14 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         seed: int = 0,
         **module_kwargs: Any,
     ) -> None:
+        habits.check_model_arguments(SCPROTO, module_kwargs)
+        if adata is None and registry is None:
+            raise InputError("SCPROTO needs cells: give adata, after SCPROTO.setup_anndata(adata).")
+        seed, n_latent, n_hidden = (
+            check_seed(seed),
+            check_whole("n_latent", n_latent),
+            check_whole("n_hidden", n_hidden),
+        )
         super().__init__(adata, registry)
         if adata is not None:
             self.reader = Reader.of_prepared(adata, self.registry_["setup_args"]["layer"])
@@ -134,8 +143,9 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Raises
         ------
         InputError
-            If ``prepare`` was not run, or with another batch key.
+            If ``prepare`` was not run, or with another batch key, or if an argument is unknown.
         """
+        habits.check_setup_arguments(cls.setup_anndata, kwargs)
         layer = Reader.check_prepared(adata, layer, batch_key)
         setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, layer=layer)
         fields = [
@@ -177,30 +187,57 @@ class SCPROTO(OutputsMixin, BaseModelClass):
             Show scvi-tools' progress bar. An epoch is a fortieth of the steps.
         **trainer_kwargs
             Passed to :class:`scvi.train.Trainer`. For Lightning an epoch is one batch, optimised by hand: hooks of a
-            batch are called once an epoch, and it refuses ``gradient_clip_val`` and ``accumulate_grad_batches``.
+            batch are called once an epoch, and gradients are neither clipped nor accumulated.
 
         Raises
         ------
         InputError
-            If the cells were loaded without their neighbours; run :func:`scproto.pp.prepare` then.
+            If the cells were loaded without their neighbours (run :func:`scproto.pp.prepare` then), are fewer than the
+            prototypes, or an argument is unknown or out of range.
+        KeyboardInterrupt
+            At Ctrl-C; the model is then as it was before, as after any error.
         """
-        cells = self.cells()
-        self._learn(
-            cells,
-            self.reader.neighbors(self.adata),
-            plan_budget(len(cells), batch_size, max_steps=max_steps),
-            batch_size,
-            learning_rate,
-            accelerator=accelerator,
-            devices=devices,
-            early_stopping=early_stopping,
-            enable_progress_bar=enable_progress_bar,
-            **trainer_kwargs,
-        )
-        self.trainer = None
-        gc.collect()  # the trainer, its loader and its plan hold each other, and a copy of the counts
-        give_back_holes()
-        self._finish(cells)
+        habits.check_train_arguments(self.train, {*trainer_kwargs, *(trainer_kwargs.get("trainer_config") or {})})
+        habits.check_accelerator(accelerator)
+        learning_rate, batch_size = check_number("learning_rate", learning_rate), check_whole("batch_size", batch_size)
+        budget = plan_budget(self._enough_cells(), batch_size, max_steps=max_steps)
+        cells, within = self.cells(), self.reader.neighbors(self.adata)
+        with self._unchanged_by_failure():
+            self._learn(
+                cells,
+                within,
+                budget,
+                batch_size,
+                learning_rate,
+                accelerator=accelerator,
+                devices=devices,
+                early_stopping=early_stopping,
+                enable_progress_bar=enable_progress_bar,
+                **trainer_kwargs,
+            )
+            self.trainer = None
+            gc.collect()  # the trainer, its loader and its plan hold each other, and a copy of the counts
+            give_back_holes()
+            self._finish(cells)
+
+    def _enough_cells(self) -> int:
+        """Number of the model's own cells, each prototype at least one."""
+        n_cells, n_prototypes = self._cells_or_own(None).n_obs, len(self.module.prototypes)
+        if n_cells < n_prototypes:
+            raise InputError(
+                f"{n_cells} cells cannot train {n_prototypes} prototypes: attach more cells, or make a model of fewer."
+            )
+        return n_cells
+
+    @contextmanager
+    def _unchanged_by_failure(self) -> Iterator[None]:
+        """Leave the model as it was where the block does not end well: an error, or Ctrl-C."""
+        module, trained, history = copy.deepcopy(self.module), self.is_trained_, copy.copy(self.history)
+        try:
+            yield
+        except BaseException:
+            self.module, self.is_trained_, self.history_, self.trainer = module, trained, history, None
+            raise
 
     def _learn(
         self,
@@ -214,28 +251,11 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         """Minimise the objective by scvi-tools' trainer."""
         gene_share = cells.gene_share
         sampler = ViewSampler(within, np.argsort(gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
-        runner = TrainRunner(
-            self,
-            training_plan=PrototypePlan(
-                self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed
-            ),
-            data_splitter=ViewDataModule(cells, sampler),
-            max_epochs=budget.n_epochs,
-            early_stopping_monitor="loss",
-            early_stopping_patience=PATIENCE,
-            early_stopping_warmup_epochs=budget.n_warmup_epochs,
-            log_every_n_steps=1,  # of Lightning, to which an epoch is one
-            use_distributed_sampler=False,
-            **trainer_kwargs,
-        )
         if not self.is_trained_:
             self.module.decoder.start_at(torch.from_numpy(gene_share))
         self.module.train()
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            # minibatches come from memory, and other processes would only delay them
-            warnings.filterwarnings("ignore", ".*does not have many workers")
-            torch.manual_seed(self.seed)
-            runner()
+        plan = PrototypePlan(self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed)
+        run_trainer(self, plan, ViewDataModule(cells, sampler), **trainer_kwargs)
 
     def _finish(self, cells: CellViews) -> None:
         """Bring the batches together at the prototypes, and the prototypes to the cells."""
@@ -258,7 +278,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Raises
         ------
         InputError
-            If the folder exists and may not be replaced.
+            If the folder exists and may not be replaced, or nothing can be written there.
         """
         settings = {
             "init": self.init_params_,
@@ -287,13 +307,14 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Raises
         ------
         InputError
-            If the folder holds no model, or the cells do not fit to it.
+            If the folder holds no model, or a damaged one, or the cells do not fit to it.
         """
-        settings = read_settings(dir_path)
-        model = cls(registry=settings["registry"], **settings["init"])
+        settings = read_settings(dir_path, habits.model_arguments(cls))
+        with reading(dir_path):
+            model = cls(registry=settings["registry"], **settings["init"])
+            model.history_ = history_from_json(settings["history"])
         read_weights(dir_path, model.module)
         model.is_trained_ = settings["is_trained"]
-        model.history_ = history_from_json(settings["history"])
         if adata is not None:
             model.reader.mark(adata)
             model.adata = adata

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -23,32 +26,94 @@ WEIGHTS = "weights.safetensors"
 def write_model(path: str | Path, module: nn.Module, settings: dict[str, Any], *, overwrite: bool) -> None:
     """Write a folder with the weights and the settings; it is complete, or it is not there."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    text = json.dumps({"version": version("scproto")} | settings, default=_plain, indent=1)
     with atomic_folder(path, overwrite, marker=SETTINGS) as folder:
-        save_file(state, folder / WEIGHTS)
-        (folder / SETTINGS).write_text(json.dumps({"version": version("scproto")} | settings, default=_plain, indent=1))
+        try:
+            save_file(state, folder / WEIGHTS)
+            (folder / SETTINGS).write_text(text)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"Cannot write {path}: {error}.") from error
 
 
-def read_settings(path: str | Path) -> dict[str, Any]:
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Say of whatever the block raises that the model is damaged: its files may hold anything."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"Cannot read the model in {path}: {error.strerror or error}.") from error
+    except Exception as error:
+        raise InputError(_damaged(path, f"{type(error).__name__}: {error}".splitlines()[0])) from error
+
+
+def read_settings(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
     """Settings of a saved model.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    known
+        Names of the settings that a model of this version has.
 
     Raises
     ------
     InputError
-        If the folder does not hold one.
+        If the folder does not hold one, or it is damaged or of another version.
     """
-    file = Path(path) / SETTINGS
-    if not file.is_file():
-        raise InputError(f"{path} holds no model: {SETTINGS} is missing; give the folder that SCPROTO.save wrote.")
-    return json.loads(file.read_text())
+    with reading(path):
+        settings = json.loads(_file(path, SETTINGS).read_text(encoding="utf-8"))
+    kinds = {"init": dict, "registry": dict, "is_trained": bool, "history": dict}
+    for name, kind in kinds.items():
+        if not isinstance(settings, dict) or not isinstance(settings.get(name), kind):
+            raise InputError(_damaged(path, f"{SETTINGS} has no {name!r}"))
+    if unknown := sorted(set(settings["init"]) - set(known)):
+        raise InputError(
+            f"The model in {path} has a setting {unknown[0]!r}, which scproto {version('scproto')} does not know: use "
+            f"scproto {settings.get('version', 'of a later version')}, which saved it."
+        )
+    return settings
 
 
 def read_weights(path: str | Path, module: nn.Module) -> None:
-    """Load the weights of a saved model into a module of the same sizes; buffers grow to what was saved."""
-    state = load_file(Path(path) / WEIGHTS)
-    for name, buffer in module.named_buffers():
-        if name in state and state[name].shape != buffer.shape:
-            setattr(module, name, torch.empty_like(state[name]))
+    """Load the weights of a saved model into a module of the same sizes; buffers grow to what was saved.
+
+    Raises
+    ------
+    InputError
+        If they are damaged or those of another model.
+    """
+    with reading(path):
+        state = load_file(_file(path, WEIGHTS))
+    own, buffers = module.state_dict(), dict(module.named_buffers())
+    if names := sorted(set(state) ^ set(own)):
+        raise InputError(_damaged(path, f"{WEIGHTS} {'lacks' if names[0] in own else 'has an unknown'} {names[0]!r}"))
+    for name, value in state.items():
+        first = 1 if name in buffers else 0  # rounds of alignment come first
+        if value.shape[first:] != own[name].shape[first:] or value.ndim != own[name].ndim:
+            shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
+            raise InputError(_damaged(path, f"{name!r} in {WEIGHTS} has the shape {shapes}"))
+        if name in buffers:
+            setattr(module, name, torch.empty_like(value, dtype=own[name].dtype))
     module.load_state_dict(state)
+
+
+def _file(path: str | Path, name: str) -> Path:
+    """A file of a saved model."""
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        raise InputError(f"There is no folder {path}: give the one that SCPROTO.save wrote.")
+    if not folder.is_dir():
+        raise InputError(f"{path} is a file: give the folder that SCPROTO.save wrote.")
+    if not (folder / name).is_file():
+        raise InputError(f"{path} holds no model: {name} is missing; give the folder that SCPROTO.save wrote.")
+    return folder / name
+
+
+def _damaged(path: str | Path, what: str) -> str:
+    return f"The model in {path} is damaged ({what}): take another copy of it, or train again."
 
 
 def history_to_json(history: dict[str, pd.DataFrame] | None) -> dict[str, dict[str, list[float | None]]]:

@@ -21,12 +21,15 @@ def spherical_kmeans(
 ) -> NDArray[np.float32]:
     """Spherical k-means on the hypersphere.
 
+    A centre that no cell is nearest to moves into a large cluster. Where there are fewer cells than centres it stays
+    where it is, and so does one whose cells cancel each other out.
+
     Parameters
     ----------
     unit
         Unit vectors, ``(n_cells, n_latent)``.
     n_prototypes
-        Number of centres; at most ``n_cells``.
+        Number of centres.
     weights
         How much each cell counts beside the others, positive, ``(n_cells,)``; all alike when left out.
     init
@@ -46,8 +49,12 @@ def spherical_kmeans(
     unit = np.ascontiguousarray(unit, np.float32)
     weights = np.ones(len(unit), np.float32) if weights is None else np.ascontiguousarray(weights, np.float32)
     weights = weights / weights.mean()  # faiss may search for ever to split a centre that weighs less than one cell
-    if init is None:
+    if init is None and len(unit) >= n_prototypes:
         init = _plus_plus(unit, weights, n_prototypes, seed)
+    elif init is None:
+        init = unit[np.arange(n_prototypes) % len(unit)]
+    if len(unit) < n_prototypes:  # faiss refuses
+        return _move_nearest(unit, weights, init, n_iterations)
     kmeans = faiss.Kmeans(
         unit.shape[1],
         n_prototypes,
@@ -58,7 +65,24 @@ def spherical_kmeans(
         max_points_per_centroid=1000,
     )
     kmeans.train(unit, weights=weights, init_centroids=init)
-    return np.asarray(kmeans.centroids)
+    return _where_some(np.asarray(kmeans.centroids), init)
+
+
+def _move_nearest(
+    unit: NDArray[np.float32], weights: NDArray[np.float32], centres: NDArray[np.float32], n_iterations: int
+) -> NDArray[np.float32]:
+    """Lloyd's iterations that leave centres without a cell where they are."""
+    for _ in range(n_iterations):
+        sums = np.zeros_like(centres)
+        np.add.at(sums, (unit @ centres.T).argmax(1), weights[:, np.newaxis] * unit)
+        norm = np.linalg.norm(sums, axis=1, keepdims=True)
+        centres = _where_some(sums / np.maximum(norm, np.finfo(np.float32).tiny), centres)
+    return centres
+
+
+def _where_some(centres: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centres, those that are no direction as they were before."""
+    return np.where(np.linalg.norm(centres, axis=1, keepdims=True) > 0.5, centres, before)
 
 
 def _plus_plus(

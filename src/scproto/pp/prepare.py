@@ -18,11 +18,9 @@ from .._threads import limit_threads
 from ..counts.normalise import log1p_cp10k, scale_genes
 from ..graph import within_batch_neighbors
 from ..inputs import Counts, as_keys, check_adata, join_batches
+from ._genes import ROUNDING, most_variable
 
 logger = logging.getLogger(__name__)
-
-ROUNDING = 1e-5
-"""Standard deviation of log1p CP10k up to which a gene does not vary: single precision leaves 1e-6."""
 
 
 def prepare(
@@ -150,7 +148,6 @@ def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.flo
 
 def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> NDArray[np.bool_]:
     """Mask of the genes for the model from log1p CP10k, ``(n_genes,)``."""
-    import scanpy as sc
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     varies: NDArray[np.bool_] = mean_variance_axis(x, axis=0)[1] > 0
@@ -158,8 +155,4 @@ def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> 
         logger.info("%d genes are constant and are left out.", int((~varies).sum()))
     if varies.sum() <= n_top_genes:
         return varies
-    work = AnnData(x, obs={_keys.BATCH: batch})
-    several = work.obs[_keys.BATCH].nunique() > 1
-    sc.pp.highly_variable_genes(work, n_top_genes=n_top_genes, batch_key=_keys.BATCH if several else None)
-    del work.X  # AnnData refers to itself, so it is freed late
-    return work.var["highly_variable"].to_numpy() & varies
+    return varies & most_variable(x, batch, n_top_genes)

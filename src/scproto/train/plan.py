@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
+from .._errors import InputError
 from .._memory import give_back_holes
 from ..data.minibatch import Minibatch
 from ..data.module import CellViews
@@ -176,7 +177,12 @@ class PrototypePlan(lightning.LightningModule):
             self._usage.add(losses.scores, minibatch.batch[0])
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means and the signs of collapse."""
+        """Log the epoch's means and the signs of collapse; stop where there is nothing left to learn from."""
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.module.parameters()):
+            raise InputError(
+                f"The training went out of bounds in epoch {self.current_epoch + 1} of {self.budget.n_epochs}: give "
+                f"SCPROTO.train a learning_rate below {self.learning_rate:g}."
+            )
         logged = {name: total / self.budget.steps_per_epoch for name, total in self._sums.items()}
         if not self.warming_up:
             logged |= self._usage.summary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .._errors import InputError
+from .._arguments import check_whole
 
 N_EPOCHS = 40
 
@@ -56,11 +56,10 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None) 
     Raises
     ------
     InputError
-        If there is no step to take.
+        If there is no step to take, or no cell in it.
     """
-    if max_steps is not None and max_steps < 1:
-        raise InputError(f"max_steps={max_steps} leaves nothing to train: give at least 1.")
-    n_steps = max_steps or _default_steps(n_cells / batch_size)
+    batch_size = check_whole("batch_size", batch_size)
+    n_steps = _default_steps(n_cells / batch_size) if max_steps is None else check_whole("max_steps", max_steps)
     steps_per_epoch = math.ceil(n_steps / N_EPOCHS)
     n_epochs = n_steps // steps_per_epoch
     n_warmup = min(max(1, round(WARM_UP * n_epochs)), n_epochs - 1)

@@ -8,6 +8,7 @@ import lightning.pytorch as lightning
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import check_seed, check_whole
 from ..data.module import CellViews
 from .plan import PrototypePlan, embed
 
@@ -52,8 +53,8 @@ class Snapshots(lightning.Callback):
     """
 
     def __init__(self, n_cells: int = 2000, seed: int = 0) -> None:
-        self.n_cells = n_cells
-        self.seed = seed
+        self.n_cells = check_whole("n_cells", n_cells)
+        self.seed = check_seed(seed)
         self.cells: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self.n_cells_in_all = 0
         self.frames: list[Snapshot] = []

@@ -1,0 +1,127 @@
+"""Arguments that scVI's models have, or that go by other names elsewhere, and what there is in their place."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._arguments import refuse_unknown
+from .._errors import InputError
+from .module import PrototypeModule
+
+
+def _each(*rows: tuple[str, str]) -> dict[str, str]:
+    """Advice by name, from names that share it."""
+    return {name: advice for names, advice in rows for name in names.split()}
+
+
+MODEL = _each(
+    ("n_clusters n_metacells n_centers n_components k", "give n_prototypes, the number of metacells."),
+    ("random_state random_seed", "give seed."),
+    ("latent_dim n_dims n_dim z_dim", "give n_latent, the dimension of the embedding."),
+    ("hidden_dim n_hidden_units", "give n_hidden, the width of the hidden layers."),
+    ("n_layers dropout_rate", "the networks are always built alike; n_hidden is their width and n_latent their end."),
+    ("gene_likelihood dispersion", "counts are always negative binomial, with a dispersion for each gene."),
+    (
+        "latent_distribution use_observed_lib_size",
+        "cells lie on a hypersphere; their depth is that of their counts.",
+    ),
+    ("batch_key layer labels_key", "give it to SCPROTO.setup_anndata."),
+    ("max_steps max_epochs batch_size learning_rate accelerator", "the training is told by SCPROTO.train."),
+)
+"""Of :class:`scproto.SCPROTO`."""
+
+SETUP = _each(
+    (
+        "labels_key label_key unlabeled_category",
+        "the fit uses no labels; give them as label_keys to SCPROTO.get_metacells.",
+    ),
+    (
+        "categorical_covariate_keys batch_keys",
+        'give all of them as batch_key=["study", "donor"], here and to scproto.pp.prepare.',
+    ),
+    ("continuous_covariate_keys", "the model knows batches alone."),
+    ("size_factor_key", "the depth of a cell is that of its counts."),
+)
+"""Of :meth:`scproto.SCPROTO.setup_anndata`."""
+
+SIZES = ("adata", "registry", "n_genes", "n_batches")
+"""What the cells tell, and nobody gives."""
+
+TRANSFER = ("source_registry", "extend_categories", "allow_missing_labels")
+"""Arguments by which scvi-tools registers cells like others before."""
+
+NO_VALIDATION = "all cells train, and there is no validation set."
+
+TRAIN = _each(
+    ("max_epochs n_epochs epochs n_steps", "give max_steps, the number of minibatches."),
+    ("use_gpu use_cuda device", 'give accelerator="gpu".'),
+    ("lr", "give learning_rate."),
+    ("plan_kwargs", "learning_rate is an argument, and the constants of the objective are given to SCPROTO."),
+    ("weight_decay reduce_lr_on_plateau", "the optimiser and its schedule are set; learning_rate is the peak."),
+    ("n_epochs_kl_warmup n_steps_kl_warmup", "the objective has no KL term."),
+    ("train_size validation_size shuffle_set_split datasplitter_kwargs external_indexing", NO_VALIDATION),
+    ("check_val_every_n_epoch val_check_interval limit_val_batches num_sanity_val_steps", NO_VALIDATION),
+    (
+        "early_stopping_patience early_stopping_monitor early_stopping_mode early_stopping_warmup_epochs",
+        "early_stopping=True watches the loss over a quarter of the training, and False goes the whole way.",
+    ),
+    (
+        "gradient_clip_val gradient_clip_algorithm accumulate_grad_batches",
+        "the model takes its own steps; batch_size and learning_rate change them.",
+    ),
+    ("log_every_n_steps use_distributed_sampler", "scproto sets it; leave it out."),
+)
+"""Of :meth:`scproto.SCPROTO.train`."""
+
+
+def check_model_arguments(function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Refuse what neither :class:`scproto.SCPROTO` nor the module with its objective takes."""
+    refuse_unknown("SCPROTO", given, model_arguments(function), instead=MODEL)
+
+
+def model_arguments(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments of :class:`scproto.SCPROTO`, those of the module with its objective too."""
+    return [name for name in dict.fromkeys([*_named(function), *_named(PrototypeModule)]) if name not in SIZES]
+
+
+def check_setup_arguments(function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Refuse what :meth:`scproto.SCPROTO.setup_anndata` does not take."""
+    refuse_unknown("SCPROTO.setup_anndata", given, _named(function), instead=SETUP, also=TRANSFER)
+
+
+def check_train_arguments(function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Refuse what neither :meth:`scproto.SCPROTO.train` nor the trainers that it hands on to take."""
+    from lightning.pytorch import Trainer
+    from scvi.train import Trainer as ScviTrainer
+
+    trainers = {
+        *_named(ScviTrainer),
+        *_named(Trainer),
+        "trainer_config",
+        "ckpt_path",
+    }  # the last: of scvi-tools' runner
+    whose = "scvi.train.Trainer"
+    refuse_unknown("SCPROTO.train", given, _named(function), instead=TRAIN, also=trainers, whose=whose)
+
+
+def _named(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a function declares."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in ("self", "cls")]
+
+
+def check_accelerator(accelerator: Any) -> None:
+    """Refuse what Lightning does not know, or torch does not find here."""
+    import torch
+    from lightning.pytorch.accelerators import AcceleratorRegistry
+
+    if not isinstance(accelerator, str):
+        return
+    names = sorted({"auto", "gpu", *AcceleratorRegistry.available_accelerators()})
+    if accelerator not in names:
+        raise InputError(f"accelerator={accelerator!r} does not work: give one of {', '.join(names)}.")
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not found.get(accelerator, accelerator != "gpu" or any(found.values())):
+        raise InputError(f'torch finds no GPU here for accelerator={accelerator!r}: give "auto" or "cpu".')
