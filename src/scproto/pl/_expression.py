@@ -18,7 +18,8 @@ def matrix(data: AnnData, layer: str | None, who: str) -> Any:
     if layer is None:
         return data.X
     if layer not in data.layers:
-        raise InputError(f'There is no layer "{layer}" in {who}, but {", ".join(data.layers) or "none at all"}.')
+        names = ", ".join(name for name in data.layers if name is not None)  # None is X, from anndata 0.13 on
+        raise InputError(f'There is no layer "{layer}" in {who}, but {names or "none at all"}.')
     return data.layers[layer]
 
 

@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
-from .._keys import UNS
+from .._keys import UNS, label_column
 from ..pp.checks import check_counts
 from ._colors import INK, PALETTE, Groups, group
 from ._expression import expression, matrix
@@ -51,7 +51,7 @@ def marker_scatter(
     x, y
         Names of the genes.
     color
-        Column of ``adata.obs``, taken as categories; where ``metacells.obs`` has it too, as with
+        Column of ``adata.obs``, taken as categories; where the metacells have that label too, as with
         ``label_keys=[color]``, the circles are filled with it. By default all are alike.
     palette
         Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
@@ -128,9 +128,10 @@ def _fill(metacells: AnnData, color: str | None, groups: Groups | None) -> NDArr
     """Colour of each metacell: that of the cells, white where the metacells lack the column."""
     if groups is None:
         return np.full(metacells.n_obs, PALETTE[0])
-    if color not in metacells.obs:
+    label = label_column(metacells, str(color))
+    if label is None:
         return np.full(metacells.n_obs, "#FFFFFF")
-    return groups.colors_of(metacells.obs[color])
+    return groups.colors_of(metacells.obs[label])
 
 
 def _new_axes() -> np.ndarray:
