@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .. import _keys
 from .._errors import InputError
-from ._console import quiet, say, stage
+from ._console import quiet, say, show, stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,16 +68,20 @@ def evaluate(
                 matrix = read_matrix(cells, layer)
             known = _known(obs, [label_key, batch_key, assignment])
             scores = _score(
-                obsm[embedding][known],
-                *(obs.loc[known, key].astype(str).to_numpy(dtype=object) for key in (assignment, label_key, batch_key)),
+                _points(obsm[embedding])[known],
+                *(_names(obs[key])[known] for key in (assignment, label_key, batch_key)),
                 counts=_counts(matrix, known, f"layer {layer!r}" if layer else "X"),
             )
             if path is not None:
-                path.write_text(json.dumps(scores, indent=2) + "\n")
-    for table in (_table(scores), _label_table(scores["label_recall"])):
-        Console().print(table)
+                path.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    show(_table(scores), _label_table(scores["label_recall"]))
     if out is not None:
         say(f"Written to {out}.")
+
+
+def _points(embedding: Any) -> Any:
+    """Embedding as a dense table, whether ``obsm`` holds it so or not."""
+    return embedding.toarray() if hasattr(embedding, "toarray") else embedding
 
 
 def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
@@ -87,6 +92,13 @@ def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
     if not known.all():
         say(f"{(~known).sum():,} cells without label, batch or metacell are left out.")
     return known
+
+
+def _names(values: pd.Series[Any]) -> NDArray[Any]:
+    """Text of each value, ``(n_cells,)``; NaN for a missing one."""
+    from .._labels import as_text
+
+    return as_text(values).to_numpy()
 
 
 def _counts(matrix: Any, known: NDArray[np.bool_], where: str) -> Any | None:
@@ -122,21 +134,20 @@ def _score(
         with stage("Homogeneity"):
             scores["homogeneity"] = metrics.homogeneity_scores(counts, metacells, batches)
     with stage("Integration"):
-        scores["integration"] = metrics.integration_scores(embedding, labels, batches)
+        scores["integration"] = _attempt(lambda: metrics.integration_scores(embedding, labels, batches))
     if counts is not None:
         with stage("scGraph"):
-            scores["scgraph"] = _scgraph(embedding, counts, labels, batches)
+            expression = metrics.log1p_cp10k(counts)
+            scores["scgraph"] = _attempt(lambda: metrics.scgraph_scores(embedding, expression, labels, batches))
     return scores
 
 
-def _scgraph(embedding: Any, counts: Any, labels: NDArray[Any], batches: NDArray[Any]) -> dict[str, float]:
-    """Scores of scGraph; none, with a sentence that says why, where batches are small or labels few."""
-    from ..metrics import log1p_cp10k, scgraph_scores
-
+def _attempt(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Scores; none, with a sentence that says why, where cells, labels or batches are too few."""
     try:
-        return scgraph_scores(embedding, log1p_cp10k(counts), labels, batches)
+        return compute()
     except InputError as error:
-        say(f"{error} Its scores are left out.")
+        say(f"{error} These scores are left out.")
         return {}
 
 
@@ -160,7 +171,8 @@ def _label_table(recall: dict[str, float]) -> Table:
     table = Table(
         "label", "recall", title="Share of the cells in metacells that their label leads", title_justify="left"
     )
+    table.columns[0].overflow = "fold"  # the whole name
     table.columns[1].justify = "right"
     for label, value in recall.items():
-        table.add_row(label, f"{value:.3f}")
+        table.add_row(Text(label), f"{value:.3f}")
     return table
