@@ -99,6 +99,6 @@ def test_scores_that_cannot_be_computed_are_left_out(monkeypatch, caplog):
     monkeypatch.setattr(integration, "_bio", lambda *_: {"nmi": 0.5})
     monkeypatch.setattr(integration, "_batch", lambda *_: {"bras": 0.5, "kbet": float("nan")})
     with caplog.at_level("INFO"):
-        scores = integration_scores(np.ones((4, 2)), ["a", "a", "b", "b"], ["x", "x", "x", "y"])
+        scores = integration_scores(np.ones((6, 2)), ["a", "b"] * 3, ["x", "x", "x", "y", "y", "y"])
     assert set(scores) == {"nmi", "bio", "bras", "scib_metrics_version"}
     assert "kbet, batch, total" in caplog.text

@@ -160,14 +160,15 @@ def diffusion_components(
         raise InputError(f"There are {len(x)} cells: a diffusion map needs at least {MIN_DIFFUSION_CELLS}.")
     cells = AnnData(np.zeros((len(x), 0), dtype=np.float32))
     cells.obsm["x"] = x.astype(np.float32)
-    sc.pp.neighbors(
-        cells,
-        n_neighbors=min(n_neighbors, len(x) - 1),
-        use_rep="x",
-        method="gauss",
-        transformer="sklearn" if len(x) <= EXACT_CELLS else "pynndescent",
-        random_state=seed,
-    )
+    with np.errstate(invalid="ignore"):  # no distances at all are told of below
+        sc.pp.neighbors(
+            cells,
+            n_neighbors=min(n_neighbors, len(x) - 1),
+            use_rep="x",
+            method="gauss",
+            transformer="sklearn" if len(x) <= EXACT_CELLS else "pynndescent",
+            random_state=seed,
+        )
     if not np.isfinite(cells.obsp["connectivities"].data).all():
         raise InputError("Cells and all their neighbours lie in one place: a diffusion map needs distances.")
     sc.tl.diffmap(cells, n_comps=min(n_components + 1, len(x) - 2), random_state=seed)
