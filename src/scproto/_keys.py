@@ -7,9 +7,8 @@ from collections.abc import Container, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
@@ -144,7 +143,7 @@ def batches_by_column(metacells: AnnData) -> dict[str, str]:
     obs, names = metacells.obs, metacells.uns.get(NAMES)
     if names is not None:
         return {column: str(names["batches"][column]) for column in obs if column in names["batches"]}
-    columns = [c for c in obs if str(c).startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[c])]
+    columns = [c for c in obs.select_dtypes("number") if str(c).startswith(SHARE)]
     return {column: column.removeprefix(SHARE) for column in columns}
 
 
@@ -223,7 +222,3 @@ def _candidates(name: object, suffix: str = "") -> Iterator[str]:
     if suffix:
         yield plain + suffix
     yield from (f"{plain}{suffix}_{i}" for i in count(2))
-
-
-def part_of_key(name: object) -> str:
-    return str(name).replace("/", "|")

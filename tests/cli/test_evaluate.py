@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 import scproto.metrics
+from scproto.cli import _console
+from scproto.metrics import integration
 
+GEOMETRY = scproto.metrics.geometry_scores
 SCGRAPH = scproto.metrics.scgraph_scores
 
 
@@ -151,3 +158,119 @@ def test_the_label_must_be_named(cli, scored_file):
     result = cli("evaluate", scored_file)
     assert result.exit_code == 2
     assert "--label-key" in result.stderr
+
+
+def strictly(text):
+    """JSON without NaN and the like, which are no JSON."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
+
+
+TYPES = np.repeat(["B", "T"], 12)
+ODD = ["T [naive]", "x [/]", "[bold]", "a\nb", "", "nan", "$x$", "_foo", ":smile:", "北京"]
+LABELS = {
+    "markup": np.array([ODD[i % len(ODD)] for i in range(24)], dtype=object),
+    "one label": np.array(["only"] * 24),
+    "one cell": np.array(["rare", *TYPES[1:]], dtype=object),
+    "each its own": np.array([f"cell {i}" for i in range(24)], dtype=object),
+    "missing": np.array([None, *TYPES[1:]], dtype=object),
+    "bools": TYPES == "B",
+    "nullable bools": pd.array([None, *(TYPES[1:] == "B")], dtype="boolean"),
+    "ints": np.where(TYPES == "B", 10, 9),
+    "nullable ints": pd.array([None, *[1] * 11, *[2] * 12], dtype="Int64"),
+    "floats": np.where(TYPES == "B", np.nan, np.arange(24) % 3),
+    "unused categories": pd.Categorical(TYPES, categories=["T", "B", "never"], ordered=True),
+}
+
+
+@pytest.mark.parametrize("values", LABELS.values(), ids=LABELS)
+def test_labels_of_any_kind(cli, cells, scored_file, tmp_path, seen, values):
+    cells.obs["label"] = values
+    cells.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "label", "--out", out)
+    assert result.exit_code == 0, result.output
+    scores = strictly(out.read_text())
+    given = pd.Series(values).dropna()
+    assert scores["n_cells"] == len(given)
+    assert set(scores["label_recall"]) == {str(value) for value in given}
+    printed = re.sub(r"[\s│|]", "", result.stdout)
+    for label in scores["label_recall"]:
+        assert re.sub(r"\s", "", label) in printed
+
+
+def test_a_long_label_is_shown_to_its_end(cli, cells, scored_file, seen):
+    cells.obs["label"] = "Q" * 100
+    cells.write_h5ad(scored_file)
+    assert cli("evaluate", scored_file, "--label-key", "label").stdout.count("Q") == 100
+
+
+def test_scores_that_need_several_labels_are_left_out(cli, cells, scored_file, tmp_path):
+    cells.obs["cell_type"] = "only"
+    cells.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "need at least two labels. These scores are left out." in result.stderr
+    assert strictly(out.read_text())["integration"] == {}
+
+
+def test_one_batch_has_no_scores_of_mixing(cli, cells, scored_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(integration, "_neighbors", lambda *_: None)
+    monkeypatch.setattr(integration, "_bio", lambda *_: {"nmi": 0.5})
+    cells.obs["scproto_batch"] = "x"
+    cells.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "No label has cells of two batches" in " ".join(result.stderr.split())
+    assert set(strictly(out.read_text())["integration"]) == {"nmi", "bio", "scib_metrics_version"}
+
+
+def test_two_cells_in_one_metacell(cli, cells, scored_file, tmp_path):
+    some = cells[[0, 23]].copy()
+    some.obs["metacell"] = "metacell_0"
+    some.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert strictly(out.read_text())["metacells"]["n_metacells"] == 1
+    assert "left out" in result.stderr
+
+
+def test_cells_that_lie_in_one_place(cli, cells, scored_file, tmp_path, seen, monkeypatch):
+    monkeypatch.setattr(scproto.metrics, "geometry_scores", GEOMETRY)
+    cells.obsm["X_scproto"] = np.ones((24, 4))
+    cells.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "lie in one place" in " ".join(result.stderr.split())
+    assert "compactness_variance" not in strictly(out.read_text())["geometry"]
+
+
+def test_a_sparse_embedding(cli, cells, scored_file, seen):
+    dense = cells.obsm["X_scproto"].copy()
+    cells.obsm["X_scproto"] = sparse.csr_matrix(dense)
+    cells.write_h5ad(scored_file)
+    result = cli("evaluate", scored_file, "--label-key", "cell_type")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(seen["embedding"], dense)
+
+
+def test_letters_that_stdout_lacks_are_escapes(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    _console.show("Zürich [bold]")
+    _console.sys.stdout.flush()
+    assert raw.getvalue() == b"Z\\xfcrich [bold]\n"
+
+
+def test_messages_are_shown_as_they_are(capsys):
+    with _console.quiet():
+        logging.getLogger("scproto.some").info('The label "x [/]" and [bold].')
+    _console.say("T [/] [red]")
+    with _console.stage("[/]"):
+        pass
+    shown = capsys.readouterr().err
+    for text in ('The label "x [/]" and [bold].', "T [/] [red]", "✓ [/] 0.0 s"):
+        assert text in shown

@@ -80,7 +80,7 @@ def test_the_counts_of_a_cell_in_more_genes_may_be_given(counts):
 @pytest.mark.parametrize("block", [1, 2, 5, 100])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
 def test_counts_of_a_cell_equal_a_loop_over_any_blocks(counts, monkeypatch, dtype, block):
-    monkeypatch.setattr("scproto.pp._normalise.BLOCK_CELLS", block)
+    monkeypatch.setattr("scproto.counts.normalise.BLOCK_CELLS", block)
     library = library_size(sp.csr_matrix(counts.astype(dtype)))
     np.testing.assert_array_equal(library, [max(row.sum(), 1) for row in counts])
     assert library.dtype == np.float32

@@ -44,7 +44,10 @@ def test_reads_h5ad_and_zarr(tmp_path, cells, name):
     assert list(scored.obs["lab"]) == ["a", "b", "a"]
     np.testing.assert_array_equal(scored.obsm["X_pca"], cells.obsm["X_pca"])
     np.testing.assert_array_equal(scored.X, cells.X)
-    np.testing.assert_array_equal(read_scored(path, "twice").X, 2 * cells.X)
+    assert "twice" not in scored.layers
+    layer = read_scored(path, "twice")
+    np.testing.assert_array_equal(layer.layers["twice"], 2 * cells.X)
+    assert layer.X is None
     with pytest.raises(InputError, match=r"no layer 'thrice'; it has 'twice'"):
         read_scored(path, "thrice")
 

@@ -136,3 +136,13 @@ def test_all_scores_of_few_cells() -> None:
 def test_bad_input_is_named(score, x, assignment, message: str) -> None:
     with pytest.raises(InputError, match=message):
         score(x, assignment)
+
+
+def test_cells_in_one_place_have_no_diffusion_map(caplog):
+    points = np.repeat(np.eye(2), 30, axis=0)
+    with pytest.raises(InputError, match="lie in one place"):
+        diffusion_components(points)
+    with caplog.at_level("INFO"):
+        scores = geometry_scores(points, np.arange(60) // 30)
+    assert set(scores) == {"coverage_distance_q50", "coverage_distance_q90", "coverage_distance_q99"}
+    assert "Compactness and separation are left out" in caplog.text

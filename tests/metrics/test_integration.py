@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 from scproto._errors import InputError
-from scproto.metrics import integration_scores
+from scproto.metrics import integration, integration_scores
 
 BIO = ["isolated_labels", "nmi", "ari", "silhouette_label", "clisi"]
 BATCH = ["bras", "ilisi", "kbet", "graph_connectivity"]
@@ -91,3 +91,14 @@ def test_drawn_cells_follow_the_seed() -> None:
 def test_bad_input_is_named(change, message: str) -> None:
     with pytest.raises(InputError, match=message):
         integration_scores(*change(*cells(batch_shift=0)))
+
+
+def test_scores_that_cannot_be_computed_are_left_out(monkeypatch, caplog):
+    """As kBET of very few cells; the means that it belongs to, too."""
+    monkeypatch.setattr(integration, "_neighbors", lambda *_: None)
+    monkeypatch.setattr(integration, "_bio", lambda *_: {"nmi": 0.5})
+    monkeypatch.setattr(integration, "_batch", lambda *_: {"bras": 0.5, "kbet": float("nan")})
+    with caplog.at_level("INFO"):
+        scores = integration_scores(np.ones((6, 2)), ["a", "b"] * 3, ["x", "x", "x", "y", "y", "y"])
+    assert set(scores) == {"nmi", "bio", "bras", "scib_metrics_version"}
+    assert "kbet, batch, total" in caplog.text

@@ -156,3 +156,8 @@ def test_bad_input_is_named(atlas: AnnData, change, message: str) -> None:
     labels, batches = atlas.obs["cell_type"].to_numpy(), atlas.obs["batch"].to_numpy()
     with pytest.raises(InputError, match=message):
         scgraph_scores(*change(atlas.obsm["X_pca"], atlas.X, labels, batches))
+
+
+def test_genes_that_do_not_vary_tell_no_distances() -> None:
+    with pytest.raises(InputError, match="No two genes vary within a batch"):
+        scgraph_scores(np.eye(120), np.ones((120, 5)), ["T"] * 120, ["a"] * 120)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -152,3 +153,8 @@ def test_unknown_level_or_two_batches(model):
         model.get_normalized_expression(level="tissue")
     with pytest.raises(InputError, match="own batch or as 'batch_1', not both"):
         model.get_normalized_expression(own_batch=True, transform_batch="batch_1")
+
+
+def test_one_gene_by_its_name(model, expression):
+    one = model.reader.genes[7]
+    pd.testing.assert_frame_equal(model.get_normalized_expression(gene_list=one), expression[[one]])

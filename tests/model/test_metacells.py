@@ -99,3 +99,9 @@ def test_levels_of_one_fit(atlas, model, metacells):
     assert adata.obs[_keys.METACELL].cat.categories.tolist() == coarse.obs_names.tolist()
     with pytest.raises(InputError, match="choose a whole number from 1 to 10"):
         model.get_metacells(n=11)
+
+
+def test_one_name_is_a_list_of_one(model, metacells):
+    one = model.get_metacells(label_keys="cell_type", decode_batches="batch_2")
+    pd.testing.assert_frame_equal(one.obs, metacells.obs)
+    assert set(one.layers) == set(metacells.layers)

@@ -59,7 +59,7 @@ def test_without_axes_a_pyplot_figure_is_made() -> None:
 
 
 def test_bad_input_is_named(history: dict[str, pd.DataFrame]) -> None:
-    with pytest.raises(InputError, match="history is empty"):
+    with pytest.raises(InputError, match="'learning_rate', and none of the curves"):
         scproto.pl.training({"learning_rate": history["learning_rate"]})
     with pytest.raises(InputError, match="2 axes for 3 curves"):
         scproto.pl.training(history, axes=Figure().subplots(1, 2))
@@ -68,3 +68,15 @@ def test_bad_input_is_named(history: dict[str, pd.DataFrame]) -> None:
 def test_numbers_of_prototypes_are_whole() -> None:
     axes = scproto.pl.training({"prototypes_used": curve("prototypes_used", [30, 30, 29])}, axes=Figure().subplots())
     assert all(float(tick).is_integer() for tick in axes[0].get_yticks())
+
+
+@pytest.mark.parametrize("history", [None, {}], ids=["none", "empty"])
+def test_without_a_history_the_model_is_to_be_trained(history: dict[str, pd.DataFrame] | None) -> None:
+    with pytest.raises(InputError, match="no training history: train the model first"):
+        scproto.pl.training(history)
+
+
+def test_a_training_without_values_was_too_short() -> None:
+    nothing = {"loss": curve("loss", []), "loss_swav": curve("loss_swav", [float("nan")])}
+    with pytest.raises(InputError, match="too short to draw: its history has no value of loss, loss_swav"):
+        scproto.pl.training(nothing)

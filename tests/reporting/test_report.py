@@ -242,7 +242,7 @@ def test_one_metacell_has_no_others_to_differ_from(make_run: Callable, tmp_path:
     ("spoil", "message"),
     [
         (lambda metacells: metacells.uns.clear(), 'no uns["scproto_tree"]: take them from model.get_metacells'),
-        (lambda metacells: metacells.layers.clear(), 'no layers["decoded"]'),
+        (lambda metacells: metacells.layers.pop("decoded"), 'no layers["decoded"]'),
         (
             lambda metacells: metacells.uns.update(scproto_tree=np.zeros((1, 4))),
             "The tree has 2 metacells and the table 4",

@@ -131,3 +131,7 @@ def test_without_decoupler(monkeypatch):
     monkeypatch.setitem(sys.modules, "decoupler", None)
     with pytest.raises(ImportError, match=r'needs decoupler: pip install "scproto\[explain\]"\.'):
         enrich_prototype_genes(genes(m0=[0, 1]), SETS, BACKGROUND)
+
+
+def test_one_gene_is_a_set_by_its_name():
+    assert known_sets({"one": "g1"}, set(BACKGROUND), 1)["target"].tolist() == ["g1"]

@@ -7,12 +7,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from io import TextIOWrapper
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.table import Table
 from rich.text import Text
 
 stderr = Console(stderr=True)
@@ -38,6 +40,15 @@ LIGHTNING = (
 """Loggers of Lightning that talk; the levels of those above them are set anew when Lightning is imported."""
 
 
+def show(*results: str | Table) -> None:
+    """Print results to stdout; letters that its encoding lacks are written as escapes."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    console = Console()
+    for result in results:
+        console.print(Text(result) if isinstance(result, str) else result, soft_wrap=isinstance(result, str))
+
+
 def say(message: str) -> None:
     """Print a message to stderr."""
     stderr.print(Text(message), soft_wrap=True)
@@ -53,9 +64,9 @@ def stage(name: str) -> Iterator[None]:
     """Show that a stage is running, and afterwards how long it took."""
     start = perf_counter()
     # the training has a bar of its own
-    with nullcontext() if name == "Training" else stderr.status(f"{name} ..."):
+    with nullcontext() if name == "Training" else stderr.status(Text(f"{name} ...")):
         yield
-    stderr.print(f"[green]✓[/] {name} [dim]{perf_counter() - start:.1f} s[/]")
+    stderr.print(Text.assemble(("✓", "green"), f" {name} ", (f"{perf_counter() - start:.1f} s", "dim")))
 
 
 @contextmanager
@@ -69,7 +80,8 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name).addHandler(logging.NullHandler())  # without one they add their own
     for name in LIGHTNING:
         logging.getLogger(name).setLevel(logging.ERROR)
-    handler = RichHandler(console=stderr, show_time=False, show_level=False, show_path=False)
+    # names in messages may look like markup
+    handler = RichHandler(console=stderr, show_time=False, show_level=False, show_path=False, markup=False)
     handler.addFilter(lambda record: record.name.startswith("scproto") or record.levelno >= logging.ERROR)
     logging.getLogger("scproto").setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)

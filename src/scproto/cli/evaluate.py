@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .. import _keys
 from .._errors import InputError
-from ._console import quiet, say, stage
+from ._console import quiet, say, show, stage
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from anndata import AnnData
     from numpy.typing import NDArray
 
 PARTS = ("metacells", "homogeneity", "geometry", "integration", "scgraph")
@@ -44,6 +46,9 @@ def evaluate(
     embedding: Annotated[str, typer.Option(help="Embedding in obsm.")] = _keys.LATENT,
     assignment: Annotated[str, typer.Option(help="Column of obs that names the metacell.")] = _keys.METACELL,
     layer: Annotated[str | None, typer.Option(help="Layer with the raw counts; by default X.")] = None,
+    round_counts: Annotated[
+        bool, typer.Option("--round-counts", help="Round fractional counts at random, as scproto fit does.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the scores as JSON to this file, too.")] = None,
 ) -> None:
     """Score an embedding (scIB, scGraph) and metacells against known labels.
@@ -55,28 +60,32 @@ def evaluate(
     """
     with quiet():
         from .._files import atomic_path
-        from .._read import check_readable, read_annotation, read_matrix
+        from ..inputs import check_readable, read_scored
 
         check_readable(cells)
         with atomic_path(out) if out is not None else nullcontext() as path:
             with stage("Reading"):
-                obs, obsm = read_annotation(cells)
-                for key in (batch_key, label_key, assignment):
-                    _check_exists(key, list(obs.columns), "obs")
-                _check_exists(embedding, list(obsm), "obsm")
-                matrix = read_matrix(cells, layer)
+                adata = read_scored(cells, layer)
+            obs, obsm = adata.obs, adata.obsm
+            for key in (batch_key, label_key, assignment):
+                _check_exists(key, list(obs.columns), "obs")
+            _check_exists(embedding, list(obsm), "obsm")
             known = _known(obs, [label_key, batch_key, assignment])
             scores = _score(
-                obsm[embedding][known],
-                *(obs.loc[known, key].astype(str).to_numpy(dtype=object) for key in (assignment, label_key, batch_key)),
-                counts=_counts(matrix, known, f"layer {layer!r}" if layer else "X"),
+                _points(obsm[embedding])[known],
+                *(_names(obs[key])[known] for key in (assignment, label_key, batch_key)),
+                counts=_counts(adata, layer, known, 0 if round_counts else None),
             )
             if path is not None:
-                path.write_text(json.dumps(scores, indent=2) + "\n")
-    for table in (_table(scores), _label_table(scores["label_recall"])):
-        Console().print(table)
+                path.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    show(_table(scores), _label_table(scores["label_recall"]))
     if out is not None:
         say(f"Written to {out}.")
+
+
+def _points(embedding: Any) -> Any:
+    """Embedding as a dense table, whether ``obsm`` holds it so or not."""
+    return embedding.toarray() if hasattr(embedding, "toarray") else embedding
 
 
 def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
@@ -89,20 +98,25 @@ def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
     return known
 
 
-def _counts(matrix: Any, known: NDArray[np.bool_], where: str) -> Any | None:
-    """Counts of the known cells, or None, with a sentence that says why."""
-    from ..pp._counts import counts_problem, summarise_matrix
+def _names(values: pd.Series[Any]) -> NDArray[Any]:
+    """Text of each value, ``(n_cells,)``; NaN for a missing one."""
+    from .._labels import as_text
 
-    if matrix is None:
-        problem: str | None = "The file holds no X"
-    elif 0 in matrix.shape:
-        problem = f"{where} is empty"
-    else:
-        problem = counts_problem(summarise_matrix(matrix, where), where)
-    if problem is None:
-        return matrix[known]
-    say(f"{problem}: the scores of homogeneity and scGraph need counts (--layer) and are left out.")
-    return None
+    return as_text(values).to_numpy()
+
+
+def _counts(adata: AnnData, layer: str | None, known: NDArray[np.bool_], rounding: int | None) -> Any | None:
+    """Counts of the known cells, or None, with a sentence that says why."""
+    from ..inputs import read_counts
+
+    try:
+        counts = read_counts(adata, layer, rounding=rounding)
+    except InputError as error:
+        say(f"{error} The scores of homogeneity and scGraph need counts (--layer) and are left out.")
+        return None
+    for notice in counts.notices:
+        say(notice)
+    return counts.matrix[known].astype("float32", copy=False)
 
 
 def _score(
@@ -122,21 +136,20 @@ def _score(
         with stage("Homogeneity"):
             scores["homogeneity"] = metrics.homogeneity_scores(counts, metacells, batches)
     with stage("Integration"):
-        scores["integration"] = metrics.integration_scores(embedding, labels, batches)
+        scores["integration"] = _attempt(lambda: metrics.integration_scores(embedding, labels, batches))
     if counts is not None:
         with stage("scGraph"):
-            scores["scgraph"] = _scgraph(embedding, counts, labels, batches)
+            expression = metrics.log1p_cp10k(counts)
+            scores["scgraph"] = _attempt(lambda: metrics.scgraph_scores(embedding, expression, labels, batches))
     return scores
 
 
-def _scgraph(embedding: Any, counts: Any, labels: NDArray[Any], batches: NDArray[Any]) -> dict[str, float]:
-    """Scores of scGraph; none, with a sentence that says why, where batches are small or labels few."""
-    from ..metrics import log1p_cp10k, scgraph_scores
-
+def _attempt(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Scores; none, with a sentence that says why, where cells, labels or batches are too few."""
     try:
-        return scgraph_scores(embedding, log1p_cp10k(counts), labels, batches)
+        return compute()
     except InputError as error:
-        say(f"{error} Its scores are left out.")
+        say(f"{error} These scores are left out.")
         return {}
 
 
@@ -160,7 +173,8 @@ def _label_table(recall: dict[str, float]) -> Table:
     table = Table(
         "label", "recall", title="Share of the cells in metacells that their label leads", title_justify="left"
     )
+    table.columns[0].overflow = "fold"  # the whole name
     table.columns[1].justify = "right"
     for label, value in recall.items():
-        table.add_row(label, f"{value:.3f}")
+        table.add_row(Text(label), f"{value:.3f}")
     return table

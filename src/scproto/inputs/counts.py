@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from .. import _keys
 from .._errors import InputError
 from ..counts import Kind, Values, canonical, examine, kind_of, round_near, round_stochastically
 
@@ -62,7 +63,7 @@ def read_counts(adata: AnnData, layer: str | None = None, *, rounding: int | Non
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     x = matrix_of(adata, layer)
     if x is None:
-        raise InputError(f"{where} is empty: {_elsewhere(adata, layer) or _BEFORE}.")
+        raise InputError(f"adata has no X: {_elsewhere(adata, layer) or _BEFORE}.")
     matrix, notices = canonical(x, where), []
     genes = is_gene(adata)
     if not genes.all():
@@ -80,6 +81,14 @@ def read_counts(adata: AnnData, layer: str | None = None, *, rounding: int | Non
     elif kind is not Kind.COUNTS:
         raise InputError(_refusal(kind, where, values, _elsewhere(adata, layer)))
     return Counts(matrix, genes, values if kind is Kind.COUNTS else examine(matrix), tuple(notices))
+
+
+def read_prepared(adata: AnnData, layer: str | None = None) -> Counts:
+    """Read the counts as :func:`scproto.pp.prepare` did: its layer, unless another is named, and its rounding."""
+    prepared = adata.uns.get(_keys.UNS, {}).get("prepare", {})
+    if layer is None and prepared.get("layer", "X") != "X":
+        layer = str(prepared["layer"])
+    return read_counts(adata, layer, rounding=int(prepared["seed"]) if prepared.get("round_counts") else None)
 
 
 def matrix_of(adata: AnnData, layer: str | None) -> Any:

@@ -84,7 +84,7 @@ def read_cells(path: str | Path, *, raw: bool = False) -> AnnData:
 
 
 def read_scored(path: str | Path, layer: str | None = None) -> AnnData:
-    """Read ``obs``, ``var``, ``obsm`` and one matrix, as ``X``, of the AnnData in `path`, and nothing else.
+    """Read ``obs``, ``var``, ``obsm`` and one matrix of the AnnData in `path`, and nothing else.
 
     Parameters
     ----------
@@ -110,15 +110,14 @@ def read_scored(path: str | Path, layer: str | None = None) -> AnnData:
             names = ", ".join(map(repr, sorted(layers))) or "none"
             raise InputError(f"{path} has no layer {layer!r}; it has {names}.")
         if isinstance(group["obs"], h5py.Dataset):  # tables as anndata wrote them before 0.7
-            whole = read_h5ad(path)
-            return AnnData(whole.X if layer is None else whole.layers[layer], whole.obs, whole.var, obsm=whole.obsm)
-        x = layers[layer] if layer is not None else group.get("X")
+            return read_h5ad(path)
         obsm: Any = group.get("obsm", {})
         return AnnData(
-            None if x is None else read_elem(x),
+            read_elem(group["X"]) if layer is None and "X" in group else None,
             read_elem(group["obs"]),
             read_elem(group["var"]),
             obsm={key: read_elem(obsm[key]) for key in obsm},
+            layers={} if layer is None else {layer: read_elem(layers[layer])},
         )
 
 

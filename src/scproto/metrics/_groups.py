@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from .._errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def group_codes(names: ArrayLike, n_cells: int, what: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -93,5 +96,8 @@ def gene_matrix(x: Any) -> sparse.csr_matrix:
 
 
 def finite_scores(scores: dict[str, float]) -> dict[str, float]:
-    """Leave out the scores that could not be computed (NaN)."""
-    return {name: score for name, score in scores.items() if np.isfinite(score)}
+    """Leave out the scores that could not be computed (NaN), and say so in the log."""
+    finite = {name: score for name, score in scores.items() if np.isfinite(score)}
+    if left_out := [name for name in scores if name not in finite]:
+        logger.info("Left out, as these cells do not tell: %s.", ", ".join(left_out))
+    return finite

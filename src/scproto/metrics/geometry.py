@@ -6,6 +6,7 @@ made in a space look better there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
 from ._groups import finite_matrix, finite_scores, group_codes, group_means, membership
+
+logger = logging.getLogger(__name__)
 
 QUANTILES = (0.5, 0.9, 0.99)
 MIN_DIFFUSION_CELLS = 5
@@ -147,7 +150,7 @@ def diffusion_components(
     Raises
     ------
     InputError
-        If the coordinates are not finite, or there are fewer than five cells.
+        If the coordinates are not finite, there are fewer than five cells, or many of them lie in one place.
     """
     import scanpy as sc
     from anndata import AnnData
@@ -157,14 +160,17 @@ def diffusion_components(
         raise InputError(f"There are {len(x)} cells: a diffusion map needs at least {MIN_DIFFUSION_CELLS}.")
     cells = AnnData(np.zeros((len(x), 0), dtype=np.float32))
     cells.obsm["x"] = x.astype(np.float32)
-    sc.pp.neighbors(
-        cells,
-        n_neighbors=min(n_neighbors, len(x) - 1),
-        use_rep="x",
-        method="gauss",
-        transformer="sklearn" if len(x) <= EXACT_CELLS else "pynndescent",
-        random_state=seed,
-    )
+    with np.errstate(invalid="ignore"):  # no distances at all are told of below
+        sc.pp.neighbors(
+            cells,
+            n_neighbors=min(n_neighbors, len(x) - 1),
+            use_rep="x",
+            method="gauss",
+            transformer="sklearn" if len(x) <= EXACT_CELLS else "pynndescent",
+            random_state=seed,
+        )
+    if not np.isfinite(cells.obsp["connectivities"].data).all():
+        raise InputError("Cells and all their neighbours lie in one place: a diffusion map needs distances.")
     sc.tl.diffmap(cells, n_comps=min(n_components + 1, len(x) - 2), random_state=seed)
     # scanpy keeps the first one, which tells only how dense the cells lie
     vectors: NDArray[np.float64] = np.asarray(cells.obsm["X_diffmap"], dtype=np.float64)
@@ -189,7 +195,7 @@ def geometry_scores(coordinates: ArrayLike, assignment: ArrayLike, *, seed: int 
     -------
     ``compactness_variance`` and ``separation_distance`` in the diffusion components of the embedding, and the
     :func:`coverage_quantiles` in the embedding itself. Scores that cannot be computed, as those in a diffusion map of
-    fewer than five cells, are left out.
+    fewer than five cells, are left out, and the log says so.
 
     Raises
     ------
@@ -197,9 +203,11 @@ def geometry_scores(coordinates: ArrayLike, assignment: ArrayLike, *, seed: int 
         If the shapes do not match, or a value is missing or not finite.
     """
     covered = coverage_quantiles(coordinates, assignment)
-    if len(np.asarray(assignment)) < MIN_DIFFUSION_CELLS:
+    try:
+        components = diffusion_components(coordinates, seed=seed)
+    except InputError as error:
+        logger.info("%s Compactness and separation are left out.", error)
         return covered
-    components = diffusion_components(coordinates, seed=seed)
     scores = {
         "compactness_variance": compactness_variance(components, assignment),
         "separation_distance": separation_distance(components, assignment),

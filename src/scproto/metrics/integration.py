@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import Any
 
@@ -10,6 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
+from ._groups import finite_scores
+
+logger = logging.getLogger(__name__)
 
 N_NEIGHBORS = 90  # as in scib-metrics' own benchmark
 BIO_WEIGHT = 0.6  # as in the scIB paper
@@ -45,7 +49,8 @@ def integration_scores(
     ``batch``, the mean of ``bras``, ``ilisi``, ``kbet`` and ``graph_connectivity``;
     ``total`` = 0.6 bio + 0.4 batch; the parts; and ``scib_metrics_version``, since the definitions of
     BRAS and LISI differ between versions. The batch scores need a label that occurs in two batches. Where
-    there is none, and so for a single batch, they are left out together with ``batch`` and ``total``.
+    there is none, and so for a single batch, they are left out together with ``batch`` and ``total``. So is any other
+    score that cannot be computed, such as kBET of very few cells, with the means that it belongs to.
 
     Raises
     ------
@@ -63,12 +68,14 @@ def integration_scores(
 
     neighbors = _neighbors(x, seed)
     bio = _bio(x, y, b, neighbors)
-    scores: dict[str, float | str] = {**bio, "bio": _mean(bio)}
+    scores = {**bio, "bio": _mean(bio)}
     if _label_shared(y, b):
         batch = _batch(x, y, b, neighbors)
         scores |= {**batch, "batch": _mean(batch)}
         scores["total"] = BIO_WEIGHT * _mean(bio) + (1 - BIO_WEIGHT) * _mean(batch)
-    return {**scores, "scib_metrics_version": version("scib-metrics")}
+    else:
+        logger.info("No label has cells of two batches: scIB's scores of mixing and its total are left out.")
+    return {**finite_scores(scores), "scib_metrics_version": version("scib-metrics")}
 
 
 def _check(x: NDArray[np.float32], labels: NDArray[Any], batches: NDArray[Any]) -> None:

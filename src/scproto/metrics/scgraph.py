@@ -60,7 +60,7 @@ def scgraph_scores(
     ------
     InputError
         If the shapes do not match, a value is missing or not finite, the expression is not log-transformed, no batch
-        is large enough, or large batches hold fewer than three types.
+        is large enough or a large one has no two genes that vary, or large batches hold fewer than three types.
     """
     coordinates, x = finite_matrix(embedding, "embedding"), gene_matrix(expression)
     if x.shape[0] != len(coordinates):
@@ -177,7 +177,10 @@ def _components(expression: sparse.csr_matrix) -> NDArray[np.float64]:
     """PCA of one batch's highly variable genes, ``(n_cells, 10)``."""
     import scanpy as sc
     from anndata import AnnData
+    from sklearn.utils.sparsefuncs import mean_variance_axis
 
+    if (mean_variance_axis(expression, axis=0)[1] > 0).sum() < 2:
+        raise InputError("No two genes vary within a batch: scGraph needs the distances between its cell types.")
     cells = AnnData(expression.astype(np.float32))
     sc.pp.highly_variable_genes(cells, n_top_genes=min(N_GENES, cells.n_vars))
     genes = cells.var["highly_variable"].to_numpy()

@@ -125,7 +125,9 @@ class OutputsMixin:
         (0: one batch, 1: all alike, batches weighted to the same size), each label and ``<label>_share``, mean
         ``confidence`` and ``tree_parent``. ``obsm["X_scproto"]``: the prototype, or the normalised mean of the
         prototypes weighted by their cells. ``uns["scproto_tree"]``: Ward linkage of the rows. A slash in the name
-        of a batch is ``|`` in keys, since files take it for a folder.
+        of a batch or label is ``|`` in keys, since files take it for a folder, and of two batches with the same key
+        one is numbered; a label whose name, or the one with ``_share``, is taken is ``<label>_label``.
+        ``uns["scproto_names"]`` tells the batch or label of such a column.
 
         Raises
         ------
@@ -142,9 +144,9 @@ class OutputsMixin:
         cells = adata if counts.genes.all() else AnnData(obs=adata.obs, var=adata.var[counts.genes])
         gene = pd.Index(self.reader.genes).get_indexer(cells.var_names)  # -1: not modelled
         modelled = gene >= 0
-        decoded = {"decoded": self._decode(self.prototypes)[:, gene[modelled]]}
+        decoded: dict[str | None, NDArray[np.float32]] = {None: self._decode(self.prototypes)[:, gene[modelled]]}
         for batch in as_keys(decode_batches):
-            decoded[f"decoded_{batch}"] = self._decode(self.prototypes, self._batch_index(batch))[:, gene[modelled]]
+            decoded[batch] = self._decode(self.prototypes, self._batch_index(batch))[:, gene[modelled]]
         return build_metacells(
             cells,
             counts.matrix.astype(np.float32, copy=False),
@@ -161,7 +163,7 @@ class OutputsMixin:
         self,
         adata: AnnData | None = None,
         *,
-        gene_list: Sequence[str] | None = None,
+        gene_list: str | Sequence[str] | None = None,
         transform_batch: str | None = None,
         own_batch: bool = False,
         level: Level | Literal["auto"] = "cell",
@@ -216,7 +218,7 @@ class OutputsMixin:
         Huang et al., Nature Methods 2018 (SAVER; the gamma-Poisson posterior).
         """
         adata = self._cells_or_own(adata)
-        genes = list(self.reader.genes if gene_list is None else gene_list)
+        genes = list(self.reader.genes) if gene_list is None else as_keys(gene_list)
         columns = pd.Index(self.reader.genes).get_indexer(genes)
         if (columns < 0).any():
             unknown = genes[int(np.flatnonzero(columns < 0)[0])]

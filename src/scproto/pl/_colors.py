@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
+from .._labels import NO_VALUE, as_text
 
 # Okabe and Ito's seven colours and Tol's indigo. The others were added one by one, each the colour that lies
 # farthest from those before it in OKLab, for full colour vision and simulated protan-, deutan- and tritanopia
@@ -48,7 +49,7 @@ class Groups:
     @property
     def entries(self) -> list[tuple[str, str]]:
         """(name, colour) of each category, and of items without a value where there are some."""
-        without = [("no value", MISSING)] if (self.codes < 0).any() else []
+        without = [(NO_VALUE, MISSING)] if (self.codes < 0).any() else []
         return [*zip(self.names, self.colors, strict=True), *without]
 
 
@@ -118,5 +119,5 @@ def check_colors(colors: Mapping[str, Any]) -> dict[str, str]:
 
 def _categories(values: pd.Series[Any]) -> tuple[list[str], NDArray[np.intp]]:
     """Names of the categories that occur, and the code of each item."""
-    categories = pd.Categorical(values).remove_unused_categories()
-    return [str(name) for name in categories.categories], categories.codes.astype(np.intp)
+    labels = as_text(values)
+    return list(labels.categories), labels.codes.astype(np.intp)

@@ -11,12 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
+from .._keys import label_column
+from .._labels import NO_VALUE
 from ._colors import INK, MISSING, MUTED, Groups, group
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from matplotlib.axes import Axes
 
 FONT = 8.5
+TEXT: dict[str, Any] = {"color": INK, "parse_math": False}
+"""Of names out of the data: a dollar sign in them begins no formula."""
 LONGEST_NAME = 28
 
 
@@ -25,6 +30,12 @@ def column(obs: pd.DataFrame, name: str, where: str = "obs") -> pd.Series[Any]:
     if name not in obs:
         raise InputError(f'There is no column "{name}" in {where}: choose one of {", ".join(map(str, obs.columns))}.')
     return obs[name]
+
+
+def metacell_column(metacells: AnnData, name: str, obs: pd.DataFrame | None = None) -> pd.Series[Any]:
+    """Return a column of the metacells, or of `obs` with some of them, also by the name of the label that it holds."""
+    found = name if name in metacells.obs else label_column(metacells, name)
+    return column(metacells.obs if obs is None else obs, found or name, "obs of the metacells")
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ def color_by(values: pd.Series[Any], palette: Mapping[str, Any] | None) -> Color
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     known = np.isfinite(numbers)
     settings = {"cmap": colormaps["viridis"].with_extremes(bad=MISSING), "plotnonfinite": True}
-    handles = [] if known.all() else [marker("no value", markerfacecolor=MISSING, markersize=5)]
+    handles = [] if known.all() else [marker(NO_VALUE, markerfacecolor=MISSING, markersize=5)]
     return Coloring(numbers, known, settings, handles, None)
 
 
@@ -83,9 +94,9 @@ def extent(ax: Axes) -> tuple[float, float]:
 
 def clean(ax: Axes, *, title: str, x: str = "", y: str = "") -> None:
     """Title on the left, names of the axes, two thin spines, small type."""
-    ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold", color=INK)
-    ax.set_xlabel(x, fontsize=FONT, color=INK)
-    ax.set_ylabel(y, fontsize=FONT, color=INK)
+    ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold", **TEXT)
+    ax.set_xlabel(x, fontsize=FONT, **TEXT)
+    ax.set_ylabel(y, fontsize=FONT, **TEXT)
     ax.tick_params(labelsize=FONT - 0.5, colors=MUTED, width=0.7, length=3)
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -119,8 +130,10 @@ def patches(entries: Iterable[tuple[str, str]]) -> list[Any]:
 
 def outside_legend(ax: Axes, handles: list[Any], *, y: float = 0.5, **settings: Any) -> None:
     """Legend to the right of the axes around the height ``y``, in as many columns as its height asks for."""
-    ax.legend(
-        handles=handles,
+    # matplotlib leaves names with a leading underscore out, so they are put in afterwards.
+    legend = ax.legend(
+        handles,
+        [str(i) for i in range(len(handles))],
         loc="center left",
         bbox_to_anchor=(1.01, y),
         frameon=False,
@@ -132,6 +145,8 @@ def outside_legend(ax: Axes, handles: list[Any], *, y: float = 0.5, **settings: 
         borderaxespad=0.2,
         **settings,
     )
+    for text in legend.get_texts():
+        text.set(text=handles[int(text.get_text())].get_label(), parse_math=False)
 
 
 def color_bar(ax: Axes, artist: Any, box: tuple[float, float, float, float]) -> Axes:

@@ -84,7 +84,8 @@ def _draw_curve(ax: Axes, distance: NDArray[np.float64], outlier: NDArray[np.boo
     share = np.arange(1, len(distance) + 1) / len(distance)
     shown = np.unique(np.linspace(0, len(distance) - 1, MOST_POINTS).round().astype(int))
     x, y = np.append(distance[0], distance[shown]), np.append(0.0, share[shown])
-    (curve,) = ax.plot(x, y, drawstyle="steps-post", color=shade, linewidth=1.4, label=shorten(name))
+    (curve,) = ax.plot(x, y, drawstyle="steps-post", color=shade, linewidth=1.4)
+    curve.set_label(shorten(name))  # which plot does not do if it is empty
     if outlier.any():
         ax.scatter(
             distance[outlier], share[outlier], s=12, facecolors="white", edgecolors=shade, linewidths=0.8,

@@ -10,10 +10,10 @@ from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
-from .._keys import UNS
-from ..inputs import read_counts
+from .._keys import label_column
+from ..inputs import read_prepared
 from ._colors import INK, PALETTE, Groups, group
-from ._expression import expression
+from ._expression import expression, matrix, places
 from ._style import circle_areas, clean, column, marker, outside_legend
 from .umap import CELL_AREA
 
@@ -51,7 +51,7 @@ def marker_scatter(
     x, y
         Names of the genes.
     color
-        Column of ``adata.obs``, taken as categories; where ``metacells.obs`` has it too, as with
+        Column of ``adata.obs``, taken as categories; where the metacells have that label too, as with
         ``label_keys=[color]``, the circles are filled with it. By default all are alike.
     palette
         Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
@@ -93,11 +93,11 @@ def marker_scatter(
 
 def _values(adata: AnnData, metacells: AnnData, genes: Sequence[str], layer: str | None) -> list[NDArray[np.float64]]:
     """log1p CP10k of the genes in cells, summed counts and decoded metacells, each ``(n_obs, n_genes)``."""
-    if layer is None:
-        prepared = adata.uns.get(UNS, {}).get("prepare", {}).get("layer", "X")
-        layer = None if prepared == "X" else str(prepared)
-    cells = expression(adata, genes, layer, "the cells")
-    totals = read_counts(adata, layer).values.cell_totals
+    matrix(adata, layer, "the cells")
+    places(adata, genes, "the cells")
+    counts = read_prepared(adata, layer)
+    cells = expression(AnnData(counts.matrix, var=adata.var[counts.genes]), genes, None, "the cells")
+    totals = counts.values.cell_totals
     summed = expression(metacells, genes, "counts", "the metacells")
     sums = np.asarray(metacells.layers["counts"].sum(axis=1)).ravel()
     decoded = expression(metacells, genes, "decoded", "the metacells")
@@ -127,9 +127,10 @@ def _fill(metacells: AnnData, color: str | None, groups: Groups | None) -> NDArr
     """Colour of each metacell: that of the cells, white where the metacells lack the column."""
     if groups is None:
         return np.full(metacells.n_obs, PALETTE[0])
-    if color not in metacells.obs:
+    label = label_column(metacells, str(color))
+    if label is None:
         return np.full(metacells.n_obs, "#FFFFFF")
-    return groups.colors_of(metacells.obs[color])
+    return groups.colors_of(metacells.obs[label])
 
 
 def _new_axes() -> np.ndarray:

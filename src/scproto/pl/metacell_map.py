@@ -9,8 +9,9 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from .._keys import batches_by_column
 from ._colors import INK
-from ._style import circle_areas, color_by, column, count, marker, new_axes
+from ._style import circle_areas, color_by, count, marker, metacell_column, new_axes
 from .metacells import shares_by_batch, with_cells
 from .umap import finish_map, umap_of
 
@@ -61,9 +62,9 @@ def metacell_map(
     order = np.argsort(-obs["n_cells"].to_numpy(), kind="stable")
     obs, xy = obs.iloc[order], xy[order]
     if color is not None:
-        coloring = color_by(column(obs, color, "obs of the metacells"), palette)
+        coloring = color_by(metacell_column(metacells, color, obs), palette)
     else:
-        shares, names, colors = shares_by_batch(obs, palette)
+        shares, names, colors = shares_by_batch(obs, batches_by_column(metacells), palette)
     ax = new_axes(5.8, 4.4) if ax is None else ax
     area = circle_areas(ax, obs["n_cells"].to_numpy(), AREA, LARGEST)
     numbers = None

@@ -10,15 +10,15 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from .. import _keys
 from .._errors import InputError
+from .._labels import NO_VALUE, as_text
 from ..metrics.metacells import size_cv
 from ._colors import INK, MUTED, PALETTE, check_colors, choose_colors, merge
-from ._style import FONT, clean, column, count, new_axes, outside_legend, patches, shorten
+from ._style import FONT, TEXT, clean, column, count, new_axes, outside_legend, patches, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SHARE = "share_"
 
 
 def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
@@ -73,9 +73,9 @@ def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
 def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
     """Draw the share of each batch in each metacell as stacked bars, beside the shares over all cells.
 
-    Metacells are grouped by their majority label where ``obs`` has one (the first column ``<label>`` with a
-    ``<label>_share``), largest label first, and within a label go from the first batch to the last. A
-    metacell that mixes the batches well looks like the bar of all cells.
+    Metacells are grouped by their majority label where ``obs`` has one (the first that ``model.get_metacells`` carried
+    over), largest label first, and within a label go from the first batch to the last. A metacell that mixes the
+    batches well looks like the bar of all cells.
 
     Parameters
     ----------
@@ -95,10 +95,10 @@ def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
         If there is no such column, or no metacell has a cell.
     """
     obs = with_cells(metacells)
-    shares, names, colors = shares_by_batch(obs)
-    label = next((column for column in obs if f"{column}_share" in obs), None)
-    labels = obs[label].astype(str).to_numpy() if label is not None else np.zeros(len(obs), dtype="U1")
-    order, groups = _order(shares, labels)
+    shares, names, colors = shares_by_batch(obs, _keys.batches_by_column(metacells))
+    label = next(iter(_keys.labels_by_column(metacells)), None)
+    labels = as_text([None] * len(obs) if label is None else obs[label])
+    order, groups = _order(shares, labels.codes)
     ax = new_axes(9.0, 3.4) if ax is None else ax
 
     edges, stacked = np.arange(len(order) + 1), np.cumsum(shares[order], axis=1)
@@ -110,7 +110,9 @@ def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
     clean(ax, title=f"Batches in {count(len(order), 'metacell')}", y="share of the cells")
     ax.set(xlim=(-1.6 * width, len(order)), ylim=(0, 1), xticks=[])
     ax.spines["bottom"].set_visible(False)
-    _name_groups(ax, groups, len(order), -width)
+    name_of = [*labels.categories, NO_VALUE]  # the code of no value is -1
+    named = [] if label is None else [(name_of[code], start, end) for code, start, end in groups]
+    _name_groups(ax, named, len(order), -width)
     # From the top down, as the bars are stacked.
     outside_legend(ax, patches(zip(names, colors, strict=True)), reverse=True, handlelength=0.9, handleheight=0.9)
     return ax
@@ -125,14 +127,17 @@ def with_cells(metacells: AnnData) -> pd.DataFrame:
 
 
 def shares_by_batch(
-    obs: pd.DataFrame, palette: Mapping[str, Any] | None = None
+    obs: pd.DataFrame, columns: Mapping[str, str], palette: Mapping[str, Any] | None = None
 ) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Shares ``(n_metacells, n_batches)``, names and colours; batches without a colour are added up in grey."""
-    columns = [c for c in obs if c.startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[c])]
+    """Shares ``(n_metacells, n_batches)``, names and colours; batches without a colour are added up in grey.
+
+    `columns` are those of :func:`scproto._keys.batches_by_column`.
+    """
     if not columns:
-        raise InputError(f'There is no column "{SHARE}<batch>" in obs: take the metacells from model.get_metacells().')
-    shares = obs[columns].to_numpy(dtype=float)
-    batches = [c.removeprefix(SHARE) for c in columns]
+        raise InputError(
+            f'There is no column "{_keys.SHARE}<batch>" in obs: take the metacells from model.get_metacells().'
+        )
+    shares, batches = obs[list(columns)].to_numpy(dtype=float), list(columns.values())
     colors = choose_colors(batches, obs["n_cells"].to_numpy() @ shares) if palette is None else check_colors(palette)
     place, names, shades = merge(batches, colors)
     merged = np.zeros((len(obs), len(names)))
@@ -140,7 +145,7 @@ def shares_by_batch(
     return merged, names, shades
 
 
-def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[np.intp], list[tuple[str, int, int]]]:
+def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[np.intp], list[tuple[Any, int, int]]]:
     """Order of the metacells, and (label, start, end) of each label in it, the label with most metacells first."""
     names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     rank = np.argsort(np.argsort(-counts, kind="stable"))
@@ -150,18 +155,18 @@ def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[n
     largest_first = np.argsort(rank)
     ends = np.cumsum(counts[largest_first])
     starts = ends - counts[largest_first]
-    return order, [(str(names[i]), int(a), int(b)) for i, a, b in zip(largest_first, starts, ends, strict=True)]
+    return order, [(names[i], int(a), int(b)) for i, a, b in zip(largest_first, starts, ends, strict=True)]
 
 
 def _name_groups(ax: Axes, groups: list[tuple[str, int, int]], n: int, overall: float) -> None:
     """Write "all cells" and the labels under the bars, apart from each other, each tied to its middle."""
-    named = [("all cells", overall, overall), *(g for g in groups if g[0])]
+    named = [("all cells", overall, overall), *groups]
     middle = np.array([(start + end) / 2 for _, start, end in named])
     text = _spread(middle, gap=n / 36, limit=n * 0.995)
     for (name, start, _), x, x_text in zip(named, middle, text, strict=True):
         ax.plot([x, x_text], [-0.01, -0.06], color=MUTED, linewidth=0.6, clip_on=False)
-        ax.text(x_text, -0.07, shorten(name), ha="right", va="top", color=INK, fontsize=FONT - 0.5,
-                rotation=40, rotation_mode="anchor")  # fmt: skip
+        ax.text(x_text, -0.07, shorten(name), ha="right", va="top", fontsize=FONT - 0.5, rotation=40,
+                rotation_mode="anchor", **TEXT)  # fmt: skip
         if start > 0:
             ax.axvline(start, color="white", linewidth=1.4)
 

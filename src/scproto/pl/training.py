@@ -25,7 +25,7 @@ PANELS = {
 COLUMNS = 5
 
 
-def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarray:
+def training(history: Mapping[str, pd.DataFrame] | None, axes: Any = None) -> np.ndarray:
     """Draw the losses and the diagnostics of collapse over the epochs.
 
     The warm-up, in which the reconstruction loss trains alone, is shaded. Few prototypes in use or a
@@ -48,11 +48,12 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     Raises
     ------
     InputError
-        If the history holds none of these curves, or there are too few axes.
+        If the history holds none of these curves, as before training or after very few steps, or there are too few
+        axes.
     """
     curves = curves_of(history)
     if not curves:
-        raise InputError("The training history is empty: train the model first.")
+        raise InputError(_no_curve(history))
     axes = _new_axes(len(curves)) if axes is None else np.asarray(axes).ravel()
     if len(axes) < len(curves):
         raise InputError(f"There are {len(axes)} axes for {len(curves)} curves: give one a curve.")
@@ -73,8 +74,24 @@ def training(history: Mapping[str, pd.DataFrame], axes: Any = None) -> np.ndarra
     return axes
 
 
-def curves_of(history: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series[Any]]:
+def _no_curve(history: Mapping[str, pd.DataFrame] | None) -> str:
+    """Say why there is nothing to draw."""
+    if not history:
+        return "There is no training history: train the model first, and give model.history."
+    if known := [name for name in PANELS if name in history]:
+        return (
+            f"The training was too short to draw: its history has no value of {', '.join(known)}; train for more steps "
+            "(max_steps)."
+        )
+    return (
+        f"The history holds {', '.join(map(repr, history))}, and none of the curves that are drawn "
+        f"({', '.join(PANELS)}): give model.history."
+    )
+
+
+def curves_of(history: Mapping[str, pd.DataFrame] | None) -> dict[str, pd.Series[Any]]:
     """Values that are numbers, by epoch, of each curve that has some, in the order of the panels."""
+    history = history or {}
     found = {name: history[name].iloc[:, 0].astype(float).dropna() for name in PANELS if name in history}
     return {name: curve for name, curve in found.items() if len(curve)}
 

@@ -13,7 +13,19 @@ from .._errors import InputError
 from .._keys import TREE
 from ._colors import INK, group
 from ._expression import expression
-from ._style import FONT, clean, color_bar, column, count, extent, new_axes, outside_legend, patches, shorten
+from ._style import (
+    FONT,
+    TEXT,
+    clean,
+    color_bar,
+    count,
+    extent,
+    metacell_column,
+    new_axes,
+    outside_legend,
+    patches,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +80,7 @@ def tree(
     genes = [genes] if isinstance(genes, str) else list(genes)
     order, branches = lay_out(_linkage(metacells))
     z = _z_scores(metacells, genes)[order]
-    groups = None if color is None else group(column(metacells.obs, color, "obs of the metacells"), palette)
+    groups = None if color is None else group(metacell_column(metacells, color), palette)
     ax = new_axes(9.0, 2.4 + 0.17 * len(genes)) if ax is None else ax
     clean(ax, title=f"Tree of {count(len(order), 'metacell')}")
     rows = {i + 0.5: gene for i, gene in enumerate(genes)}
@@ -153,7 +165,7 @@ def _draw_expression(ax: Axes, z: NDArray[np.float64], height: float) -> None:
 
 def _name(ax: Axes, rows: Mapping[float, str], columns: Sequence[str]) -> None:
     """Name rows and columns, in smaller type where they are narrow, and leave names out that would be too small."""
-    style: dict[str, Any] = {"fontsize": FONT - 0.5, "color": INK}
+    style: dict[str, Any] = {"fontsize": FONT - 0.5} | TEXT
     ax.set_yticks(list(rows), [shorten(name) for name in rows.values()], **style)
     if len(columns) <= MOST_NAMES:
         ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90, **style)

@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .._keys import UMAP
+from .._keys import UMAP, label_column
 from ._colors import INK, Groups
 from ._style import circle_areas, clean, color_bar, color_by, column, marker, new_axes, outside_legend
 
@@ -42,7 +42,7 @@ def umap(
         than 30 categories the smallest share one grey.
     metacells
         Metacells with the same ``obsm`` and ``obs["n_cells"]``. The area of a circle is proportional to its
-        number of cells; metacells without cells are not drawn. Where ``metacells.obs`` has `color` too, the
+        number of cells; metacells without cells are not drawn. Where the metacells have the label `color` too, the
         circles are filled with it.
     palette
         Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
@@ -106,8 +106,9 @@ def _draw_metacells(ax: Axes, metacells: AnnData, xy: NDArray[np.float32], color
     n_cells = column(metacells.obs, "n_cells", "obs of the metacells").to_numpy()
     filled = n_cells > 0
     face: Any = "#FFFFFFA0"
-    if groups is not None and color in metacells.obs:
-        face = groups.colors_of(metacells.obs[color][filled])
+    label = label_column(metacells, color)
+    if groups is not None and label is not None:
+        face = groups.colors_of(metacells.obs[label][filled])
     area = circle_areas(ax, n_cells[filled], METACELL_AREA, LARGEST_METACELL)
     x, y = xy[filled].T
     circles = ax.scatter(x, y, s=area, facecolors=face, edgecolors=INK, linewidths=0.6, zorder=2)

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .._keys import TREE
+from .._keys import TREE, batches_by_column
 from ..pl._colors import Groups
 from ..pl.metacells import shares_by_batch
 from ..pl.training import PANELS, curves_of, epochs_of
@@ -51,7 +51,7 @@ def draw_tree(metacells: AnnData, batches: Groups) -> Tree:
         for a, b in zip(x, y, strict=True)
     )
     colors = dict(zip(batches.names, batches.colors, strict=True))
-    shares, names, shades = shares_by_batch(metacells.obs, colors)
+    shares, names, shades = shares_by_batch(metacells.obs, batches_by_column(metacells), colors)
     top = np.cumsum(shares[order], axis=1) - shares[order]
     bars = [
         (name, shade, _bars(top[:, i], shares[order, i], step))
@@ -82,7 +82,7 @@ class Curve:
     warm_up: float
 
 
-def draw_curves(history: Mapping[str, pd.DataFrame]) -> list[Curve]:
+def draw_curves(history: Mapping[str, pd.DataFrame] | None) -> list[Curve]:
     """Curves of the losses and of the signs of collapse, those that the history has."""
     found = curves_of(history)
     if not found:

@@ -11,6 +11,8 @@ from anndata import AnnData
 
 from .. import pl
 from .._keys import BATCH, UMAP
+from .._labels import as_text
+from ..pl.training import curves_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,12 +21,12 @@ DPI = 110
 
 
 def draw_figures(metacells: AnnData, history: Mapping[str, pd.DataFrame] | None) -> dict[str, bytes]:
-    """Draw the figures that show no UMAP, by file name; the training curves only with a history."""
+    """Draw the figures that show no UMAP, by file name; the training curves where the history has some."""
     pictures = {
         "batch_shares.png": _single(pl.batch_shares, metacells, (11.0, 3.7)),
         "metacell_sizes.png": _single(pl.metacell_sizes, metacells, (6.4, 3.6)),
     }
-    if history:
+    if curves_of(history):
         pictures["training.png"] = _training(history)
     return pictures
 
@@ -39,14 +41,14 @@ def draw_maps(adata: AnnData, metacells: AnnData, label_key: str | None) -> dict
 
 def _umap(adata: AnnData, metacells: AnnData, color: str) -> bytes:
     # Cluster numbers are categories here.
-    obs = pd.DataFrame({color: adata.obs[color].astype("category")})
+    obs = pd.DataFrame({color: as_text(adata.obs[color])}, index=adata.obs_names)
     cells = AnnData(obs=obs, obsm={UMAP: adata.obsm[UMAP]})
     figure = _figure(6.4, 4.4)
     pl.umap(cells, color, metacells=metacells, ax=figure.subplots()).set_title("", loc="left")
     return _png(figure)
 
 
-def _training(history: Mapping[str, pd.DataFrame]) -> bytes:
+def _training(history: Mapping[str, pd.DataFrame] | None) -> bytes:
     figure = _figure(12.5, 4.6)
     pl.training(history, axes=figure.subplots(2, 5))
     return _png(figure)

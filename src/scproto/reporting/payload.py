@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._labels import as_names
 from ..graph import nearest_others
 from ..pl._colors import OTHER, Groups
-from ..pl.metacells import SHARE
 from ..pl.umap import umap_of
 from ..tl.contrast import N_SIBLINGS, PSEUDOCOUNT, log2_fold_change, members_of, weighted_means
 from .encode import category_codes, numbers, quantise, to_base64
@@ -52,16 +51,17 @@ def gather(
     cells = cells_at | {"n": adata.n_obs, "batch": to_base64(category_codes(batch.codes[drawn]))}
     if label is not None:
         cells["label"] = to_base64(category_codes(label.codes[drawn]))
-    known = label_key is not None and label_key in metacells.obs
+    column = None if label_key is None else _keys.label_column(metacells, label_key)
+    majority = None if column is None else as_names(metacells.obs[column])
     return {
         "cells": cells,
         "metacells": metacells_at
         | {
-            "label": codes_of(label, names(metacells.obs[label_key])) if label is not None and known else None,
-            "majority": names(metacells.obs[label_key]) if known else None,
-            "labelShare": numbers(metacells.obs[f"{label_key}_share"]) if known else None,
+            "label": None if label is None or majority is None else codes_of(label, majority),
+            "majority": majority,
+            "labelShare": None if column is None else numbers(metacells.obs[_keys.share_of(column)]),
         },
-        "batches": batches(metacells.obs, batch),
+        "batches": batches(metacells, batch),
         "labels": None if label is None else {"key": str(label_key), "names": label.names, "colors": label.colors},
         "genes": genes(metacells),
     }
@@ -77,11 +77,6 @@ def _places(cells: NDArray[np.floating], metacells: NDArray[np.floating]) -> tup
     return first, second
 
 
-def names(values: pd.Series[Any]) -> list[str | None]:
-    """Categories as text, None for none."""
-    return [None if pd.isna(value) else str(value) for value in values]
-
-
 def codes_of(groups: Groups, values: Sequence[str | None]) -> list[int]:
     """Place of each name among the groups; -1 for none. Others get the shared grey, which may be one place more."""
     place = {name: i for i, name in enumerate(groups.names)}
@@ -89,16 +84,16 @@ def codes_of(groups: Groups, values: Sequence[str | None]) -> list[int]:
     return [-1 if name is None else place.get(name, grey) for name in values]
 
 
-def batches(obs: pd.DataFrame, colors: Groups) -> dict[str, Any]:
+def batches(metacells: AnnData, colors: Groups) -> dict[str, Any]:
     """Names of the batches, share of each in each metacell, and the colour that each is drawn in."""
-    columns = [name for name in obs if name.startswith(SHARE) and pd.api.types.is_numeric_dtype(obs[name])]
-    all_names = [name.removeprefix(SHARE) for name in columns]
+    columns = _keys.batches_by_column(metacells)
+    all_names = list(columns.values())
     place = codes_of(colors, all_names)
     more = len(colors.names) in place  # batches that no cell is of
     return {
         "names": all_names,
         "place": place,
-        "shares": [numbers(obs[name]) for name in columns],
+        "shares": [numbers(metacells.obs[column]) for column in columns],
         "shown": [*colors.names, *["others"] * more],
         "colors": [*colors.colors, *[OTHER] * more],
     }

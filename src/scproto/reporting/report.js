@@ -133,7 +133,7 @@ function chooseGene(gene) {
 
 function describe(i) {
   const label = data.metacells.majority?.[i];
-  return label ? `${label} (${percent(data.metacells.labelShare[i])})` : "";
+  return (label ?? null) !== null ? `${label} (${percent(data.metacells.labelShare[i])})` : "";
 }
 
 function details(i) {

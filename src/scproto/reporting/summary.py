@@ -10,6 +10,7 @@ import numpy as np
 from anndata import AnnData
 
 from .._keys import BATCH, METACELL, UNS
+from .._labels import as_text
 from ..metrics.metacells import metacell_scores
 from ..pl._style import count
 
@@ -49,7 +50,7 @@ class Summary:
 def summarise(adata: AnnData, label_key: str | None) -> Summary:
     """Describe cells, batches, metacells, how they mix, and what the check says of it."""
     assignment, batches = adata.obs[METACELL], adata.obs[BATCH]
-    scores = metacell_scores(assignment.astype(str), batches=batches.astype(str))
+    scores = metacell_scores(as_text(assignment), batches=as_text(batches))
     verdict = adata.uns.get(UNS, {}).get("verdict", {})
     n_batches, n_metacells = batches.nunique(), int(scores["n_metacells"])
     several = n_batches > 1
@@ -63,9 +64,8 @@ def summarise(adata: AnnData, label_key: str | None) -> Summary:
     if several:
         details.append(_entropy(scores["batch_entropy"]))
         tiles.append((f"{scores['batch_entropy']:.2f}", "mean batch entropy", "0: apart, 1: fully mixed"))
-    if label_key is not None and (labelled := adata.obs[label_key].notna()).any():
-        known = adata.obs.loc[labelled, [METACELL, label_key]].astype(str)
-        by_label = metacell_scores(known[METACELL], known[label_key])
+    if label_key is not None and (labelled := adata.obs[label_key].notna().to_numpy()).any():
+        by_label = metacell_scores(as_text(assignment)[labelled], as_text(adata.obs[label_key])[labelled])
         n_unlabelled = int((~labelled).sum())
         scores = by_label | scores
         details.append(_purity(by_label, label_key))

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._keys import METACELL
+from .._keys import METACELL, free_name, label_column, share_of
+from .._labels import as_names
 from .encode import numbers
 
 SHOWN_GENES = 3
@@ -68,10 +69,10 @@ def tabulate(
     }
     name = [str(value) for value in obs.index]
     columns = [_text(METACELL, "Metacell", name)]
-    if label_key is not None and label_key in obs:
-        share = f"{label_key}_share"
-        columns.append(_text(str(label_key), str(label_key), ["" if pd.isna(x) else str(x) for x in obs[label_key]]))
-        columns.append(_numbers(obs[share], share, "Share", "{:.0%}", 4))
+    if label_key is not None and (label := label_column(metacells, label_key)) is not None:
+        key = free_name(label, {METACELL, "doubts", "top_genes"}, "_label")
+        columns.append(_text(key, str(label_key), ["" if x is None else x for x in as_names(obs[label])]))
+        columns.append(_numbers(obs[share_of(label)], share_of(key), "Share", "{:.0%}", 4))
     columns += [_numbers(obs[key], key, *form) for key, form in formats.items() if key in obs]
     columns.append(_text("doubts", "Doubts", [", ".join(doubts.get(value, ())) for value in name]))
     columns.append(_text("top_genes", "Top genes", [" ".join(top[:SHOWN_GENES]) for top in genes]))

@@ -169,7 +169,7 @@ def _render(
     from .table import tabulate
 
     batch = group(adata.obs[_keys.BATCH])
-    label = None if label_key is None else group(adata.obs[label_key].astype("category"))
+    label = None if label_key is None else group(adata.obs[label_key])
     summary = summarise(adata, label_key)
     payload = gather(adata, metacells, batch, label, label_key)
     genes = payload["genes"]
@@ -187,7 +187,7 @@ def _render(
         summary=summary,
         table=table,
         tree=tree,
-        curves=draw_curves(history or {}),
+        curves=draw_curves(history),
         settings=list(flatten(settings)),
         genes=genes,
         n_cells=adata.n_obs,

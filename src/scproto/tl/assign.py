@@ -42,6 +42,8 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     ``obs["metacell_outlier"]`` (distance more than five median absolute deviations above the median) and
     ``obsm["metacell_probability"]`` (sparse, the five most probable metacells);
     ``uns["scproto"]["model"]``: the model's settings and seed; ``uns["scproto"]["n_metacells"]``: the level.
+    What an earlier call wrote is replaced. A column of yours with one of these names is kept under another, such as
+    ``obs["metacell_input"]``, and a warning is logged.
 
     Raises
     ------
@@ -52,8 +54,10 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     level = cut(model.prototypes, n)
     unit = model.get_latent_representation(adata)
     assignment = assign(unit, model.prototypes, level.group)
+    _keys.set_aside(adata, omicverse=omicverse_keys)
     adata.obsm[_keys.LATENT] = unit
-    adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.metacell, level.names).remove_unused_categories()
+    names = pd.Index(level.names, dtype=object)
+    adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.metacell, names).remove_unused_categories()
     adata.obs[_keys.CONFIDENCE] = assignment.confidence
     adata.obs[_keys.DISTANCE] = assignment.distance
     adata.obs[_keys.OUTLIER] = assignment.outlier

@@ -67,7 +67,7 @@ def enrich_prototype_genes(
     Badia-i-Mompel et al., Bioinformatics Advances 2022 (decoupler).
     """
     check_number("min_genes", min_genes)
-    known = set(background)
+    known = set(_as_list(background))
     keys = [key for key in KEYS if key in genes]
     if "group" not in keys or "names" not in genes:
         raise InputError(
@@ -98,7 +98,7 @@ def known_sets(gene_sets: Mapping[str, Iterable[str]] | pd.DataFrame, known: set
             raise InputError(f"The gene sets have no column {min(absent)!r}: source is the set, target the gene.")
         sets = gene_sets[["source", "target"]]
     else:
-        pairs = [(name, gene) for name, genes in gene_sets.items() for gene in genes]
+        pairs = [(name, gene) for name, genes in gene_sets.items() for gene in _as_list(genes)]
         sets = pd.DataFrame(pairs, columns=["source", "target"])
     sets = sets[sets["target"].isin(known)].astype(str).drop_duplicates(ignore_index=True)
     sets = sets[sets.groupby("source")["target"].transform("size") >= min_genes]
@@ -108,6 +108,10 @@ def known_sets(gene_sets: Mapping[str, Iterable[str]] | pd.DataFrame, known: set
             "or lower min_genes."
         )
     return sets
+
+
+def _as_list(names: str | Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def query_list(features: set[str], sets: pd.DataFrame, n_background: int) -> pd.DataFrame:

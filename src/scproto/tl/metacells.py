@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from .. import _keys
+from .._labels import as_storable
 from ..metrics import mixing_entropy
 from .assignment import Assignment
 from .tree import Level, contract_tree, pool, tree_parents, ward_tree
+
+logger = logging.getLogger(__name__)
 
 
 def build_metacells(
@@ -25,7 +29,7 @@ def build_metacells(
     assignment: Assignment,
     prototypes: NDArray[np.float32],
     level: Level,
-    decoded: Mapping[str, NDArray[np.float32]],
+    decoded: Mapping[str | None, NDArray[np.float32]],
     modelled: NDArray[np.bool_],
     label_keys: Sequence[str] = (),
 ) -> AnnData:
@@ -46,12 +50,12 @@ def build_metacells(
     level
         Which prototypes make a metacell, and its name.
     decoded
-        Decoded shares of the modelled genes by name of the layer, each ``(n_prototypes, n_modelled)``, the
-        genes in the order of ``cells``.
+        Decoded shares of the modelled genes by batch, None for the average over the batches, each
+        ``(n_prototypes, n_modelled)``, the genes in the order of ``cells``.
     modelled
         Genes that the decoder knows, mask ``(n_genes,)``.
     label_keys
-        Columns of ``cells.obs`` whose majority is carried over.
+        Columns of ``cells.obs`` whose majority is carried over, to the columns of :func:`scproto._keys.label_columns`.
 
     Returns
     -------
@@ -63,21 +67,32 @@ def build_metacells(
     smooth = assignment.probability.T.tocsr()[used] @ counts
     mass = np.bincount(assignment.nearest, minlength=len(prototypes))
     tree = _tree(prototypes, level.group, mass)
-    obs = _describe(cells.obs, batch, metacell, assignment.confidence, label_keys)
+    parts = _keys.key_parts(batch.categories)
+    columns = _label_columns(label_keys, batch.categories)
+    labels = {column: cells.obs[key] for key, column in columns.items()}
+    obs = _describe(labels, batch, parts, metacell, assignment.confidence)
     obs.insert(1, "n_counts", np.asarray(total.sum(1)).ravel())
     obs["tree_parent"] = tree_parents(tree, len(used))
-    obs.index = pd.Index(np.asarray(level.names)[used])
+    obs.index = pd.Index([level.names[i] for i in used], dtype=object)
     layers = {
-        _keys.part_of_key(layer): _complete(pool(shares, level.group, mass)[used], smooth, modelled)
-        for layer, shares in decoded.items()
+        "decoded" if name is None else f"decoded_{parts[name]}": _complete(
+            pool(shares, level.group, mass)[used], smooth, modelled
+        )
+        for name, shares in decoded.items()
     }
-    metacells = AnnData(layers["decoded"].copy(), obs=obs, var=cells.var[[]].copy())
+    # Strings are Python's: those of pandas 3 make files that not every reader knows.
+    obs.columns, genes = obs.columns.astype(object), cells.var_names.astype(object)
+    metacells = AnnData(layers["decoded"].copy(), obs=obs, var=pd.DataFrame(index=genes))
     metacells.var[_keys.GENES] = modelled
     for layer, values in layers.items():
         metacells.layers[layer] = values
     metacells.layers["counts"] = total
     metacells.obsm[_keys.LATENT] = _centres(prototypes, level, mass)[used]
     metacells.uns[_keys.TREE] = tree
+    metacells.uns[_keys.NAMES] = {
+        "batches": {_keys.SHARE + part: name for name, part in parts.items() if _keys.SHARE + part in obs},
+        "labels": {column: str(key) for key, column in columns.items()},
+    }
     return metacells
 
 
@@ -106,24 +121,44 @@ def _complete(shares: NDArray[np.float32], smooth: sp.csr_matrix, modelled: NDAr
     return rate * np.float32(1e4)
 
 
+def _label_columns(label_keys: Iterable[str], batches: Iterable[str]) -> dict[str, str]:
+    """Columns for the labels; those that are called otherwise are told."""
+    columns = _keys.label_columns(label_keys, batches)
+    for key, column in columns.items():
+        if column != key:
+            logger.warning('The label "%s" is in obs["%s"] of the metacells: its own name cannot be used.', key, column)
+    return columns
+
+
 def _describe(
-    obs: pd.DataFrame,
+    labels: Mapping[str, pd.Series[Any]],
     batch: pd.Categorical,
+    parts: Mapping[str, str],
     metacell: NDArray[np.int64],
     confidence: NDArray[np.float32],
-    label_keys: Sequence[str],
 ) -> pd.DataFrame:
-    """One row a metacell: size, batch shares and entropy, labels, confidence."""
+    """One row a metacell: size, batch shares and entropy, labels by column, confidence."""
     by_batch = pd.crosstab(metacell, batch)
     size = by_batch.sum(axis=1)
     columns: dict[str, Any] = {"n_cells": size}
-    columns |= {f"share_{_keys.part_of_key(name)}": by_batch[name] / size for name in by_batch}
+    columns |= {_keys.SHARE + parts[name]: by_batch[name] / size for name in by_batch}
     columns["batch_entropy"] = mixing_entropy(by_batch.to_numpy())
-    for key in label_keys:
-        by_label = pd.crosstab(metacell, pd.Categorical(obs[key]), dropna=False)
-        by_label = by_label[by_label.sum(axis=1) > 0]  # a metacell may have no labelled cell
-        label = by_label.idxmax(axis=1).reindex(size.index).astype("category")
-        columns[key] = label.cat.remove_unused_categories()  # scanpy's plots want a metacell in each
-        columns[f"{key}_share"] = (by_label.max(axis=1) / by_label.sum(axis=1)).reindex(size.index)
+    for column, values in labels.items():
+        columns[column], columns[_keys.share_of(column)] = _majority(values, metacell, len(size))
     columns["confidence"] = pd.Series(confidence).groupby(metacell).mean()
     return pd.DataFrame(columns)
+
+
+def _majority(
+    values: pd.Series[Any], metacell: NDArray[np.int64], n_metacells: int
+) -> tuple[pd.Categorical, NDArray[np.float64]]:
+    """Most common label of each metacell and its share of the labelled cells; none where no cell has a label."""
+    labels = as_storable(values)
+    known = labels.codes >= 0
+    shape = n_metacells, max(len(labels.categories), 1)
+    table = sp.csr_matrix((np.ones(known.sum()), (metacell[known], labels.codes[known])), shape=shape)
+    total, most = np.asarray(table.sum(axis=1)).ravel(), table.max(axis=1).toarray().ravel()
+    lead = np.where(total > 0, np.asarray(table.argmax(axis=1)).ravel(), -1)
+    label = pd.Categorical.from_codes(lead, labels.categories, ordered=labels.ordered)
+    share = np.divide(most, total, out=np.full(n_metacells, np.nan), where=total > 0)
+    return label.remove_unused_categories(), share  # scanpy's plots want a metacell in each category
