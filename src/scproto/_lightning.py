@@ -18,17 +18,17 @@ LOGGERS = (
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's notices and tips back in the block; its warnings and errors stay, and so do all levels after."""
+def quiet(level: int = logging.WARNING) -> Iterator[None]:
+    """Let Lightning say nothing below a level in the block: by default no notices and tips, but warnings."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+        logger.setLevel(max(logger.getEffectiveLevel(), level))
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for logger, before in zip(loggers, levels, strict=True):
+            logger.setLevel(before)
 
 
 @contextmanager

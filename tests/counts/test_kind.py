@@ -92,8 +92,9 @@ def test_scaled_counts(change, depth):
         (lambda x: np.where(x == x.max(), np.nan, x), Kind.MISSING),
         (lambda x: np.where(x == x.max(), np.inf, x), Kind.MISSING),
         (lambda x: np.where(x == x.max(), 3e38, x), Kind.HUGE),
+        (lambda x: np.where(x == x.max(), 2**31, x), Kind.COUNTS),
     ],
-    ids=["counts", "near", "from_logs", "below_zero", "scaled", "nan", "inf", "huge"],
+    ids=["counts", "near", "from_logs", "below_zero", "scaled", "nan", "inf", "huge", "many"],
 )
 def test_other_kinds(change, expected):
     assert kind(change(simulate(4000))) is expected

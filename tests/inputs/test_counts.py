@@ -59,7 +59,7 @@ def test_whole_counts_beside_fractional_ones_are_pointed_at(tiny_atlas):
 @pytest.mark.parametrize("change", [np.log1p, lambda x: x / 7, lambda x: -x], ids=["logs", "scaled", "negative"])
 def test_rounding_does_not_let_other_values_in(tiny_atlas, change):
     tiny_atlas.X.data = change(tiny_atlas.X.data)
-    with pytest.raises(InputError, match="needs whole counts"):
+    with pytest.raises(InputError, match="needs raw counts"):
         read_counts(tiny_atlas, rounding=0)
 
 

@@ -54,6 +54,7 @@ def test_what_is_written(tiny_atlas):
         "layer": "X",
         "n_genes": 60,
         "n_pcs": 10,
+        "round_counts": False,
         "n_neighbors": 4,
         "seed": 3,
     }
@@ -272,7 +273,7 @@ def test_refusal_changes_nothing(tiny_atlas):
     before = tiny_atlas.copy()
     tiny_atlas.X.data[0] = 0.5
     before.X.data[0] = 0.5
-    with pytest.raises(InputError, match="raw counts"):
+    with pytest.raises(InputError, match="fractional counts"):
         pp.prepare(tiny_atlas, "batch")
     assert set(tiny_atlas.obs) == set(before.obs)
     assert not tiny_atlas.obsm

@@ -49,7 +49,8 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     ``n_epochs``.
     """
     start = perf_counter()
-    from scproto._run import Settings, load_libraries, run
+    from scproto._run import Settings, run
+    from scproto._run.stages import load_libraries
 
     settings = Settings(
         batch_key=tuple(arguments["batch_key"]),

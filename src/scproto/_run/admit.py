@@ -11,7 +11,6 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _keys
-from ..graph.layout import MIN_POINTS
 from ..inputs import check_adata, choose_n_prototypes, join_batches
 from .rehearse import rehearse
 from .settings import Settings
@@ -90,9 +89,6 @@ def admit(adata: AnnData, settings: Settings, folder: Path) -> Admitted:
         n_prototypes=settings.n_prototypes,
         rounding=settings.seed if settings.round_counts else None,
     )
-    if settings.report and adata.n_obs + 1 < MIN_POINTS:
-        logger.warning("%d cells are too few for a UMAP: there is going to be no report.", adata.n_obs)
-        settings = replace(settings, report=False)
     n_metacells = choose_n_prototypes(settings.n_prototypes, adata.n_obs)
     rehearse(adata, _metacell_columns(adata, settings), n_metacells, folder)
     registration = {place: _registered(getattr(adata, place)) for place in ("uns", "obs", "obsm")}

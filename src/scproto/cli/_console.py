@@ -17,6 +17,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
+from .. import _lightning
+
 stderr = Console(stderr=True)
 
 FILES = {
@@ -28,16 +30,6 @@ FILES = {
     "run.json": "settings, versions, timings, losses, diagnostics and the verdict",
 }
 """What a run folder holds, the best thing to open first."""
-
-
-LIGHTNING = (
-    "lightning.fabric.utilities",
-    "lightning.pytorch.callbacks",
-    "lightning.pytorch.loops",
-    "lightning.pytorch.trainer",
-    "lightning.pytorch.utilities",
-)
-"""Loggers of Lightning that talk; the levels of those above them are set anew when Lightning is imported."""
 
 
 def show(*results: str | Table) -> None:
@@ -78,15 +70,13 @@ def quiet() -> Iterator[None]:
     """
     for name in ("scvi", "scib_metrics"):
         logging.getLogger(name).addHandler(logging.NullHandler())  # without one they add their own
-    for name in LIGHTNING:
-        logging.getLogger(name).setLevel(logging.ERROR)
     # names in messages may look like markup
     handler = RichHandler(console=stderr, show_time=False, show_level=False, show_path=False, markup=False)
     handler.addFilter(lambda record: record.name.startswith("scproto") or record.levelno >= logging.ERROR)
     logging.getLogger("scproto").setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)
     try:
-        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr), _lightning.quiet(logging.ERROR):
             warnings.simplefilter("ignore")
             yield
     finally:

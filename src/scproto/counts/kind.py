@@ -10,8 +10,8 @@ import scipy.sparse as sp
 
 from .values import Values
 
-MOST = 2**32 - 1
-"""More counts of a gene in a cell than any experiment has."""
+MOST = 2**53
+"""Largest count: beyond it, double precision does not tell whole numbers apart."""
 
 LOG_CEILING = 20.0
 """Log-transformed expression stays below this (log1p of a million counts is 13.8)."""

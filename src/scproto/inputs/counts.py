@@ -131,7 +131,8 @@ def _refusal(kind: Kind, where: str, values: Values, elsewhere: str | None) -> s
     mend = _ROUND if kind is Kind.FRACTIONAL else _BEFORE
     if elsewhere is not None:
         mend = f"{elsewhere}, or {_ROUND}" if kind is Kind.FRACTIONAL else elsewhere
-    return f"{counts_problem(kind, where, values)}, but scproto needs whole counts: {mend}."
+    needed = "whole" if kind is Kind.FRACTIONAL else "raw"
+    return f"{counts_problem(kind, where, values)}, but scproto needs {needed} counts: {mend}."
 
 
 def _of_genes(matrix: sp.csr_matrix, genes: NDArray[np.bool_], where: str) -> sp.csr_matrix:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arguments import check_seed
 from .._errors import InputError
 from ._groups import finite_matrix, finite_scores, group_codes, group_means, membership
 
@@ -152,6 +153,7 @@ def diffusion_components(
     InputError
         If the coordinates are not finite, there are fewer than five cells, or many of them lie in one place.
     """
+    seed = check_seed(seed)
     import scanpy as sc
     from anndata import AnnData
 
@@ -202,6 +204,7 @@ def geometry_scores(coordinates: ArrayLike, assignment: ArrayLike, *, seed: int 
     InputError
         If the shapes do not match, or a value is missing or not finite.
     """
+    seed = check_seed(seed)
     covered = coverage_quantiles(coordinates, assignment)
     try:
         components = diffusion_components(coordinates, seed=seed)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from .._arguments import check_seed
 from ._groups import finite_scores, gene_matrix, group_codes, membership
 
 Matrix: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
@@ -145,6 +146,7 @@ def separation_correlation(
     InputError
         If the shapes do not match, a metacell is missing, or values are negative or not finite.
     """
+    seed = check_seed(seed)
     x = gene_matrix(expression)
     codes, names = group_codes(assignment, x.shape[0], "metacell")
     if len(names) < 2:
@@ -188,6 +190,7 @@ def homogeneity_scores(
     InputError
         If the shapes do not match, a value is missing, or values are negative or not finite.
     """
+    seed = check_seed(seed)
     from .expression import log1p_cp10k, variable_genes
     from .mcrigor import dubious_rate
 

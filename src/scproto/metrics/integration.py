@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from .._arguments import check_seed
 from .._errors import InputError
 from ._groups import finite_scores
 
@@ -57,6 +58,7 @@ def integration_scores(
     InputError
         If the shapes do not match, a value is missing or not finite, or there are fewer than two labels.
     """
+    seed = check_seed(seed)
     x = np.ascontiguousarray(embedding, dtype=np.float32)
     labels, batches = np.asarray(labels), np.asarray(batches)
     _check(x, labels, batches)

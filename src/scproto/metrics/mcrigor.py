@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from .._arguments import check_seed
 from .._errors import InputError
 from ._groups import gene_matrix, group_codes
 
@@ -93,6 +94,7 @@ def metacell_divergence(
         If the shapes do not match, a metacell is missing, values are negative or not finite, or ``min_cells`` or
         ``n_permutations`` is too small.
     """
+    seed = check_seed(seed)
     if min_cells < 2 or n_permutations < 1:
         raise InputError(f"min_cells is {min_cells} and n_permutations {n_permutations}: give at least 2 and 1.")
     x = gene_matrix(expression)
@@ -157,6 +159,7 @@ def dubious_rate(
     -------
     The share in [0, 1]; NaN if no metacell can be judged.
     """
+    seed = check_seed(seed)
     divergences = metacell_divergence(
         expression,
         assignment,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import check_seed
 from ._groups import group_means
 
 MIN_CELLS = 5
@@ -40,6 +41,7 @@ def structure_kept(
     -------
     About 0 for random metacells, about 1 for those as good as k-means; 1 where there is nothing to explain.
     """
+    seed = check_seed(seed)
     explained = best = 0.0
     for b in np.unique(batch):
         x = np.asarray(points[batch == b], np.float64)

@@ -13,6 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._arguments import check_seed, check_whole
 from .._errors import InputError
 from .._threads import limit_threads
 from ..counts.normalise import log1p_cp10k, scale_genes
@@ -72,6 +73,9 @@ def prepare(
     InputError
         If the counts or the keys can't be used; the sentence says what to mend.
     """
+    seed = check_seed(seed)
+    for name, value in {"n_top_genes": n_top_genes, "n_pcs": n_pcs, "n_neighbors": n_neighbors}.items():
+        check_whole(name, value)
     counts = check_adata(adata, batch_key=batch_key, layer=layer, rounding=seed if round_counts else None)
     for notice in counts.notices:
         logger.info(notice)

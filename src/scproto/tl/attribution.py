@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 from torch import Tensor
 
+from .._arguments import check_seed
 from ..metrics._groups import membership
 from ..nn import integrated_gradients
 from .assignment import assign, log_probability
@@ -88,6 +89,7 @@ def attribute_prototype_genes(
     ----------
     Sundararajan et al., ICML 2017 (integrated gradients).
     """
+    seed = check_seed(seed)
     check_number("n_genes", n_genes, none=True)
     check_number("n_cells", n_cells)
     check_number("n_steps", n_steps)

@@ -11,6 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import _keys
+from .._arguments import check_seed
 from .._errors import InputError
 from ..metrics import contingency, mixing_entropy
 from ..metrics.mixing import apart_from_partner, batch_disagreement, structure_kept
@@ -197,6 +198,7 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
     InputError
         If the cells were not prepared or not assigned.
     """
+    seed = check_seed(seed)
     if _keys.METACELL not in adata.obs:
         raise InputError("The cells have no metacells to check: run scproto.tl.assign_metacells(adata, model) first.")
     if _keys.PCA not in adata.obsm:

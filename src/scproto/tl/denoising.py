@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from .. import _keys
+from .._arguments import check_seed
 from ..metrics.denoising import poisson_loss
 from ..metrics.held_out import split_counts
 
@@ -98,8 +99,11 @@ def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_k
     ----------
     Batson, Royer and Webber, bioRxiv 2019 (molecular cross-validation).
     """
+    seed = check_seed(seed)
     from ..model.denoiser import LEVELS
+    from ..model.habits import check_train_arguments
 
+    check_train_arguments(model.train, train_kwargs)
     rng = np.random.default_rng(seed)
     cells = model.cells(adata)
     seen, held_out = split_counts(cells.counts, rng, SEEN)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._arguments import check_seed
 from .._errors import InputError
 from ..metrics.held_out import held_out_likelihood, split_counts
 from .assignment import assign
@@ -78,6 +79,7 @@ def choose_resolution(adata: AnnData, model: SCPROTO, *, tolerance: float = 0.1,
         If the model is not trained, the cells lack its genes or come from an unknown batch, or the tolerance is
         out of range.
     """
+    seed = check_seed(seed)
     if not 0 <= tolerance < 1:
         raise InputError(f"tolerance={tolerance!r} is no share: choose a number from 0 to below 1.")
     cells = model.cells(adata)

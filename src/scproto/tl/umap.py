@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from .._arguments import check_seed
 from .._errors import InputError
 from .._keys import LATENT, UMAP
 from ..graph import umap_layout
-from ..graph.layout import MIN_POINTS
 
 
 def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Callable[..., Any] = umap_layout) -> None:
@@ -36,8 +36,9 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Call
     Raises
     ------
     InputError
-        If an embedding is missing, the two differ in width, or there are fewer than five points in all.
+        If an embedding is missing, or the two differ in width.
     """
+    seed = check_seed(seed)
     for name, data in (("cells", adata), ("metacells", metacells)):
         if LATENT not in data.obsm:
             raise InputError(
@@ -50,7 +51,5 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Call
             "take both from the same model."
         )
     points = np.concatenate([cells, prototypes])
-    if len(points) < MIN_POINTS:
-        raise InputError(f"There are {len(points)} cells and metacells in all: a UMAP needs at least {MIN_POINTS}.")
     layout = make_layout(points, seed)
     adata.obsm[UMAP], metacells.obsm[UMAP] = layout[: len(cells)], layout[len(cells) :]
