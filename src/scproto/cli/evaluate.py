@@ -90,9 +90,12 @@ def _points(embedding: Any) -> Any:
 
 def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
     """Mask of the cells with a label, a batch and a metacell."""
+    for key in keys:
+        if not obs[key].notna().any():
+            raise InputError(f"No cell has a value in obs[{key!r}]: choose a column that has some.")
     known = obs[keys].notna().all(axis=1).to_numpy()
     if not known.any():
-        raise InputError(f"No cell has a value in all of obs: {', '.join(map(repr, keys))}.")
+        raise InputError(f"No cell has a value in each of obs: {', '.join(map(repr, keys))}; choose other columns.")
     if not known.all():
         say(f"{(~known).sum():,} cells without label, batch or metacell are left out.")
     return known
