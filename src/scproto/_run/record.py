@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from .. import _keys
 from .._files import atomic_path
+from .._labels import as_text
 from .._memory import peak_memory
 from .._standby import Standby
 from .._versions import library_versions
@@ -90,9 +91,11 @@ def _describe_metacells(adata: AnnData, label_keys: tuple[str, ...]) -> dict[str
     from ..metrics import metacell_scores
 
     obs = adata.obs
-    scores = metacell_scores(obs[_keys.METACELL].astype(str), None, obs[_keys.BATCH].astype(str))
+    metacell = as_text(obs[_keys.METACELL])
+    scores = metacell_scores(metacell, None, as_text(obs[_keys.BATCH]))
     purity = {}
     for key in label_keys:
-        known = obs.loc[obs[key].notna(), [_keys.METACELL, key]].astype(str)
-        purity[key] = metacell_scores(known[_keys.METACELL], known[key])["purity"] if len(known) else None
+        labels = as_text(obs[key])
+        known = labels.codes >= 0
+        purity[key] = metacell_scores(metacell[known], labels[known])["purity"] if known.any() else None
     return scores | {"n_outliers": int(obs[_keys.OUTLIER].sum()), "purity": purity}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._console import quiet, run_summary, say, stage, stderr
+from ._console import quiet, run_summary, say, show, stage, stderr
 
 N_PROTOTYPES = 30
 """More than for as few cells by default, so that the picture shows something."""
@@ -34,4 +34,4 @@ def demo(
         record = run(
             pbmc_three_labs, out, settings, overwrite=overwrite, announce=stage, progress_bar=stderr.is_terminal
         )
-    typer.echo(run_summary(record, out))
+    show(run_summary(record, out))

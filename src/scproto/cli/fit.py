@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from .._errors import InputError
-from ._console import quiet, run_summary, say, stage, stderr
+from ._console import quiet, run_summary, say, show, stage, stderr
 
 
 class Accelerator(StrEnum):
@@ -99,4 +99,4 @@ def fit(
         if not batch_key:
             say("No --batch-key: all cells are taken as one batch.")
         record = run(cells, out, settings, overwrite=overwrite, announce=stage, progress_bar=stderr.is_terminal)
-    typer.echo(run_summary(record, out))
+    show(run_summary(record, out))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from .. import _keys
 from .._arguments import is_whole
 from .._errors import InputError
 from .counts import Counts, layers_of, read_counts
@@ -59,7 +60,7 @@ def check_adata(
     *,
     batch_key: str | Sequence[str] | None,
     layer: str | None,
-    label_keys: Sequence[str] = (),
+    label_keys: str | Sequence[str] = (),
     n_prototypes: int | Literal["auto"] = "auto",
     rounding: int | None = None,
 ) -> Counts:
@@ -93,7 +94,11 @@ def check_adata(
         raise InputError(f"adata has {adata.n_obs} cells and {adata.n_vars} genes: give at least two cells and a gene.")
     _check_names(adata)
     keys = as_keys(batch_key)
-    for what, names in (("batch key", keys), ("label key", label_keys)):
+    if ours := [key for key in keys if key in _keys.WRITTEN_OBS]:
+        raise InputError(
+            f"scproto writes adata.obs[{ours[0]!r}] itself, so it can't name the batch: rename your column."
+        )
+    for what, names in (("batch key", keys), ("label key", as_keys(label_keys))):
         for name in names:
             _check_exists(what, name, adata.obs.columns, "adata.obs")
             if isinstance(adata.obs[name], pd.DataFrame):
