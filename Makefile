@@ -1,29 +1,34 @@
 # make demo: fit the embedded data set.   make test: run the tests.   make docs: build the site.
 # All install what they need, once, into .venv.
 
-PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,\
+PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13 python3.14 python3,\
 	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
 # The matrices are small, and threads that wait for a busy core are slow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-lowest test-browser lint docs clean
+.PHONY: demo test fuzz test-lowest test-browser lint docs clean
 .DELETE_ON_ERROR:
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/scproto demo --out demo_run --overwrite
 
-test: .venv/installed
+test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
+# Odd input by the thousand; the tests try two hundred. Each find gets a test of its own.
+fuzz: $(VENV)/installed
+	SCPROTO_FUZZ=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz
+
 # The report in a browser: needs a Chromium, the system's or that of `playwright install chromium`.
-test-browser: .venv/installed
+test-browser: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints/tested.txt --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,7 +36,7 @@ lint: .venv/installed
 # Some minutes, as the tutorials are run. The site is then in docs/_build/html.
 # Without the second variable the first use of numba, as in UMAP, raises the number of OpenMP's threads.
 docs: export NUMBA_NUM_THREADS ?= 1
-docs: .venv/installed-docs
+docs: $(VENV)/installed-docs
 	rm -rf docs/_build docs/api/generated
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
@@ -39,17 +44,17 @@ docs: .venv/installed-docs
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -W default
 
-.venv/installed: constraints/tested.txt
+$(VENV)/installed: constraints/tested.txt
 .venv-lowest/installed: constraints/lowest.txt
 
-.venv/installed-docs: .venv/installed constraints/docs.txt
+$(VENV)/installed-docs: $(VENV)/installed constraints/docs.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints/tested.txt --constraint constraints/docs.txt --editable '.[docs]'
 	touch $@
 
 # The stamp is written last, so a failed installation is repeated.
 %/installed: pyproject.toml
-	@test -n '$(PYTHON)' || { echo 'No Python 3.11 to 3.13 found: set it with make PYTHON=/path/to/python.' >&2; exit 1; }
+	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer found: set it with make PYTHON=/path/to/python.' >&2; exit 1; }
 	@echo 'Installing into $* with $(PYTHON): this takes a few minutes, once.'
 	$(PYTHON) -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check \
