@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from scproto import _keys
@@ -229,13 +230,26 @@ def test_a_place_that_cannot_be_written(model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="Cannot write"):
         model.save(tmp_path / "file" / "model")
 
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device")]
+)
+def test_a_disk_that_is_full(model, tmp_path, monkeypatch, error):
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("scproto.model.storage.save_file", full)
-    with pytest.raises(InputError, match=r"Cannot write .*No space left on device"):
+    with pytest.raises(OSError, match="No space left on device"):
         model.save(tmp_path / "model")
-    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_overwriting_replaces_the_model_and_nothing_else(model, tmp_path):
+    model.save(tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    model.save(tmp_path / "model", overwrite=True)
+    names = sorted(file.name for file in (tmp_path / "model").iterdir())
+    assert names == ["model.json", "notes.txt", "weights.safetensors"]
 
 
 def test_a_path_from_home(model, tmp_path, monkeypatch):

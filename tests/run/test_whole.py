@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import pickle
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from anndata import read_h5ad
 
+import scproto
 from scproto import _keys, reporting
 from scproto._errors import InputError
 from scproto._run import Settings, record, umap, whole
@@ -153,3 +155,24 @@ def test_the_layout_is_added_to_the_files(tiny_atlas, tmp_path, earlier):
     own = _keys.SHOWN_UMAP in earlier
     assert (tiny_atlas.obsm[_keys.SHOWN_UMAP] == own).all()
     assert (_keys.SHOWN_UMAP in metacells.obsm) != own
+
+
+def test_a_model_that_cannot_be_saved_in_the_run_is_saved_elsewhere(tiny_atlas, tmp_path, monkeypatch):
+    run, elsewhere = tmp_path / "run", tmp_path / "temporary"
+    run.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    save = scproto.SCPROTO.save
+
+    def full(self, path, **_):
+        if path.is_relative_to(run):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, path)
+
+    monkeypatch.setattr(scproto.SCPROTO, "save", full)
+    settings = Settings(batch_key=("batch",), n_prototypes=4, max_steps=2, report=False)
+    with pytest.raises(OSError, match="No space") as caught:
+        whole.fit(tiny_atlas, settings, Stages(), Layout(), run, progress_bar=False)
+    [kept] = elsewhere.glob("*/model")
+    assert caught.value.__notes__ == [f"The trained model is kept in {kept}."]
+    assert len(scproto.SCPROTO.load(kept).prototypes) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def fit(
         scproto.SCPROTO.setup_anndata(adata, layer=settings.layer, batch_key=batch_key)
         model = scproto.SCPROTO(adata, n_prototypes=settings.n_prototypes, seed=settings.seed)
         model.train(max_steps=settings.max_steps, accelerator=settings.accelerator, enable_progress_bar=progress_bar)
-        model.save(folder / MODEL)
+        _save(model, folder)
     with stages("Metacells"):
         scproto.tl.assign_metacells(adata, model)
         if settings.report:
@@ -133,6 +134,17 @@ def fit(
     with stages("Check"):
         adata.uns[_keys.UNS]["verdict"] = scproto.tl.check(adata, seed=settings.seed).to_json()
     return model, metacells
+
+
+def _save(model: SCPROTO, folder: Path) -> None:
+    """Save the model in the run folder or, if that fails, where temporary files go: its training took long."""
+    try:
+        model.save(folder / MODEL)
+    except (OSError, InputError) as error:
+        rescued = Path(mkdtemp(prefix="scproto-")) / MODEL
+        model.save(rescued)
+        error.add_note(f"The trained model is kept in {rescued}.")
+        raise
 
 
 def _check_outside(source: Path, out: Path) -> None:

@@ -24,15 +24,23 @@ WEIGHTS = "weights.safetensors"
 
 
 def write_model(path: str | Path, module: nn.Module, settings: dict[str, Any], *, overwrite: bool) -> None:
-    """Write a folder with the weights and the settings; it is complete, or it is not there."""
+    """Write a folder with the weights and the settings; it is complete, or it is not there.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and may not be replaced.
+    OSError
+        If the disk is full or fails.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     text = json.dumps({"version": version("scproto")} | settings, default=_plain, indent=1)
-    with atomic_folder(path, overwrite, marker=SETTINGS) as folder:
+    with atomic_folder(path, overwrite, marker=SETTINGS, written=lambda folder: {SETTINGS, WEIGHTS}) as folder:
         try:
             save_file(state, folder / WEIGHTS)
-            (folder / SETTINGS).write_text(text)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"Cannot write {path}: {error}.") from error
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written ({error})") from error
+        (folder / SETTINGS).write_text(text, encoding="utf-8")
 
 
 @contextmanager
