@@ -196,3 +196,10 @@ def test_overwrite_restores_the_old_run_when_the_move_fails(tmp_path):
         folder.rmdir()  # so that the last move has nothing to move
     assert names(tmp_path) == ["run"]
     assert (tmp_path / "run" / "run.json").read_text() == "old"
+
+
+def test_where_another_file_system_begins(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: path == tmp_path / "run")
+    with pytest.raises(InputError, match="choose a folder in it"), atomic_folder(tmp_path / "run", True):
+        pytest.fail("the block must not run")

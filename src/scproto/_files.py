@@ -123,6 +123,8 @@ def _check_replaceable(path: Path, overwrite: bool, marker: str | None) -> None:
         return
     if not path.is_dir():
         raise InputError(f"{path} is a file, not a folder; choose another name.")
+    if os.path.ismount(path):
+        raise InputError(f"{path} is where another file system begins and cannot be replaced; choose a folder in it.")
     if not overwrite:
         raise InputError(f"{path} exists already; choose another folder or overwrite it (--overwrite).")
     if marker is not None and not (path / marker).is_file() and any(path.iterdir()):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import anndata as ad
@@ -302,3 +304,21 @@ def test_damage_behind_the_header_is_found_on_reading(tmp_path, cells):
 def test_counts_alone_cannot_be_scored(tmp_path):
     with pytest.raises(InputError, match="counts alone"):
         read_scored(tenx_h5(tmp_path / "filtered.h5"))
+
+
+LOCKING = """
+import sys, h5py
+file = h5py.File(sys.argv[1], "r+")
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_writes(tmp_path, cells):
+    path = write(cells, tmp_path / "cells.h5ad")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", LOCKING, str(path)], text=True, **pipes) as process:
+        assert process.stdout.readline() == "open\n"
+        with pytest.raises(InputError, match="another program has it open"):
+            read_cells(path)
+        process.stdin.close()

@@ -79,6 +79,7 @@ def read_cells(path: str | Path, *, raw: bool = False) -> AnnData:
     if raw:
         if adata.raw is None:
             raise InputError(f"{path} has no raw; leave --raw out.")
+        logger.info("The counts and the genes of raw take the place of those of X.")
         adata = adata.raw.to_adata()
     return adata
 
@@ -223,7 +224,10 @@ def _open(path: Path) -> Iterator[h5py.File | zarr.Group]:
 def _unreadable(path: Path, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if any("unable to lock file" in line for line in lines):
-        return f"{path} cannot be read, as another program has it open for writing: close it there."
+        return (
+            f"{path} cannot be read, as another program has it open for writing: close it there, or set "
+            "HDF5_USE_FILE_LOCKING=FALSE if none has."
+        )
     if type(error).__name__ == "IORegistryError":
         where = next((line for line in [*lines, *getattr(error, "__notes__", ())] if "reading key" in line), lines[0])
         return (

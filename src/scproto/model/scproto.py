@@ -279,6 +279,8 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         ------
         InputError
             If the folder exists and may not be replaced, or nothing can be written there.
+        OSError
+            If the disk is full or fails.
         """
         settings = {
             "init": self.init_params_,
