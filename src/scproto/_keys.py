@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,9 @@ NEIGHBORS = "scproto_neighbors"
 
 UNS = "scproto"
 """``uns``: version, settings and seed."""
+
+RECORDED = {"version", "prepare", "n_metacells", "verdict", "denoising"}
+"""Entries of ``uns["scproto"]``, one of which at least is there if scproto has written it."""
 
 TREE = "scproto_tree"
 """``uns`` of the metacells: Ward linkage of the prototypes, as scipy gives it."""
@@ -166,6 +169,18 @@ def label_column(metacells: AnnData, label_key: str) -> str | None:
     return label_key if label_key in metacells.obs and label_key not in ours else None
 
 
+def record_of(adata: AnnData) -> Mapping[str, Any]:
+    """What scproto has recorded in ``uns["scproto"]``; nothing where that is the user's own or not there."""
+    found = adata.uns.get(UNS, {})
+    return found if isinstance(found, Mapping) and not RECORDED.isdisjoint(found) else {}
+
+
+def set_record_aside(adata: AnnData) -> None:
+    """Give an entry ``uns["scproto"]`` of the user's own another name; a warning is logged."""
+    if not record_of(adata):
+        _rename(adata, "uns", (UNS,))
+
+
 def set_aside(adata: AnnData, *, omicverse: bool = False) -> dict[str, str]:
     """Give columns of the user's own another name, where :func:`scproto.tl.assign_metacells` writes one.
 
@@ -185,7 +200,7 @@ def set_aside(adata: AnnData, *, omicverse: bool = False) -> dict[str, str]:
     """
     obs, obsm = adata.obs, adata.obsm
     written = all(key in obs for key in WRITTEN_OBS) and all(key in obsm for key in WRITTEN_OBSM)
-    ours = written or "n_metacells" in adata.uns.get(UNS, {})
+    ours = written or "n_metacells" in record_of(adata)
     kept = {} if ours else _rename(adata, "obs", WRITTEN_OBS) | _rename(adata, "obsm", WRITTEN_OBSM)
     if omicverse and not (ours and _same_metacells(adata.obs)):
         kept |= _rename(adata, "obs", OMICVERSE)

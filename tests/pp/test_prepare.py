@@ -344,3 +344,13 @@ def test_genes_are_those_of_scanpy(n_batches, n_top_genes):
         warnings.simplefilter("ignore")  # fewer genes have a dispersion in a small batch
         sc.pp.highly_variable_genes(adata, n_top_genes=n_top_genes, batch_key="batch" if n_batches > 1 else None)
     np.testing.assert_array_equal(adata.var[_keys.GENES], adata.var["highly_variable"])
+
+
+@pytest.mark.parametrize("mine", ["a note", {"params": 3}, np.arange(3)], ids=["text", "mapping", "array"])
+def test_a_record_of_the_user_is_kept_under_another_name(tiny_atlas, mine):
+    tiny_atlas.uns["scproto"] = mine
+    pp.prepare(tiny_atlas, "batch")
+    assert np.array_equal(tiny_atlas.uns["scproto_input"], mine)
+    assert "prepare" in tiny_atlas.uns["scproto"]
+    pp.prepare(tiny_atlas, "batch")
+    assert "scproto_input_2" not in tiny_atlas.uns

@@ -97,7 +97,7 @@ def admit(adata: AnnData, settings: Settings, folder: Path) -> Admitted:
 
 def _forget_earlier(adata: AnnData, asked: tuple[str, ...]) -> dict[str, str]:
     """Take out what an earlier run left, as it would be old beside the new; return new names of what was asked for."""
-    if "n_metacells" not in adata.uns.get(_keys.UNS, {}):
+    if "n_metacells" not in _keys.record_of(adata):
         return {}
     logger.info("The results of an earlier run in these cells are replaced.")
     names = {}

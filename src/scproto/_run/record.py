@@ -47,7 +47,7 @@ def make_record(
         "losses": {name: value for name, value in last.items() if name.startswith("loss")},
         "diagnostics": {name: value for name, value in last.items() if not name.startswith("loss")},
         "metacells": _describe_metacells(adata, settings.label_keys),
-        "verdict": adata.uns.get(_keys.UNS, {}).get("verdict"),
+        "verdict": _keys.record_of(adata).get("verdict"),
     }
 
 

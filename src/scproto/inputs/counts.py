@@ -85,7 +85,7 @@ def read_counts(adata: AnnData, layer: str | None = None, *, rounding: int | Non
 
 def read_prepared(adata: AnnData, layer: str | None = None) -> Counts:
     """Read the counts as :func:`scproto.pp.prepare` did: its layer, unless another is named, and its rounding."""
-    prepared = adata.uns.get(_keys.UNS, {}).get("prepare", {})
+    prepared = _keys.record_of(adata).get("prepare", {})
     if layer is None and prepared.get("layer", "X") != "X":
         layer = str(prepared["layer"])
     return read_counts(adata, layer, rounding=int(prepared["seed"]) if prepared.get("round_counts") else None)

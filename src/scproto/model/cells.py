@@ -90,7 +90,7 @@ class Reader:
         adata.var[_keys.GENES] = adata.var_names.isin(self.genes)
         adata.obs[_keys.BATCH] = self.batch_of(adata)
         prepared = {"batch_key": list(self.batch_key), "layer": self.layer or "X"}
-        adata.uns[_keys.UNS] = {"prepare": prepared} | dict(adata.uns.get(_keys.UNS, {}))
+        adata.uns[_keys.UNS] = {"prepare": prepared} | dict(_keys.record_of(adata))
 
     def counts(self, adata: AnnData) -> Counts:
         """Counts of all genes of the cells.

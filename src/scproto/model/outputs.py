@@ -265,7 +265,7 @@ class OutputsMixin:
 def _denoising(adata: AnnData, level: Level | Literal["auto"], posterior: bool | None) -> tuple[Level, bool]:
     """Level, and whether the counts update what is decoded."""
     if level == "auto":
-        chosen = adata.uns.get(_keys.UNS, {}).get("denoising")
+        chosen = _keys.record_of(adata).get("denoising")
         if chosen is None:
             raise InputError(
                 "The cells have no record of a choice for level='auto'; "

@@ -87,6 +87,7 @@ def prepare(
     adata.var[_keys.GENES] = genes
     adata.obsm[_keys.PCA] = pca
     adata.obsp[_keys.NEIGHBORS] = graph.to_sparse()
+    _keys.set_record_aside(adata)
     adata.uns[_keys.UNS] = {
         "version": version("scproto"),
         "prepare": {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from .._keys import BATCH, METACELL, UNS
+from .._keys import BATCH, METACELL, record_of
 from .._labels import as_text
 from ..metrics.metacells import metacell_scores
 from ..pl._style import count
@@ -51,7 +51,7 @@ def summarise(adata: AnnData, label_key: str | None) -> Summary:
     """Describe cells, batches, metacells, how they mix, and what the check says of it."""
     assignment, batches = adata.obs[METACELL], adata.obs[BATCH]
     scores = metacell_scores(as_text(assignment), batches=as_text(batches))
-    verdict = adata.uns.get(UNS, {}).get("verdict", {})
+    verdict = record_of(adata).get("verdict", {})
     n_batches, n_metacells = batches.nunique(), int(scores["n_metacells"])
     several = n_batches > 1
     tiles = [

@@ -52,9 +52,9 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
         If a key is missing or the path cannot be written.
     """
     _check(adata, Path(path), label_key)
-    level = adata.uns.get(_keys.UNS, {}).get("n_metacells")
+    level = _keys.record_of(adata).get("n_metacells")
     metacells = model.get_metacells(n=level, label_keys=() if label_key is None else (label_key,))
-    settings = {name: value for name, value in adata.uns.get(_keys.UNS, {}).items() if name != "verdict"}
+    settings = {name: value for name, value in _keys.record_of(adata).items() if name != "verdict"}
     if _keys.PCA in adata.obsm:
         from ..tl.check import check
 

@@ -66,4 +66,4 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
         adata.obs[_keys.OMICVERSE_CONFIDENCE] = adata.obs[_keys.CONFIDENCE]
     adata.obsm[_keys.PROBABILITY] = assignment.probability
     settings = {"model": dict(model.init_params_), "n_metacells": len(level.names)}
-    adata.uns[_keys.UNS] = {**adata.uns.get(_keys.UNS, {}), **settings}
+    adata.uns[_keys.UNS] = {**_keys.record_of(adata), **settings}

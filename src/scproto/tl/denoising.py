@@ -138,7 +138,7 @@ def _fit_again(model: SCPROTO, seen: sp.csr_matrix, adata: AnnData, train_kwargs
 
     obs = pd.DataFrame({"batch": model.reader.batch_of(adata)}, index=adata.obs_names)
     again = AnnData(seen, obs, pd.DataFrame(index=list(model.reader.genes)))
-    prepared: dict[str, Any] = adata.uns.get(_keys.UNS, {}).get("prepare", {})
+    prepared: dict[str, Any] = _keys.record_of(adata).get("prepare", {})
     settings: Any = {name: int(prepared[name]) for name in ("n_pcs", "n_neighbors", "seed") if name in prepared}
     prepare(again, "batch", n_top_genes=again.n_vars, **settings)
     type(model).setup_anndata(again)
