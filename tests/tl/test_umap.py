@@ -77,13 +77,21 @@ def test_smallest_input() -> None:
 
 def test_bad_input_is_named() -> None:
     cells, metacells = data(3, 1)
-    with pytest.raises(InputError, match="at least 5"):
-        umap(cells, metacells)
+    with pytest.raises(InputError, match="seed=-1"):
+        umap(cells, metacells, seed=-1)
     with pytest.raises(InputError, match="same model"):
         umap(cells, data(3, 3, n_latent=5)[1])
     del metacells.obsm[_keys.LATENT]
     with pytest.raises(InputError, match="The metacells have no"):
         umap(cells, metacells)
+
+
+def test_few_points_are_laid_out_too() -> None:
+    cells, metacells = data(2, 1)
+    umap(cells, metacells)
+    both = np.concatenate([cells.obsm[_keys.UMAP], metacells.obsm[_keys.UMAP]])
+    assert np.isfinite(both).all()
+    assert len(np.unique(both, axis=0)) == 3
 
 
 @pytest.mark.parametrize(("n_points", "epochs"), [(9, None), (10, 200)])
