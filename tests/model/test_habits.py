@@ -56,7 +56,7 @@ def test_advice_is_on_arguments_that_there_are_not(prepared):
         (lambda a: SCPROTO(a).train(learning_rat=1), "'learning_rat': did you mean 'learning_rate'"),
         (lambda a: SCPROTO(a).train(callback=[]), "'callback': did you mean 'callbacks'"),
         (lambda a: SCPROTO(a).train(zzz=5), "enable_progress_bar and the arguments of scvi.train.Trainer."),
-        (lambda a: SCPROTO(a).train(trainer_config={"lr": 5}), "has no argument 'lr': give learning_rate"),
+        (lambda a: SCPROTO(a).train(trainer_config={"lr": 5}), "has no argument 'trainer_config': give its entries"),
     ],
 )
 def test_misspelt_and_unknown_arguments(prepared, call, sentence):

@@ -19,7 +19,7 @@ from scproto._run.hdf5 import open_hdf5, write_h5ad
 
 @pytest.fixture
 def cells():
-    return AnnData(sparse.random(200, 300, 0.3, format="csr", dtype=np.float32, rng=np.random.default_rng(0)))
+    return AnnData(sparse.csr_matrix(np.random.default_rng(0).poisson(0.4, (200, 300)).astype(np.float32)))
 
 
 class Full(io.FileIO):

@@ -182,7 +182,7 @@ def test_arguments_of_the_trainers_are_handed_on(cells, tmp_path):
         max_time="00:01:00:00",
         deterministic=False,
         default_root_dir=str(tmp_path),
-        trainer_config={"detect_anomaly": False},
+        detect_anomaly=False,
         **CPU,
     )
     assert len(logger.history["loss"]) == 4

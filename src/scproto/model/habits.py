@@ -58,6 +58,7 @@ TRAIN = _each(
     ("max_epochs n_epochs epochs n_steps", "give max_steps, the number of minibatches."),
     ("use_gpu use_cuda device", 'give accelerator="gpu".'),
     ("lr", "give learning_rate."),
+    ("trainer_config trainer_kwargs", "give its entries as arguments."),
     ("plan_kwargs", "learning_rate is an argument, and the constants of the objective are given to SCPROTO."),
     ("weight_decay reduce_lr_on_plateau", "the optimiser and its schedule are set; learning_rate is the peak."),
     ("n_epochs_kl_warmup n_steps_kl_warmup", "the objective has no KL term."),
@@ -96,12 +97,7 @@ def check_train_arguments(function: Callable[..., Any], given: Iterable[str]) ->
     from lightning.pytorch import Trainer
     from scvi.train import Trainer as ScviTrainer
 
-    trainers = {
-        *_named(ScviTrainer),
-        *_named(Trainer),
-        "trainer_config",
-        "ckpt_path",
-    }  # the last: of scvi-tools' runner
+    trainers = {*_named(ScviTrainer), *_named(Trainer), "ckpt_path"}  # the last: of scvi-tools' runner
     whose = "scvi.train.Trainer"
     refuse_unknown("SCPROTO.train", given, _named(function), instead=TRAIN, also=trainers, whose=whose)
 

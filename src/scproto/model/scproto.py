@@ -197,7 +197,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         KeyboardInterrupt
             At Ctrl-C; the model is then as it was before, as after any error.
         """
-        habits.check_train_arguments(self.train, {*trainer_kwargs, *(trainer_kwargs.get("trainer_config") or {})})
+        habits.check_train_arguments(self.train, trainer_kwargs)
         habits.check_accelerator(accelerator)
         learning_rate, batch_size = check_number("learning_rate", learning_rate), check_whole("batch_size", batch_size)
         budget = plan_budget(self._enough_cells(), batch_size, max_steps=max_steps)
