@@ -12,6 +12,7 @@ import pytest
 WAITING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and with nohup this one
 from scproto._run import whole
 from scproto.cli import main
 
@@ -83,7 +84,7 @@ def test_a_trained_model_is_kept(cells_file, tmp_path, number, code):
 
 
 def test_nohup_is_left_alone(cells_file, tmp_path):
-    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + WAITING.replace("600", "1")
+    script = WAITING.replace("SIG_DFL", "SIG_IGN").replace("600", "1")
     returned, _ = end(script, signal.SIGHUP, cells_file, tmp_path)
     assert returned == 1  # the stand-in ends by itself, with a result that is none
 
