@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import read_h5ad
 from scipy import sparse
 
 import scproto.metrics
@@ -274,3 +275,15 @@ def test_messages_are_shown_as_they_are(capsys):
     shown = capsys.readouterr().err
     for text in ('The label "x [/]" and [bold].', "T [/] [red]", "✓ [/] 0.0 s"):
         assert text in shown
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+def test_fractional_counts_are_scored_once_they_are_rounded(cli, scored_file, tmp_path, seen, rounded):
+    cells = read_h5ad(scored_file)
+    cells.X.data *= np.random.default_rng(0).uniform(0.7, 1, cells.X.nnz).astype(np.float32)
+    cells.write_h5ad(scored_file)
+    out = tmp_path / "scores.json"
+    result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out, *["--round-counts"] * rounded)
+    assert result.exit_code == 0, result.output
+    assert ("homogeneity" in json.loads(out.read_text())) == rounded
+    assert "rounded at random" in result.stderr if rounded else "--round-counts" in result.stderr

@@ -245,6 +245,28 @@ def test_counts_in_a_layer_and_the_product_of_two_keys(tmp_path):
     assert metacells.obs["n_counts"].sum() == adata.layers["counts"].sum()
 
 
+def test_fractional_counts_in_raw(tmp_path):
+    adata = atlas()
+    adata.X.data *= np.random.default_rng(1).uniform(0.7, 1, adata.X.nnz).astype(np.float32)
+    fractional = adata.X.copy()
+    adata.raw = adata.copy()
+    adata.X = adata.X.log1p()
+    adata = adata[:, :40].copy()
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    options = ["--batch-key", "lab", "--raw", "--no-report"]
+    refused = CliRunner().invoke(app, ["fit", str(tmp_path / "cells.h5ad"), "--out", str(tmp_path / "run"), *options])
+    assert refused.exit_code == 2
+    assert "--round-counts" in refused.stderr
+    result = fit(tmp_path / "cells.h5ad", tmp_path / "run", *options, "--round-counts", "--seed", "4")
+    assert "rounded at random, by the seed 4" in result.stderr
+    written = read_h5ad(tmp_path / "run" / "cells.h5ad")
+    np.testing.assert_array_equal(written.X.toarray(), fractional.toarray())
+    assert written.uns["scproto"]["prepare"]["round_counts"]
+    counts = read_h5ad(tmp_path / "run" / "metacells.h5ad").layers["counts"]
+    assert (counts.data == np.rint(counts.data)).all()
+    assert counts.sum() == pytest.approx(fractional.sum(), rel=0.01)
+
+
 def test_one_batch_works(cells_file, tmp_path):
     fit(cells_file, tmp_path / "run", "--no-report")
     written = read_h5ad(tmp_path / "run" / "cells.h5ad")

@@ -301,6 +301,16 @@ def test_damage_behind_the_header_is_found_on_reading(tmp_path, cells):
         read_cells(path)
 
 
+def test_loom_needs_loompy(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "cells.loom", "w") as file:
+        for name in ("row_attrs", "col_attrs"):
+            file.create_group(name)
+    monkeypatch.setitem(sys.modules, "loompy", None)
+    check_readable(tmp_path / "cells.loom")
+    with pytest.raises(InputError, match="pip install loompy"):
+        read_cells(tmp_path / "cells.loom")
+
+
 def test_counts_alone_cannot_be_scored(tmp_path):
     with pytest.raises(InputError, match="counts alone"):
         read_scored(tenx_h5(tmp_path / "filtered.h5"))
