@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 import scproto
 from scproto.graph import KnnGraph, within_batch_neighbors
+from scproto.inputs import read_counts
 from scproto.pp.prepare import _deviation_within
 
 N_PCS, N_NEIGHBORS = 50, 10
@@ -28,7 +29,7 @@ N_PCS, N_NEIGHBORS = 50, 10
 
 def embed(adata: anndata.AnnData, power: float, *, less_noise: bool) -> np.ndarray:
     """PCA of log1p CP10k of the model's genes, ``(n_cells, N_PCS)``."""
-    work = anndata.AnnData(sp.csr_matrix(adata.X, dtype=np.float32))
+    work = anndata.AnnData(read_counts(adata).matrix.astype(np.float32))
     sc.pp.normalize_total(work, target_sum=1e4)
     sc.pp.log1p(work)
     work = work[:, adata.var["scproto_gene"].to_numpy()].copy()

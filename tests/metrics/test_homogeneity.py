@@ -163,3 +163,19 @@ def test_all_scores_and_their_parts_within_batches() -> None:
 def test_bad_input_is_named(score, x, assignment, message: str) -> None:
     with pytest.raises(InputError, match=message):
         score(x, assignment)
+
+
+def test_entries_that_are_stored_twice_mean_their_sum():
+    from scipy import sparse
+
+    from scproto.metrics import homogeneity_scores, log1p_cp10k
+
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_matrix(rng.poisson(1.0, (60, 30)).astype(np.float32))
+    ones = np.ones(int(counts.sum()), np.float32)
+    indptr = np.append(0, np.cumsum(np.ravel(counts.sum(axis=1)))).astype(np.int32)
+    twice = sparse.csr_matrix((ones, np.repeat(counts.indices, counts.data.astype(int)), indptr), counts.shape)
+    assert not twice.has_canonical_format
+    assignment, batches = np.arange(60) % 4, np.arange(60) % 2
+    assert homogeneity_scores(twice, assignment, batches) == homogeneity_scores(counts, assignment, batches)
+    np.testing.assert_array_equal(log1p_cp10k(twice).toarray(), log1p_cp10k(counts).toarray())

@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
-from scproto.inputs.files import read_cells
+from scproto.inputs import read_cells, read_counts
 from scproto.metrics.expression import log1p_cp10k, variable_genes
 from scproto.metrics.held_out import split_counts
 
@@ -87,10 +87,12 @@ def largest_batch(original: Path) -> AnnData:
 
 def _split(adata: AnnData, seed: int, n_genes: int) -> dict[str, AnnData]:
     rng = np.random.default_rng(seed)
-    seen, held_out = split_counts(sp.csr_matrix(adata.X), rng, SEEN)
+    counts = read_counts(adata)
+    genes = adata.var_names[counts.genes]
+    seen, held_out = split_counts(counts.matrix, rng, SEEN)
     chosen = np.flatnonzero(np.asarray(seen.sum(0)).ravel())
     chosen = chosen[variable_genes(log1p_cp10k(seen[:, chosen]), n_genes)]
-    seen, held_out, names = seen[:, chosen], held_out[:, chosen], adata.var_names[chosen].astype(str)
+    seen, held_out, names = seen[:, chosen], held_out[:, chosen], genes[chosen].astype(str)
     copied = rng.choice(np.argsort(-np.asarray(seen.sum(0)).ravel())[: 4 * N_DECOYS], N_DECOYS, replace=False)
     decoys = sp.hstack([seen[rng.permutation(seen.shape[0])][:, [gene]] for gene in copied])
     obs = pd.DataFrame(index=pd.Index(adata.obs_names, dtype=object))

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
-from scproto.inputs.files import read_cells, read_obs
+from scproto.inputs import read_cells, read_counts, read_obs
 
 CELLS_PER_METACELL = 75
 """The graining level where no number is given, as in ``scproto fit``."""
@@ -100,12 +99,13 @@ def _choose(original: Path) -> AnnData:
     if adata.obs["cell_type"].nunique() < 2:
         raise InputError(f"{original} has only one cell type: there is nothing to score.")
     scproto.pp.prepare(adata, "batch")
-    adata = adata[:, adata.var["scproto_gene"].to_numpy()]
+    counts = read_counts(adata)
+    genes = adata.var["scproto_gene"].to_numpy()
     batch = pd.Categorical(adata.obs["batch"].astype(str).to_numpy(dtype=object))
     return AnnData(
-        sparse.csr_matrix(adata.X, dtype=np.float32),
+        counts.matrix[:, genes[counts.genes]].astype(np.float32),
         obs=pd.DataFrame({"batch": batch}, index=pd.Index(adata.obs_names, dtype=object)),
-        var=pd.DataFrame(index=pd.Index(adata.var_names, dtype=object)),
+        var=pd.DataFrame(index=pd.Index(adata.var_names[genes], dtype=object)),
         obsm={"X_pca": adata.obsm["X_scproto_pca"]},
     )
 

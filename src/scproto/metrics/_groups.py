@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from .._errors import InputError
+from ..counts import canonical
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def gene_matrix(x: Any) -> sparse.csr_matrix:
     """
     if getattr(x, "ndim", 0) != 2:
         raise InputError(f"The expression has shape {np.shape(x)}: give (n_cells, n_genes).")
-    x = sparse.csr_matrix(x, dtype=np.float64)
+    x = canonical(x if hasattr(x, "dtype") else np.asarray(x), "The expression").astype(np.float64, copy=False)
     if not np.isfinite(x.data).all() or (x.data < 0).any():
         raise InputError("The expression holds negative, NaN or infinite values: give counts or log1p CP10k.")
     return x

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from ..counts import canonical
+
 N_VARIABLE_GENES = 2000
 """As in mcRigor and in :func:`scproto.pp.prepare`."""
 
@@ -15,7 +17,8 @@ def log1p_cp10k(counts: ArrayLike | sparse.spmatrix | sparse.sparray) -> sparse.
     import scanpy as sc
     from anndata import AnnData
 
-    cells = AnnData(sparse.csr_matrix(counts, dtype=np.float32, copy=True))
+    x = canonical(counts if hasattr(counts, "dtype") else np.asarray(counts), "The matrix of counts")
+    cells = AnnData(x.astype(np.float32))
     sc.pp.normalize_total(cells, target_sum=1e4)
     sc.pp.log1p(cells)
     return sparse.csr_matrix(cells.X)
