@@ -109,3 +109,23 @@ def test_log_probability_is_that_of_the_assignment(n_groups):
     arrays = (torch.from_numpy(a) for a in (unit, prototypes, group, other))
     expected = found.probability.toarray()[np.arange(30), other]
     np.testing.assert_allclose(log_probability(*arrays).exp().numpy(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_own_metacell_is_kept_where_many_prototypes_are_alike():
+    unit = random_unit(6)
+    found = assign(unit, np.repeat(unit[:2], 10, axis=0), n_top=3)
+    for cell in range(6):
+        row = found.probability[cell].toarray().ravel()
+        assert row[found.metacell[cell]] == pytest.approx(found.confidence[cell])
+        assert (row > 0).sum() == 3
+
+
+def test_the_own_metacell_is_kept_where_larger_ones_are_more_probable():
+    """The nearest prototype is alone in its metacell; each other metacell has several, a little farther away."""
+    angles = np.array([0.0, *np.repeat([0.3, 0.31, 0.32], 5)])
+    prototypes = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    found = assign(np.array([[1.0, 0.0]], np.float32), prototypes, np.repeat(np.arange(4), [1, 5, 5, 5]), n_top=2)
+    row = found.probability[0].toarray().ravel()
+    assert found.metacell[0] == 0
+    assert found.confidence[0] < row.max()
+    assert row[0] == pytest.approx(found.confidence[0])

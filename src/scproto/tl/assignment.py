@@ -30,8 +30,8 @@ class Assignment:
     distance
         Cosine distance to the nearest prototype, ``(n_cells,)``.
     probability
-        The most probable metacells of each cell, CSR ``(n_cells, n_metacells)``. The probabilities left
-        out are why a row sums to less than one.
+        The most probable metacells of each cell, its own always among them, CSR ``(n_cells, n_metacells)``. The
+        probabilities left out are why a row sums to less than one.
     """
 
     nearest: NDArray[np.int64]
@@ -82,6 +82,8 @@ def assign(
             share = share.new_zeros(len(cells), n_metacells).index_add_(1, metacell_of, share)
         values, indices = share.topk(n_top, dim=1)
         own = metacell_of[nearest]
+        without = ~(indices == own.unsqueeze(1)).any(dim=1)  # where others are as probable, or a few together more so
+        indices[without, -1], values[without, -1] = own[without], share[without, own[without]]
         parts.append((nearest, own, share.gather(1, own.unsqueeze(1)).squeeze(1), cosine, indices, values))
     nearest, metacell, confidence, cosine, which, top = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
     indptr = np.arange(0, len(unit) * n_top + 1, n_top)
