@@ -25,7 +25,7 @@ FILES = {
     "report.html": "the first look: open it in a browser",
     "figures/": "its pictures as PNG files",
     "cells.h5ad": 'your cells with the embedding (obsm["X_scproto"]) and their metacells (obs["metacell"])',
-    "metacells.h5ad": 'a metacell a row: decoded profiles, summed counts (layers["counts"]) and batch shares',
+    "metacells.h5ad": 'one metacell per row: decoded profiles, summed counts (layers["counts"]) and batch shares',
     "model/": "the fitted model: scproto.SCPROTO.load",
     "run.json": "settings, versions, timings, losses, diagnostics and the verdict",
 }
