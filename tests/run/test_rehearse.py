@@ -67,3 +67,10 @@ def test_a_disk_that_is_full_already(tiny_atlas, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no room"):
         rehearse(tiny_atlas, COLUMNS, 10, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_more_batches_than_a_table_can_hold(tiny_atlas, tmp_path):
+    columns = [f"share_donor_{i}" for i in range(4500)]
+    with pytest.raises(InputError, match="give fewer batches"):
+        rehearse(tiny_atlas, columns, 10, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -25,6 +25,10 @@ MARGIN = 16 * 2**20
 """Bytes beside cells and metacells: the model, the report and its figures."""
 
 
+METACELLS = "metacells"
+"""Where the columns of the table of metacells are tried."""
+
+
 def rehearse(adata: AnnData, metacell_columns: list[str], n_metacells: int, folder: Path) -> None:
     """Write all but the counts of the cells, and a sample of those, into a file that is deleted again.
 
@@ -50,7 +54,7 @@ def rehearse(adata: AnnData, metacell_columns: list[str], n_metacells: int, fold
         with open_hdf5(path) as file:
             for where, value in _once(adata):
                 _try(file, where, value)
-            _try(file, "metacells.obs", pd.DataFrame(0.0, index=["metacell_0"], columns=metacell_columns))
+            _try(file, METACELLS, pd.DataFrame(0.0, index=["metacell_0"], columns=metacell_columns))
             once = file.id.get_filesize()
             for where, value in _by_cell(adata, n):
                 _try(file, where, value)
@@ -100,10 +104,15 @@ def _try(file: Any, where: str, value: Any) -> None:
     group, _, key = where.rpartition("/")
     try:
         write_elem(file.require_group(group) if group else file, key, value, dataset_kwargs=COMPRESSION)
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the element
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if where == METACELLS:
+            told = f"The table of metacells cannot be written ({reason}): give fewer batches or labels."
+            raise InputError(told) from error
         raise InputError(
             f"{where} of the cells cannot be written to a file ({reason}): delete or convert it."
         ) from error
