@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,9 +206,12 @@ def _read_loom(path: Path) -> AnnData:
     from anndata.io import read_loom
 
     try:
-        return read_loom(path)
+        import loompy  # noqa: F401
     except ImportError as error:
         raise InputError(f"{path} is a loom file, for which loompy is needed: pip install loompy.") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the end of read_loom, which is not yet
+        return read_loom(path)
 
 
 @contextmanager
