@@ -203,3 +203,27 @@ def test_where_another_file_system_begins(tmp_path, monkeypatch):
     monkeypatch.setattr("os.path.ismount", lambda path: path == tmp_path / "run")
     with pytest.raises(InputError, match="choose a folder in it"), atomic_folder(tmp_path / "run", True):
         pytest.fail("the block must not run")
+
+
+def test_files_that_cannot_be_carried_over_are_not_lost(tmp_path, monkeypatch):
+    make_run(tmp_path / "run", "old")
+    (tmp_path / "run" / "notes").write_text("mine")
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.name == "notes":
+            raise OSError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+
+    def write():
+        with atomic_folder(tmp_path / "run", True, marker="run.json", written=lambda folder: {"run.json"}) as folder:
+            (folder / "run.json").write_text("new")
+
+    with pytest.raises(InputError, match="Permission denied") as caught:
+        write()
+    assert (tmp_path / "run" / "run.json").read_text() == "new"
+    [kept] = [folder for folder in tmp_path.iterdir() if folder.name != "run"]
+    assert (kept / "notes").read_text() == "mine"
+    assert str(kept) in str(caught.value)

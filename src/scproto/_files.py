@@ -151,7 +151,12 @@ def _replace_folder(complete: Path, path: Path, overwrite: bool, written: Callab
         if retired.exists() and not path.exists():
             retired.rename(path)
     if retired.exists():
-        _carry_over(retired, path, written(retired))
+        try:
+            _carry_over(retired, path, written(retired))
+        except OSError as error:
+            reason = error.strerror or error
+            told = f"The new folder is {path}, but what else was in the old one is still in {retired} ({reason})."
+            raise InputError(told) from error
         shutil.rmtree(retired, ignore_errors=True)
 
 
