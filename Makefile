@@ -32,6 +32,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Some minutes, as the tutorials are run. The site is then in docs/_build/html.
 # Without the second variable the first use of numba, as in UMAP, raises the number of OpenMP's threads.

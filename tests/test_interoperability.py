@@ -15,7 +15,7 @@ from anndata import AnnData, read_h5ad
 from scipy import sparse
 
 from scproto import _keys
-from scproto._run import Settings, run
+from scproto.run import Settings, run
 from scproto.datasets import simulate_atlas
 
 READABLE = {"anndata", "array", "categorical", "csr_matrix", "dataframe", "dict", "numeric-scalar", "string"}

@@ -81,8 +81,7 @@ def atomic_folder(
     """
     path = Path(path).expanduser().resolve()
     _check_replaceable(path, overwrite, marker)
-    parent = next(folder for folder in path.parents if folder.exists())
-    temporary = parent / f".{path.name}.{uuid4().hex[:8]}.tmp"
+    temporary = nearest_folder(path) / f".{path.name}.{uuid4().hex[:8]}.tmp"
     try:
         temporary.mkdir()
     except OSError as error:
@@ -95,6 +94,11 @@ def atomic_folder(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _replace_folder(temporary, path, overwrite, written)
+
+
+def nearest_folder(path: str | Path) -> Path:
+    """The folder of a path or, if that does not exist yet, the nearest one above it that does."""
+    return next(folder for folder in Path(path).expanduser().resolve().parents if folder.exists())
 
 
 def _keep(temporary: Path, name: str, error: BaseException) -> None:

@@ -14,8 +14,8 @@ from scipy import sparse
 from typer.testing import CliRunner
 
 from scproto import _keys
-from scproto._run import Settings, whole
-from scproto._run.stages import Stages
+from scproto.run import Settings, whole
+from scproto.run.stages import Stages
 from scproto.cli import app
 from scproto.inputs import join_batches
 

@@ -117,7 +117,7 @@ def test_truncated_file(cli, cells_file, tmp_path):
 
 @pytest.mark.parametrize("missing", [False, True], ids=["good input", "missing input"])
 def test_output_that_exists_is_told_before_reading(cli, cells_file, tmp_path, monkeypatch, missing):
-    monkeypatch.setattr("scproto._run.whole.read_cells", lambda path, **_: pytest.fail("the data were read"))
+    monkeypatch.setattr("scproto.run.fit.read_cells", lambda path, **_: pytest.fail("the data were read"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     cells = tmp_path / "missing.h5ad" if missing else cells_file
@@ -137,7 +137,7 @@ def test_overwrite_does_not_delete_what_is_no_run(cli, cells_file, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
 def test_output_that_cannot_be_written_is_told_before_reading(cli, cells_file, tmp_path, monkeypatch, options):
-    monkeypatch.setattr("scproto._run.whole.read_cells", lambda path, **_: pytest.fail("the data were read"))
+    monkeypatch.setattr("scproto.run.fit.read_cells", lambda path, **_: pytest.fail("the data were read"))
     (tmp_path / "file").write_text("a file, not a folder")
     before = snapshot(tmp_path)
     result = cli("fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "file" / "run", *options)

@@ -13,7 +13,7 @@ WAITING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and with nohup this one
-from scproto._run import whole
+from scproto.run import whole
 from scproto.cli import main
 
 def wait(*args, **kwargs):
@@ -28,7 +28,7 @@ main()
 
 CRASHING = """
 import sys
-from scproto._run import whole
+from scproto.run import whole
 from scproto.cli import main
 
 def crash(*args, **kwargs):

@@ -11,7 +11,7 @@ from anndata import read_h5ad
 
 from scproto import _versions
 from scproto._errors import InputError
-from scproto._run import Settings, run, whole
+from scproto.run import Settings, run, whole
 
 RUN = ["cells.h5ad", "metacells.h5ad", "model", "report.html", "run.json"]
 

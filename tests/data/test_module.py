@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from scproto.data.minibatch import Minibatch, encoder_input, normalise
 from scproto.data.module import CellViews, ViewDataModule
-from scproto.data.views import Request, ViewSampler
+from scproto.data.sampler import Request, ViewSampler
 from scproto.graph import within_batch_neighbors
 
 LAYOUTS = pytest.mark.parametrize("dense_above", [1.0, 0.0], ids=["sparse", "dense"])
@@ -109,7 +109,7 @@ def views_of(cells: CellViews) -> ViewSampler:
 @LAYOUTS
 def test_loader_gives_the_minibatches_of_the_sampler(cells, monkeypatch, dense_above):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
-    monkeypatch.setattr("scproto.data.views.DECODED_GENES", 3)
+    monkeypatch.setattr("scproto.data.sampler.DECODED_GENES", 3)
     loader = ViewDataModule(cells, views_of(cells)).loader(torch.device("cpu"))
     assert isinstance(loader, DataLoader)
     assert len(loader) == 4

@@ -22,7 +22,7 @@ from scipy import sparse
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto._run import Settings, run
+from scproto.run import Settings, run
 
 from .strategies import FORMS, Wild, dense_counts, wild
 

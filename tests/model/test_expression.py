@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from scproto._errors import InputError
-from scproto.tl.gamma_poisson import expected_log1p
+from scproto.metacells.gamma_poisson import expected_log1p
 
 module = importlib.import_module("scproto.model.denoiser")
 

@@ -7,7 +7,7 @@ import pytest
 from scproto import _keys
 from scproto._errors import InputError
 from scproto.tl import assign_metacells
-from scproto.tl.assignment import assign
+from scproto.metacells.assignment import assign
 
 
 def test_columns(metacells):

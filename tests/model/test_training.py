@@ -12,7 +12,7 @@ from anndata import AnnData
 from scproto import _keys, pp
 from scproto._errors import InputError
 from scproto.data.module import CellViews
-from scproto.data.views import ViewSampler
+from scproto.data.sampler import ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
 from scproto.nn import density_weights
@@ -72,7 +72,7 @@ def test_precision_and_layout_hardly_change_the_training(atlas, fit_small, monke
     """A few steps with dense input, in either precision, are those with sparse input and nothing rounded."""
     losses = []
     for in_bfloat16, dense_above in [(False, 1.0), (rounded, 0.0)]:
-        monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _, answer=in_bfloat16: answer)
+        monkeypatch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda _, answer=in_bfloat16: answer)
         monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
         model = fit_small(atlas, max_steps=8)
         losses.append(model.history["loss_reconstruction"]["loss_reconstruction"].to_numpy(float))
@@ -83,7 +83,7 @@ def test_precision_and_layout_hardly_change_the_training(atlas, fit_small, monke
 
 @pytest.mark.parametrize("n_decoded", [1, 7, 30, 60])
 def test_some_genes_a_step(atlas, fit_small, monkeypatch, n_decoded):
-    monkeypatch.setattr("scproto.data.views.DECODED_GENES", n_decoded)
+    monkeypatch.setattr("scproto.data.sampler.DECODED_GENES", n_decoded)
     check_results(atlas.copy(), fit_small(atlas, max_steps=8))
 
 

@@ -6,19 +6,19 @@ import pytest
 @pytest.fixture
 def float32(monkeypatch) -> None:
     """No rounded products in training, whatever the hardware."""
-    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)
+    monkeypatch.setattr("scproto.nn.matmul.trains", lambda _: False)
 
 
 @pytest.fixture
 def bfloat16(monkeypatch) -> None:
     """Rounded products in training, whatever the hardware."""
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: True)
+    monkeypatch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda _: True)
 
 
 @pytest.fixture
 def halves(monkeypatch) -> None:
     """Rows of sparse products in float16 in training, whatever the hardware."""
-    monkeypatch.setattr("scproto.nn._matmul.reads_halves", lambda: True)
+    monkeypatch.setattr("scproto.nn.matmul.reads_halves", lambda: True)
 
 
 @pytest.fixture(params=["float32", "bfloat16"])

@@ -55,7 +55,7 @@ def test_some_genes_are_columns_of_all(genes, n, bfloat16):
     torch.manual_seed(0)
     decoder, batch, genes = Decoder(30, 3, 5, 16, 4), torch.arange(n) % 3, torch.tensor(genes, dtype=torch.long)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: bfloat16)
+        patch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda _: bfloat16)
         found, everything = decoder(points(n), batch, genes), decoder(points(n), batch)
     assert found.shape == (n, len(genes))
     tolerance = {"rtol": 2**-7, "atol": 2**-7} if bfloat16 else {"rtol": 1e-5, "atol": 1e-6}

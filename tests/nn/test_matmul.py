@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from scproto.nn._matmul import Linear, matmul
+from scproto.nn.matmul import Linear, matmul
 
 ROUNDING = torch.finfo(torch.bfloat16).eps / 2
 """Largest relative error of one rounding to bfloat16, 2**-8."""
@@ -90,7 +90,7 @@ def test_errors_of_many_entries_cancel(bfloat16, shape):
 def test_sums_are_not_rounded_on_their_way(shape, seed):
     a, b, _ = factors(shape, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda _: True)
+        patch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda _: True)
         found = matmul(a, b.clone().requires_grad_()).detach()
     expected = naive_rounded_product(a, b)
     allowed = ROUNDING * expected.abs() + 1e-5 * (a.double().abs() @ b.double().abs())
@@ -100,7 +100,7 @@ def test_sums_are_not_rounded_on_their_way(shape, seed):
 
 def test_the_device_of_the_first_factor_is_asked(monkeypatch):
     asked = []
-    monkeypatch.setattr("scproto.nn._matmul.multiplies_bfloat16", lambda device: asked.append(device) or False)
+    monkeypatch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda device: asked.append(device) or False)
     a, b, _ = factors((3, 4, 5))
     b.requires_grad_()
     matmul(a, b)

@@ -88,7 +88,7 @@ def test_gradient_of_a_sparse_product_is_rounded_once(x, halves, size):
 
 
 def test_elsewhere_rows_are_read_as_they_are(x, monkeypatch):
-    monkeypatch.setattr("scproto.nn._matmul.reads_halves", lambda: False)
+    monkeypatch.setattr("scproto.nn.matmul.reads_halves", lambda: False)
     layer = SparseLinear(10, 4)
     torch.testing.assert_close(layer(*both(x)), torch.from_numpy(x) @ layer.weight)
 

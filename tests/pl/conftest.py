@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scproto import _keys
-from scproto.tl.tree import ward_tree
+from scproto.metacells.tree import ward_tree
 
 
 @pytest.fixture

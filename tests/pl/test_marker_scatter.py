@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl._colors import MISSING, PALETTE
+from scproto.pl.colors import MISSING, PALETTE
 
 Make = Callable[..., AnnData]
 

@@ -13,7 +13,7 @@ from PIL import Image
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl._colors import PALETTE
+from scproto.pl.colors import PALETTE
 from scproto.pl.training_movie import _project
 
 

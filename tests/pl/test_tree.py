@@ -17,7 +17,7 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl._colors import MISSING, OTHER, PALETTE
+from scproto.pl.colors import MISSING, OTHER, PALETTE
 from scproto.pl.tree import lay_out
 
 Make = Callable[..., AnnData]

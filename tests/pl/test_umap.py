@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl._colors import MISSING, OTHER, PALETTE, group
+from scproto.pl.colors import MISSING, OTHER, PALETTE, group
 
 Make = Callable[..., AnnData]
 

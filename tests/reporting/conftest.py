@@ -8,7 +8,7 @@ import pytest
 from anndata import AnnData
 
 from scproto import _keys
-from scproto.tl.tree import ward_tree
+from scproto.metacells.tree import ward_tree
 
 Made = tuple[AnnData, AnnData, dict[str, pd.DataFrame]]
 GENES = ["CD3D", "MS4A1", "<LYZ>", "NKG7", "GNLY", "ACTB"]

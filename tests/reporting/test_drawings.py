@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scproto import _keys
-from scproto.pl._colors import group
+from scproto.pl.colors import group
 from scproto.reporting.drawings import CURVE_HEIGHT, CURVE_WIDTH, TREE_HEIGHT, draw_curves, draw_tree
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from scproto import _keys
-from scproto.pl._colors import group
+from scproto.pl.colors import group
 from scproto.reporting import payload, write_report
 from scproto.reporting.drawings import draw_tree
 from scproto.reporting.summary import summarise

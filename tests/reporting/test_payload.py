@@ -10,7 +10,7 @@ from anndata import AnnData
 
 import scproto
 from scproto import _keys
-from scproto.pl._colors import group
+from scproto.pl.colors import group
 from scproto.reporting import payload
 from scproto.reporting.encode import to_script
 

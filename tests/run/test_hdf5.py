@@ -14,7 +14,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from scproto._run.hdf5 import open_hdf5, write_h5ad
+from scproto.run.hdf5 import open_hdf5, write_h5ad
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_is_written_is_what_anndata_writes(cells, tmp_path):
 
 @pytest.mark.parametrize("room", [0, 100, 5_000, 20_000])
 def test_a_full_disk(cells, tmp_path, monkeypatch, room):
-    monkeypatch.setattr("scproto._run.hdf5.io.FileIO", Full)
+    monkeypatch.setattr("scproto.run.hdf5.io.FileIO", Full)
     monkeypatch.setattr(Full, "room", room)
     with pytest.raises(OSError, match="No space left") as caught:
         write_h5ad(cells, tmp_path / "cells.h5ad")
@@ -78,7 +78,7 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_hdf5 import Full
-from scproto._run import hdf5
+from scproto.run import hdf5
 hdf5.io.FileIO = Full
 try:
     with hdf5.open_hdf5(sys.argv[2]) as file:

@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from scproto._errors import InputError
-from scproto._run.rehearse import rehearse
+from scproto.run.rehearse import rehearse
 
 COLUMNS = ["n_cells", "share_a", "cell_type"]
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_written_is_named(tiny_atlas, tmp_path, spoil, where):
 def test_the_room_that_is_needed(tiny_atlas, tmp_path, monkeypatch, factor):
     """About what is written: no more than a few times as much, beside the margin."""
     tiny_atlas.X = sparse.csr_matrix(np.random.default_rng(0).integers(1, 9, (300, 120)).astype(np.float32))
-    monkeypatch.setattr("scproto._run.rehearse.MARGIN", 0)
+    monkeypatch.setattr("scproto.run.rehearse.MARGIN", 0)
     tiny_atlas.write_h5ad(tmp_path / "cells.h5ad", compression="gzip")
     size = (tmp_path / "cells.h5ad").stat().st_size
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=size * factor))
@@ -62,7 +62,7 @@ def test_the_room_that_is_needed(tiny_atlas, tmp_path, monkeypatch, factor):
 def test_a_disk_that_is_full_already(tiny_atlas, tmp_path, monkeypatch):
     from .test_hdf5 import Full
 
-    monkeypatch.setattr("scproto._run.hdf5.io.FileIO", Full)
+    monkeypatch.setattr("scproto.run.hdf5.io.FileIO", Full)
     monkeypatch.setattr(Full, "room", 100)
     with pytest.raises(InputError, match="no room"):
         rehearse(tiny_atlas, COLUMNS, 10, tmp_path)

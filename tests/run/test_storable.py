@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scproto._run.hdf5 import write_h5ad
-from scproto._run.storable import make_storable
+from scproto.run.hdf5 import write_h5ad
+from scproto.run.storable import make_storable
 
 READABLE = {"anndata", "array", "categorical", "csr_matrix", "dataframe", "dict", "numeric-scalar", "string"}
 READABLE |= {"string-array", "raw", None}

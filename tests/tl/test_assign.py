@@ -10,7 +10,7 @@ from anndata import AnnData, read_h5ad
 from scproto import _keys
 from scproto._errors import InputError
 from scproto.tl import assign_metacells
-from scproto.tl.assignment import assign
+from scproto.metacells.assignment import assign
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from scproto.data.module import CellViews
 from scproto.model import SCPROTO
 from scproto.tl import attribute_prototype_genes
 from scproto.tl import attribution as module
-from scproto.tl.assignment import assign
+from scproto.metacells.assignment import assign
 from scproto.tl.attribution import batch_baselines, draw_cells, mean_attributions
-from scproto.tl.tree import cut
+from scproto.metacells.tree import cut
 
 EVERY = 10**6
 """More cells than there are."""
@@ -90,7 +90,7 @@ def naive(fit: Fit, cell: int, group: np.ndarray, n_steps: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [None, 3])
 def test_mean_over_the_cells_equals_a_loop(model, fit, n, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr("scproto.nn._matmul.trains", lambda _: False)  # the loop asks for gradients
+    monkeypatch.setattr("scproto.nn.matmul.trains", lambda _: False)  # the loop asks for gradients
     group = cut(model.prototypes, n).group
     cells = np.arange(0, len(fit.cells), 20)
     found = mean_attributions(

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 import scproto
 from scproto.data.module import ViewDataModule
-from scproto.data.views import ViewSampler
+from scproto.data.sampler import ViewSampler
 from scproto.train.graphed import GraphedLoss
 from scproto.train.plan import PrototypePlan
 from scproto.train.schedule import plan_budget

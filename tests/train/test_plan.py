@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from scproto import pp
 from scproto.data.module import CellViews
-from scproto.data.views import Request, ViewSampler
+from scproto.data.sampler import Request, ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.graph import mutual_neighbors, within_batch_neighbors
 from scproto.model import SCPROTO
-from scproto.model.module import PrototypeModule
+from scproto.network.module import PrototypeModule
 from scproto.nn import density_weights, prototype_shares, spherical_kmeans
 from scproto.train.plan import REFRESH_EVERY, PrototypePlan, embed
 from scproto.train.schedule import plan_budget

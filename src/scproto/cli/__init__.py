@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import demo, evaluate, fit
-from ._console import say_error
+from .console import say_error
 from .errors import HANGUP, TERMINATED, explain
 
 _USAGE = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

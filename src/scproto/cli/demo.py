@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._console import quiet, run_summary, say, show, stage, stderr
+from .console import quiet, run_summary, say, show, stage, stderr
 
 N_PROTOTYPES = 30
 """More than for as few cells by default, so that the picture shows something."""
@@ -26,8 +26,8 @@ def demo(
     Example: [bold]scproto demo --out demo_run[/]
     """
     with quiet():
-        from .._run import Settings, run
         from ..datasets import pbmc_three_labs
+        from ..run import Settings, run
 
         say("700 real blood cells, as three simulated labs measured them: labs should mix, cell types stay apart.")
         settings = Settings(batch_key=("lab",), label_keys=("cell_type",), n_prototypes=N_PROTOTYPES)

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from .._errors import InputError
-from ._console import say_error
+from .console import say_error
 
 DEFECT, BAD_INPUT, NO_MEMORY, IO_ERROR, INTERRUPTED, HANGUP, TERMINATED = 1, 2, 71, 74, 130, 129, 143
 """Exit codes; 71 and 74 are those of sysexits.h, and those from 129 on 128 and the number of the signal."""

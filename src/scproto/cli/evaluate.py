@@ -14,7 +14,7 @@ from rich.text import Text
 
 from .. import _keys
 from .._errors import InputError
-from ._console import quiet, say, show, stage
+from .console import quiet, say, show, stage
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from .._errors import InputError
-from ._console import quiet, run_summary, say, show, stage, stderr
+from .console import quiet, run_summary, say, show, stage, stderr
 
 
 class Accelerator(StrEnum):
@@ -69,6 +69,9 @@ def fit(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run, once the new one is complete.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training of a run into the same folder that was stopped.")
+    ] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out UMAP, figures and report.")] = False,
 ) -> None:
     """Find metacells and an embedding across the batches of CELLS.
@@ -79,7 +82,7 @@ def fit(
     """
     number = parse_n_prototypes(n_prototypes)
     with quiet():
-        from .._run import Settings, run
+        from ..run import Settings, run
 
         settings = Settings(
             batch_key=tuple(batch_key or ()),
@@ -98,5 +101,13 @@ def fit(
             raise InputError("--raw and --layer name two places for the counts; give one of them.")
         if not batch_key:
             say("No --batch-key: all cells are taken as one batch.")
-        record = run(cells, out, settings, overwrite=overwrite, announce=stage, progress_bar=stderr.is_terminal)
+        record = run(
+            cells,
+            out,
+            settings,
+            overwrite=overwrite,
+            resume=resume,
+            announce=stage,
+            progress_bar=stderr.is_terminal,
+        )
     show(run_summary(record, out))

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from .._compat import csr_tensor
 from ..counts.normalise import library_size, row_sums
+from .sampler import Request
+from .source import CellSource
 
 DENSE_ABOVE = 0.1
 """Share of non-zero entries above which a dense product is faster than a sparse one."""
@@ -48,6 +50,25 @@ class Minibatch:
     columns: Tensor | None
     counts: Tensor
     library: Tensor
+
+
+def gather(source: CellSource, request: Request) -> Minibatch:
+    """Gather the cells of all views at once, into sparse tensors on the CPU."""
+    views, genes = request
+    counts, library = source.take(views.ravel()), source.library[views.ravel()]
+    x, x_transposed = training_input(normalise(counts, library))
+    n_cells = views.shape[1]  # the anchors come first
+    rows, columns, decoded = counts_of_genes(counts, n_cells, genes)
+    return Minibatch(
+        x=x,
+        x_transposed=x_transposed,
+        batch=torch.from_numpy(source.batch[views]),
+        genes=torch.from_numpy(genes),
+        rows=torch.from_numpy(rows),
+        columns=torch.from_numpy(columns),
+        counts=torch.from_numpy(decoded),
+        library=torch.from_numpy(library[:n_cells]),
+    )
 
 
 def normalise(counts: sp.csr_matrix, library: NDArray[np.float32] | None = None) -> sp.csr_matrix:

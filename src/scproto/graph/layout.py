@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _scanpy
 from .._arguments import check_seed
 from .._threads import limit_threads
 from .search import nearest_others
 
 N_NEIGHBORS = 15  # scanpy's default
-
-MIN_POINTS = 5
-"""UMAP's spectral start needs more points than dimensions."""
 
 FEW_EPOCHS_FROM = 2_000
 """Points from which 200 epochs do: umap-learn takes 500 up to 10,000 points, for the same trustworthiness."""
@@ -45,17 +43,13 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
     ----------
     McInnes et al., arXiv:1802.03426 (2018).
     """
-    import scanpy as sc
-    from anndata import AnnData
-
     seed = check_seed(seed)
     if len(points) < MIN_POINTS:
         return _components(points)
-    joint = AnnData(obsm={"X": np.asarray(points, dtype=np.float32)})
+    search = _neighbor_search(min(N_NEIGHBORS, len(points) - 1))
+    n_epochs = 200 if len(points) >= FEW_EPOCHS_FROM else None
     with limit_threads(1):  # a layout with a seed uses no more, and depends on no number of them then
-        sc.pp.neighbors(joint, use_rep="X", transformer=_neighbor_search(min(N_NEIGHBORS, len(points) - 1)))
-        sc.tl.umap(joint, maxiter=200 if len(points) >= FEW_EPOCHS_FROM else None, random_state=seed)
-    return np.asarray(joint.obsm["X_umap"], dtype=np.float32)
+        return _scanpy.umap(np.asarray(points, dtype=np.float32), search, n_epochs, seed)
 
 
 def _components(points: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _scanpy
 from .._arguments import check_seed
 from .._errors import InputError
-from ._groups import finite_matrix, finite_scores, group_codes, group_means, membership
+from .groups import finite_matrix, finite_scores, group_codes, group_means, membership
 
 logger = logging.getLogger(__name__)
 
@@ -154,29 +155,16 @@ def diffusion_components(
         If the coordinates are not finite, there are fewer than five cells, or many of them lie in one place.
     """
     seed = check_seed(seed)
-    import scanpy as sc
-    from anndata import AnnData
-
     x = finite_matrix(coordinates, "embedding")
     if len(x) < MIN_DIFFUSION_CELLS:
         raise InputError(f"There are {len(x)} cells: a diffusion map needs at least {MIN_DIFFUSION_CELLS}.")
-    cells = AnnData(np.zeros((len(x), 0), dtype=np.float32))
-    cells.obsm["x"] = x.astype(np.float32)
-    with np.errstate(invalid="ignore"):  # no distances at all are told of below
-        sc.pp.neighbors(
-            cells,
-            n_neighbors=min(n_neighbors, len(x) - 1),
-            use_rep="x",
-            method="gauss",
-            transformer="sklearn" if len(x) <= EXACT_CELLS else "pynndescent",
-            random_state=seed,
-        )
-    if not np.isfinite(cells.obsp["connectivities"].data).all():
+    n_components, n_neighbors = min(n_components + 1, len(x) - 2), min(n_neighbors, len(x) - 1)
+    search = "sklearn" if len(x) <= EXACT_CELLS else "pynndescent"
+    found = _scanpy.diffusion_map(x.astype(np.float32), n_components, n_neighbors, search, seed)
+    if found is None:
         raise InputError("Cells and all their neighbours lie in one place: a diffusion map needs distances.")
-    sc.tl.diffmap(cells, n_comps=min(n_components + 1, len(x) - 2), random_state=seed)
+    vectors, values = found
     # scanpy keeps the first one, which tells only how dense the cells lie
-    vectors: NDArray[np.float64] = np.asarray(cells.obsm["X_diffmap"], dtype=np.float64)
-    values: NDArray[np.float64] = np.asarray(cells.uns["diffmap_evals"], dtype=np.float64)
     scaled: NDArray[np.float64] = np.sqrt(len(x)) * (vectors * values)[:, 1:]
     return scaled
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from .._arguments import check_seed
-from ._groups import finite_scores, gene_matrix, group_codes, membership
+from .groups import finite_scores, gene_matrix, group_codes, membership
 
 Matrix: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import check_seed
 from .._errors import InputError
-from ._groups import finite_scores
+from .groups import finite_scores
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from .._arguments import check_seed
 from .._errors import InputError
-from ._groups import gene_matrix, group_codes
+from .groups import gene_matrix, group_codes
 
 MIN_DETECTED = 0.1
 """Genes seen in no more than this share of a metacell's cells are left out there, as in mcRigor."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import check_seed
-from ._groups import group_means
+from .groups import group_means
 
 MIN_CELLS = 5
 """Cells of a batch in a metacell from which their mean is looked at."""

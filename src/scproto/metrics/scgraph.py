@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from .. import _scanpy
 from .._errors import InputError
-from ._groups import finite_matrix, gene_matrix, group_codes
+from .groups import finite_matrix, gene_matrix, group_codes
 
 N_GENES = 1000
 N_COMPONENTS = 10
@@ -175,18 +176,14 @@ def distance_correlations(distances: Distances, consensus: Distances) -> dict[st
 
 def _components(expression: sparse.csr_matrix) -> NDArray[np.float64]:
     """PCA of one batch's highly variable genes, ``(n_cells, 10)``."""
-    import scanpy as sc
-    from anndata import AnnData
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     if (mean_variance_axis(expression, axis=0)[1] > 0).sum() < 2:
         raise InputError("No two genes vary within a batch: scGraph needs the distances between its cell types.")
-    cells = AnnData(expression.astype(np.float32))
-    sc.pp.highly_variable_genes(cells, n_top_genes=min(N_GENES, cells.n_vars))
-    genes = cells.var["highly_variable"].to_numpy()
-    cells = cells[:, genes].copy()
-    sc.pp.pca(cells, n_comps=min(N_COMPONENTS, cells.n_obs - 1, cells.n_vars - 1))
-    return np.asarray(cells.obsm["X_pca"], dtype=np.float64)
+    expression = expression.astype(np.float32)
+    genes = _scanpy.variable_genes(expression, min(N_GENES, expression.shape[1]))
+    chosen = expression[:, genes]
+    return _scanpy.pca(chosen, min(N_COMPONENTS, chosen.shape[0] - 1, chosen.shape[1] - 1))
 
 
 def _over_largest(distances: Distances) -> Distances:

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.module import CellViews
-from ..nn._chunk import CHUNK
-from ..tl.assignment import assign
-from ..tl.gamma_poisson import expected_log1p, posterior_factor
+from ..data.source import CellSource
+from ..metacells import assign
+from ..metacells.gamma_poisson import expected_log1p, posterior_factor
+from ..nn.chunk import CHUNK
 
 Level = Literal["cell", "prototype", "mixture"]
 """What is decoded for a cell: its own point, its nearest prototype, or all prototypes by their probability."""
@@ -62,7 +62,7 @@ class Denoiser:
     decode: Callable[[NDArray[np.float32], int | None], NDArray[np.float32]]
     prototypes: NDArray[np.float32]
     theta: NDArray[np.float32]
-    cells: CellViews
+    cells: CellSource
     unit: NDArray[np.float32]
 
     def shares(
@@ -93,7 +93,7 @@ class Denoiser:
             for chosen in _chunks(np.flatnonzero(self.cells.batch == own)):
                 share, theta = profiles(chosen), self.theta
                 if posterior:
-                    counts = self.cells.counts[chosen].toarray().astype(np.float32)
+                    counts = self.cells.take(chosen).toarray().astype(np.float32)
                     expected = (share if profiles is prior else prior(chosen)) * self.cells.library[chosen, None]
                     share = share * posterior_factor(counts, expected, theta)
                     share /= share.sum(axis=1, keepdims=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._arguments import refuse_unknown
 from .._errors import InputError
-from .module import PrototypeModule
+from ..network import PrototypeModule
 
 
 def _each(*rows: tuple[str, str]) -> dict[str, str]:
@@ -121,3 +121,29 @@ def check_accelerator(accelerator: Any) -> None:
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not found.get(accelerator, accelerator != "gpu" or any(found.values())):
         raise InputError(f'torch finds no GPU here for accelerator={accelerator!r}: give "auto" or "cpu".')
+
+
+def one_device(devices: Any) -> Any:
+    """Which single device to train on, as Lightning takes it.
+
+    Raises
+    ------
+    InputError
+        If there are to be several.
+    """
+    import torch
+
+    if devices == "auto":
+        return 1
+    chosen: Any = devices
+    if isinstance(devices, str):
+        chosen = devices.split(",") if "," in devices else int(devices) if devices.lstrip("-").isdigit() else devices
+    if isinstance(chosen, list | tuple):
+        several = len([name for name in chosen if name != ""]) > 1
+    else:
+        several = not isinstance(chosen, str) and (chosen > 1 or (chosen == -1 and torch.cuda.device_count() > 1))
+    if several:
+        raise InputError(
+            f"devices={devices!r} are several, but scproto trains on one: give devices=1, or [n] for one GPU."
+        )
+    return devices

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._errors import InputError
-from ..data.module import CellViews
-from ..inputs import as_keys
-from ..tl.assignment import assign
-from ..tl.metacells import build_metacells
-from ..tl.tree import cut
-from ..train.plan import embed
-from .cells import Reader
+from ..data.memory import MemoryCells
+from ..data.reader import Reader
+from ..data.source import CellSource
+from ..inputs import Counts, as_keys
+from ..metacells import cut
+from ..network import PrototypeModule, embed
 from .denoiser import LEVELS, Denoiser, Level
-from .module import PrototypeModule
+from .metacells import build_metacells
+from .placement import Placement
 
 
 class OutputsMixin:
@@ -32,8 +32,9 @@ class OutputsMixin:
     module: PrototypeModule
     reader: Reader
     is_trained_: bool
+    _own_placement: tuple[AnnData, Placement] | None = None
 
-    def cells(self, adata: AnnData | None = None) -> CellViews:
+    def cells(self, adata: AnnData | None = None) -> CellSource:
         """Counts of the model's genes and batch of each cell; by default of the model's own cells."""
         return self.reader.read(self._cells_or_own(adata))
 
@@ -78,16 +79,44 @@ class OutputsMixin:
         InputError
             If the model is not trained, or the cells lack its genes or come from an unknown batch.
         """
+        return self.place(adata).unit.copy()
+
+    def place(self, adata: AnnData | None = None) -> Placement:
+        """Where cells lie: their embedding, and their metacells at any level.
+
+        Of the model's own cells it is made once, at the end of the training, and kept.
+
+        Parameters
+        ----------
+        adata
+            Cells of batches that the model knows; by default its own.
+
+        Returns
+        -------
+        placement : Placement
+            What embedding, assignment and metacells are made of.
+
+        Raises
+        ------
+        InputError
+            If the model is not trained, or the cells lack its genes or come from an unknown batch.
+        """
         self._check_trained()
-        return self.embed(self.cells(adata))
+        adata = self._cells_or_own(adata)
+        if self._own_placement is not None and self._own_placement[0] is adata:
+            return self._own_placement[1]
+        placement = Placement(self.embed(self.cells(adata)), self.prototypes)
+        if adata is self.adata:
+            self._own_placement = adata, placement
+        return placement
 
     def _check_trained(self) -> None:
         if not self.is_trained_:
             raise InputError("The model is not trained; call model.train() first.")
 
-    def embed(self, cells: CellViews) -> NDArray[np.float32]:
+    def embed(self, cells: CellSource) -> NDArray[np.float32]:
         """Integrated embedding of cells as :meth:`cells` reads them, unit vectors ``(n_cells, n_latent)``."""
-        unit = embed(self.module, cells).cpu()
+        unit = embed(self.module, cells)
         alignment = self.module.alignment.to("cpu")
         return alignment(unit, torch.from_numpy(cells.batch)).numpy()
 
@@ -134,29 +163,41 @@ class OutputsMixin:
         InputError
             If a label or a batch does not exist, or the tree has no such level.
         """
-        adata = self._cells_or_own(adata)
-        level = cut(self.prototypes, n)
-        unit = self.get_latent_representation(adata)
-        label_keys = as_keys(label_keys)
+        adata, label_keys = self._cells_or_own(adata), as_keys(label_keys)
         if absent := [key for key in label_keys if key not in adata.obs]:
             raise InputError(f"The cells have no column {absent[0]!r} in obs to carry over to the metacells.")
+        cut(self.prototypes, n)  # refuses what is no level before the counts are read
+        self._check_trained()
         counts = self.reader.counts(adata)
-        cells = adata if counts.genes.all() else AnnData(obs=adata.obs, var=adata.var[counts.genes])
-        gene = pd.Index(self.reader.genes).get_indexer(cells.var_names)  # -1: not modelled
+        return self.sum_metacells(adata, counts, n=n, label_keys=label_keys, decode_batches=decode_batches)
+
+    def sum_metacells(
+        self,
+        adata: AnnData,
+        counts: Counts,
+        *,
+        n: int | None = None,
+        label_keys: str | Sequence[str] = (),
+        decode_batches: str | Sequence[str] = (),
+    ) -> AnnData:
+        """Do what :meth:`get_metacells` does, with counts of the cells that were read before."""
+        placement, batch = self.place(adata), self.reader.batch_of(adata)
+        names = adata.var_names[counts.genes]
+        gene = pd.Index(self.reader.genes).get_indexer(names)  # -1: not modelled
         modelled = gene >= 0
         decoded: dict[str | None, NDArray[np.float32]] = {None: self._decode(self.prototypes)[:, gene[modelled]]}
-        for batch in as_keys(decode_batches):
-            decoded[batch] = self._decode(self.prototypes, self._batch_index(batch))[:, gene[modelled]]
+        for name in as_keys(decode_batches):
+            decoded[name] = self._decode(self.prototypes, self._batch_index(name))[:, gene[modelled]]
         return build_metacells(
-            cells,
-            counts.matrix.astype(np.float32, copy=False),
-            self.reader.batch_of(adata),
-            assign(unit, self.prototypes, level.group),
-            self.prototypes,
-            level,
+            adata.obs,
+            names,
+            MemoryCells(counts.matrix, batch.codes.astype(np.int64)),
+            batch,
+            placement,
+            placement.level(n),
             decoded,
             modelled,
-            label_keys,
+            as_keys(label_keys),
         )
 
     def get_normalized_expression(
@@ -239,7 +280,7 @@ class OutputsMixin:
             return sp.vstack(parts, format="csr")[back]
         return pd.DataFrame(np.concatenate(parts)[back], index=adata.obs_names, columns=genes)
 
-    def denoiser(self, cells: CellViews) -> Denoiser:
+    def denoiser(self, cells: CellSource) -> Denoiser:
         """Decoder for cells as :meth:`cells` reads them.
 
         Raises

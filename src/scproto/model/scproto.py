@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
@@ -20,20 +18,17 @@ from scvi.model.base import BaseModelClass
 from .. import _keys
 from .._arguments import check_number, check_seed, check_whole
 from .._errors import InputError
-from .._memory import give_back_holes
-from ..data.module import CellViews, ViewDataModule
-from ..data.views import ViewSampler
-from ..graph import KnnGraph
+from ..data.reader import Reader
+from ..data.source import CellSource
 from ..inputs import choose_n_prototypes
-from ..nn import density_weights, spherical_kmeans
-from ..train.plan import PrototypePlan, embed
-from ..train.runner import run_trainer
-from ..train.schedule import Budget, plan_budget
+from ..network import PrototypeModule
+from ..train import Checkpoint
+from ..train.history import history_from_json, history_to_json
+from ..train.state import TrainingState
 from . import habits
-from .cells import Reader
-from .module import PrototypeModule
 from .outputs import OutputsMixin
-from .storage import history_from_json, history_to_json, read_settings, read_weights, reading, write_model
+from .storage import read_settings, read_weights, reading, write_model
+from .training import check_source, learn, settle
 
 
 class SCPROTO(OutputsMixin, BaseModelClass):
@@ -54,7 +49,7 @@ class SCPROTO(OutputsMixin, BaseModelClass):
     seed
         Of everything random: weights, minibatches, views and k-means; from 0 to 4294967295.
     **module_kwargs
-        Weights and constants of the objective; see :class:`scproto.model.module.PrototypeModule`.
+        Weights and constants of the objective; see :class:`scproto.network.PrototypeModule`.
 
     Raises
     ------
@@ -165,6 +160,9 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         early_stopping: bool = True,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
+        checkpoint: str | Path | Checkpoint | None = None,
+        resume_from: str | Path | None = None,
+        source: CellSource | None = None,
         enable_progress_bar: bool = True,
         **trainer_kwargs: Any,
     ) -> None:
@@ -173,97 +171,93 @@ class SCPROTO(OutputsMixin, BaseModelClass):
         Parameters
         ----------
         max_steps
-            Minibatches to train on. By default 60 passes over the cells, but at least 1,000 steps, and at most
+            Number of minibatches. By default 60 passes over the cells, but at least 1,000 steps, and at most
             2,000 or two passes, whichever is more.
         batch_size
-            Cells a minibatch.
+            Cells per minibatch.
         learning_rate
             Peak of the one-cycle schedule.
         early_stopping
             Stop when the loss has not fallen for a quarter of the training.
-        accelerator, devices
+        accelerator
             As in Lightning, for example ``"cpu"`` or ``"gpu"``.
+        devices
+            Which device to train on, as in Lightning: ``[1]`` is the second GPU. One device only.
+        checkpoint
+            File in which the state of the training is kept, at most once a minute and between two epochs; an epoch is a
+            fortieth of the steps. :class:`scproto.train.Checkpoint` sets another interval.
+        resume_from
+            Such a file, to go on from. With the same cells, settings, machine and number of threads the model ends
+            equal to the last bit to one whose training was not stopped.
+        source
+            Cells to read in place of those of ``adata``: the same cells in the same order, from anywhere. See
+            :class:`scproto.data.source.CellSource`.
         enable_progress_bar
-            Show scvi-tools' progress bar. An epoch is a fortieth of the steps.
+            Show scvi-tools' progress bar.
         **trainer_kwargs
             Passed to :class:`scvi.train.Trainer`. For Lightning an epoch is one batch, optimised by hand: hooks of a
-            batch are called once an epoch, and gradients are neither clipped nor accumulated.
+            batch are called once per epoch, and gradients are neither clipped nor accumulated.
 
         Raises
         ------
         InputError
             If the cells were loaded without their neighbours (run :func:`scproto.pp.prepare` then), are fewer than the
-            prototypes, or an argument is unknown or out of range.
+            prototypes, an argument is unknown or out of range, or the checkpoint is damaged or of another training.
         KeyboardInterrupt
             At Ctrl-C; the model is then as it was before, as after any error.
         """
         habits.check_train_arguments(self.train, trainer_kwargs)
         habits.check_accelerator(accelerator)
         learning_rate, batch_size = check_number("learning_rate", learning_rate), check_whole("batch_size", batch_size)
-        budget = plan_budget(self._enough_cells(), batch_size, max_steps=max_steps)
-        cells, within = self.cells(), self.reader.neighbors(self.adata)
+        max_steps = None if max_steps is None else check_whole("max_steps", max_steps)
+        checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+        state = None if resume_from is None else TrainingState.load(resume_from)
+        self._check_enough_cells()
+        within = self.reader.neighbors(self.adata)
+        if source is None:
+            source = self.cells()
+        check_source(source, len(within), len(self.reader.genes), len(self.reader.batches))
         with self._unchanged_by_failure():
-            self._learn(
-                cells,
+            self._own_placement = None
+            learn(
+                self,
+                self.module,
+                source,
                 within,
-                budget,
-                batch_size,
-                learning_rate,
+                seed=self.seed,
+                max_steps=max_steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                state=state,
+                checkpoint=checkpoint,
                 accelerator=accelerator,
-                devices=devices,
+                devices=habits.one_device(devices),
                 early_stopping=early_stopping,
                 enable_progress_bar=enable_progress_bar,
                 **trainer_kwargs,
             )
             self.trainer = None
-            gc.collect()  # the trainer, its loader and its plan hold each other, and a copy of the counts
-            give_back_holes()
-            self._finish(cells)
+            self._own_placement = self.adata, settle(self.module, source, self.seed)
 
-    def _enough_cells(self) -> int:
-        """Number of the model's own cells, each prototype at least one."""
+    def _check_enough_cells(self) -> None:
+        """Each prototype needs at least one of the model's own cells."""
         n_cells, n_prototypes = self._cells_or_own(None).n_obs, len(self.module.prototypes)
         if n_cells < n_prototypes:
             raise InputError(
                 f"{n_cells} cells cannot train {n_prototypes} prototypes: attach more cells, or make a model of fewer."
             )
-        return n_cells
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:
         """Leave the model as it was where the block does not end well: an error, or Ctrl-C."""
         module, trained, history = copy.deepcopy(self.module), self.is_trained_, copy.copy(self.history)
+        placement = self._own_placement
         try:
             yield
         except BaseException:
             self.module, self.is_trained_, self.history_, self.trainer = module, trained, history, None
+            self._own_placement = placement
             raise
-
-    def _learn(
-        self,
-        cells: CellViews,
-        within: KnnGraph,
-        budget: Budget,
-        batch_size: int,
-        learning_rate: float,
-        **trainer_kwargs: Any,
-    ) -> None:
-        """Minimise the objective by scvi-tools' trainer."""
-        gene_share = cells.gene_share
-        sampler = ViewSampler(within, np.argsort(gene_share), batch_size, budget.steps_per_epoch, seed=self.seed)
-        if not self.is_trained_:
-            self.module.decoder.start_at(torch.from_numpy(gene_share))
-        self.module.train()
-        plan = PrototypePlan(self.module, cells, sampler, budget, learning_rate=learning_rate, seed=self.seed)
-        run_trainer(self, plan, ViewDataModule(cells, sampler), **trainer_kwargs)
-
-    def _finish(self, cells: CellViews) -> None:
-        """Bring the batches together at the prototypes, and the prototypes to the cells."""
-        unit = embed(self.module, cells).cpu()
-        alignment, prototypes, aligned = self.module.align(unit, torch.from_numpy(cells.batch), self._unit_prototypes())
-        weights = density_weights(aligned, prototypes).numpy()
-        centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, seed=self.seed)
-        self.module.set_prototypes(torch.from_numpy(centres), alignment)
 
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
         """Write the model into a folder: weights as safetensors, all else as JSON, no pickle.

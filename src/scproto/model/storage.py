@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from .._errors import InputError
 from .._files import atomic_folder
+from ..network import PrototypeModule
 
 SETTINGS = "model.json"
 WEIGHTS = "weights.safetensors"
 
 
-def write_model(path: str | Path, module: nn.Module, settings: dict[str, Any], *, overwrite: bool) -> None:
+def write_model(path: str | Path, module: PrototypeModule, settings: dict[str, Any], *, overwrite: bool) -> None:
     """Write a folder with the weights and the settings; it is complete, or it is not there.
 
     Raises
@@ -85,7 +83,7 @@ def read_settings(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-def read_weights(path: str | Path, module: nn.Module) -> None:
+def read_weights(path: str | Path, module: PrototypeModule) -> None:
     """Load the weights of a saved model into a module of the same sizes; buffers grow to what was saved.
 
     Raises
@@ -103,9 +101,7 @@ def read_weights(path: str | Path, module: nn.Module) -> None:
         if value.shape[first:] != own[name].shape[first:] or value.ndim != own[name].ndim:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
             raise InputError(_damaged(path, f"{name!r} in {WEIGHTS} has the shape {shapes}"))
-        if name in buffers:
-            setattr(module, name, torch.empty_like(value, dtype=own[name].dtype))
-    module.load_state_dict(state)
+    module.load_weights(state)
 
 
 def _file(path: str | Path, name: str) -> Path:
@@ -122,27 +118,6 @@ def _file(path: str | Path, name: str) -> Path:
 
 def _damaged(path: str | Path, what: str) -> str:
     return f"The model in {path} is damaged ({what}): take another copy of it, or train again."
-
-
-def history_to_json(history: dict[str, pd.DataFrame] | None) -> dict[str, dict[str, list[float | None]]]:
-    """Training history as plain lists: epochs and values of each quantity."""
-    return {
-        name: {"epoch": frame.index.tolist(), "value": [_number(v) for v in frame[name]]}
-        for name, frame in (history or {}).items()
-    }
-
-
-def history_from_json(stored: dict[str, dict[str, list[float | None]]]) -> dict[str, pd.DataFrame]:
-    """Undo :func:`history_to_json`."""
-    return {
-        name: pd.DataFrame({name: column["value"]}, index=pd.Index(column["epoch"], name="epoch"), dtype=float)
-        for name, column in stored.items()
-    }
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if np.isfinite(value) else None
 
 
 def _plain(value: object) -> object:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._chunk import CHUNK
+from .chunk import CHUNK
 from .prototypes import nearest_prototype, spherical_kmeans
 
 TEMPERATURE = 0.025

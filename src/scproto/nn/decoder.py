@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._matmul import Linear, linear
+from .matmul import Linear, linear
 
 
 class Decoder(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._chunk import CHUNK
+from .chunk import CHUNK
 from .prototypes import nearest_prototype
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._matmul import Linear
 from .dropout import Dropout
+from .matmul import Linear
 from .sparse import SparseLinear
 
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ._chunk import CHUNK
+from .chunk import CHUNK
 
 
 def spherical_kmeans(

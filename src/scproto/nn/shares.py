@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._chunk import CHUNK
+from .chunk import CHUNK
 
 
 def prototype_shares(

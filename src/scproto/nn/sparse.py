@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._matmul import matmul, row_type
+from .matmul import matmul, row_type
 
 
 class _SparseProduct(torch.autograd.Function):

@@ -5,7 +5,7 @@ The training movie alone is written to a file.
 
 from __future__ import annotations
 
-from ._colors import palette
+from .colors import palette
 from .coverage import coverage
 from .marker_scatter import marker_scatter
 from .metacell_map import metacell_map

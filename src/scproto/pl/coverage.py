@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .._keys import BATCH, DISTANCE, OUTLIER
-from ._colors import group
-from ._style import clean, column, marker, new_axes, outside_legend, shorten
+from .colors import group
+from .style import clean, column, marker, new_axes, outside_legend, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

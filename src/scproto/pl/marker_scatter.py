@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .._errors import InputError
 from .._keys import label_column
 from ..inputs import read_prepared
-from ._colors import INK, PALETTE, Groups, group
-from ._expression import expression, matrix, places
-from ._style import circle_areas, clean, column, marker, outside_legend
+from .colors import INK, PALETTE, Groups, group
+from .expression import expression, matrix, places
+from .style import circle_areas, clean, column, marker, outside_legend
 from .umap import CELL_AREA
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .._keys import batches_by_column
-from ._colors import INK
-from ._style import circle_areas, color_by, count, marker, metacell_column, new_axes
+from .colors import INK
 from .metacells import shares_by_batch, with_cells
+from .style import circle_areas, color_by, count, marker, metacell_column, new_axes
 from .umap import finish_map, umap_of
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from .. import _keys
 from .._errors import InputError
 from .._labels import NO_VALUE, as_text
 from ..metrics.metacells import size_cv
-from ._colors import INK, MUTED, PALETTE, check_colors, choose_colors, merge
-from ._style import FONT, TEXT, clean, column, count, new_axes, outside_legend, patches, shorten
+from .colors import INK, MUTED, PALETTE, check_colors, choose_colors, merge
+from .style import FONT, TEXT, clean, column, count, new_axes, outside_legend, patches, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

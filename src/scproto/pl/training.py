@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .._errors import InputError
-from ._colors import MUTED, PALETTE
-from ._style import FONT, clean
+from .colors import MUTED, PALETTE
+from .style import FONT, clean
 
 PANELS = {
     "loss": "Total loss",

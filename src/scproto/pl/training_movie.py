@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .._files import atomic_path
 from .._keys import BATCH
-from ._colors import INK, group
-from ._style import clean, column, marker, outside_legend
+from .colors import INK, group
+from .style import clean, column, marker, outside_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

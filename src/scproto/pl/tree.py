@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .._keys import TREE
-from ._colors import INK, group
-from ._expression import expression
-from ._style import (
+from .colors import INK, group
+from .expression import expression
+from .style import (
     FONT,
     TEXT,
     clean,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .._keys import UMAP, label_column
-from ._colors import INK, Groups
-from ._style import circle_areas, clean, color_bar, color_by, column, marker, new_axes, outside_legend
+from .colors import INK, Groups
+from .style import circle_areas, clean, color_bar, color_by, column, marker, new_axes, outside_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from .._threads import limit_threads
 from ..counts.normalise import log1p_cp10k, scale_genes
 from ..graph import within_batch_neighbors
 from ..inputs import Counts, as_keys, check_adata, join_batches
-from ._genes import ROUNDING, most_variable
+from .genes import ROUNDING, most_variable
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,32 @@ def prepare(
     for name, value in {"n_top_genes": n_top_genes, "n_pcs": n_pcs, "n_neighbors": n_neighbors}.items():
         check_whole(name, value)
     counts = check_adata(adata, batch_key=batch_key, layer=layer, rounding=seed if round_counts else None)
+    prepare_counts(
+        adata,
+        counts,
+        batch_key,
+        layer=layer,
+        n_top_genes=n_top_genes,
+        n_pcs=n_pcs,
+        n_neighbors=n_neighbors,
+        round_counts=round_counts,
+        seed=seed,
+    )
+
+
+def prepare_counts(
+    adata: AnnData,
+    counts: Counts,
+    batch_key: str | Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    n_top_genes: int = 2000,
+    n_pcs: int = 50,
+    n_neighbors: int = 10,
+    round_counts: bool = False,
+    seed: int = 0,
+) -> None:
+    """Do what :func:`prepare` does, with counts that were read and checked before."""
     for notice in counts.notices:
         logger.info(notice)
     batch = join_batches(adata.obs, batch_key)

@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .._keys import TREE, batches_by_column
-from ..pl._colors import Groups
+from ..pl.colors import Groups
 from ..pl.metacells import shares_by_batch
 from ..pl.training import PANELS, curves_of, epochs_of
 from ..pl.tree import lay_out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _keys
 from .._labels import as_names
 from ..graph import nearest_others
-from ..pl._colors import OTHER, Groups
+from ..pl.colors import OTHER, Groups
 from ..pl.umap import umap_of
 from ..tl.contrast import N_SIBLINGS, PSEUDOCOUNT, log2_fold_change, members_of, weighted_means
 from .encode import category_codes, numbers, quantise, to_base64

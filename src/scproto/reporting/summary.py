@@ -12,7 +12,7 @@ from anndata import AnnData
 from .._keys import BATCH, METACELL, record_of
 from .._labels import as_text
 from ..metrics.metacells import metacell_scores
-from ..pl._style import count
+from ..pl.style import count
 
 MANY_OUTLIERS = 0.05
 FROM_CHECK = ("structure_kept", "disagreement", "apart")

@@ -161,7 +161,7 @@ def _render(
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    from ..pl._colors import group
+    from ..pl.colors import group
     from .drawings import draw_curves, draw_tree
     from .encode import to_script
     from .payload import MAX_CELLS, gather

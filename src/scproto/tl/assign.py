@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .. import _keys
-from .assignment import assign
-from .tree import cut
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,11 +49,11 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
         If the model is not trained, the cells lack its genes or come from an unknown batch, or the tree has
         no such level.
     """
-    level = cut(model.prototypes, n)
-    unit = model.get_latent_representation(adata)
-    assignment = assign(unit, model.prototypes, level.group)
+    placement = model.place(adata)
+    level = placement.level(n)
+    assignment = placement.assign(level)
     _keys.set_aside(adata, omicverse=omicverse_keys)
-    adata.obsm[_keys.LATENT] = unit
+    adata.obsm[_keys.LATENT] = placement.unit.copy()
     names = pd.Index(level.names, dtype=object)
     adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.metacell, names).remove_unused_categories()
     adata.obs[_keys.CONFIDENCE] = assignment.confidence
@@ -64,6 +62,6 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     if omicverse_keys:
         adata.obs[_keys.OMICVERSE_METACELL] = adata.obs[_keys.METACELL]
         adata.obs[_keys.OMICVERSE_CONFIDENCE] = adata.obs[_keys.CONFIDENCE]
-    adata.obsm[_keys.PROBABILITY] = assignment.probability
+    adata.obsm[_keys.PROBABILITY] = assignment.probability.copy()
     settings = {"model": dict(model.init_params_), "n_metacells": len(level.names)}
     adata.uns[_keys.UNS] = {**_keys.record_of(adata), **settings}

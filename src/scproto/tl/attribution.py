@@ -14,17 +14,19 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from .._arguments import check_seed
-from ..metrics._groups import membership
+from ..counts.normalise import BLOCK_CELLS
+from ..data.minibatch import normalise
+from ..metacells import log_probability
+from ..metrics.groups import membership
+from ..network import PrototypeModule
 from ..nn import integrated_gradients
-from .assignment import assign, log_probability
 from .contrast import categories, check_number, join, top_genes
-from .tree import cut
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from ..data.source import CellSource
     from ..model import SCPROTO
-    from ..model.module import PrototypeModule
 
 CHUNK = 1024
 """Cells whose dense input is held at once."""
@@ -93,14 +95,13 @@ def attribute_prototype_genes(
     check_number("n_genes", n_genes, none=True)
     check_number("n_cells", n_cells)
     check_number("n_steps", n_steps)
-    level = cut(model.prototypes, n)
-    metacell = assign(model.get_latent_representation(adata), model.prototypes, level.group).metacell
+    placement = model.place(adata)
+    level = placement.level(n)
+    metacell = placement.assign(level).metacell
     cells = model.cells(adata)
-    inputs = cells.x
-    baseline = batch_baselines(inputs, cells.batch, len(model.reader.batches))
-    counted = np.flatnonzero(cells.counts.sum(1))  # a cell without counts has no input to explain
+    baseline, counted = batch_baselines(cells, len(model.reader.batches))
     some = counted[draw_cells(metacell[counted], n_cells, np.random.default_rng(seed))]
-    x, batch = inputs[some], cells.batch[some]
+    x, batch = normalise(cells.take(some), cells.library[some]), cells.batch[some]
     used, group = np.unique(metacell[some], return_inverse=True)
     attributions = mean_attributions(model.module, x, batch, metacell[some], level.group, baseline, n_steps)[used]
     size = np.bincount(group)[:, None]
@@ -118,9 +119,28 @@ def attribute_prototype_genes(
     return categories(join(tables), ["group", "evidence"])
 
 
-def batch_baselines(x: sp.csr_matrix, batch: NDArray[np.int64], n_batches: int) -> NDArray[np.float32]:
-    """Mean input of the encoder over the cells of each batch, of unit norm as any input, ``(n_batches, n_genes)``."""
-    return normalize(membership(batch, n_batches) @ x).toarray().astype(np.float32)
+def batch_baselines(source: CellSource, n_batches: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Average input of the encoder in each batch.
+
+    Parameters
+    ----------
+    source
+        The cells.
+    n_batches
+        Number of batches of the model.
+
+    Returns
+    -------
+    baseline : numpy.ndarray
+        Mean input over the cells of each batch, of unit norm as any input, ``(n_batches, n_genes)``.
+    counted : numpy.ndarray
+        Cells with a count; without one there is no input to explain, ``(n_counted,)``.
+    """
+    total, counted = np.zeros((n_batches, source.n_genes)), []
+    for cells, counts in source.blocks(BLOCK_CELLS):
+        total += membership(source.batch[cells], n_batches) @ normalise(counts, source.library[cells])
+        counted.append(cells.start + np.flatnonzero(counts.sum(1)))
+    return normalize(total).astype(np.float32), np.concatenate(counted)
 
 
 def draw_cells(metacell: NDArray[np.int64], n_cells: int, rng: np.random.Generator) -> NDArray[np.int64]:

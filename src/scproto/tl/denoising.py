@@ -13,8 +13,9 @@ from anndata import AnnData
 
 from .. import _keys
 from .._arguments import check_seed
+from ..data.halves import split
+from ..data.memory import MemoryCells
 from ..metrics.denoising import poisson_loss
-from ..metrics.held_out import split_counts
 
 if TYPE_CHECKING:
     from ..model import SCPROTO
@@ -106,13 +107,13 @@ def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_k
     check_train_arguments(model.train, train_kwargs)
     rng = np.random.default_rng(seed)
     cells = model.cells(adata)
-    seen, held_out = split_counts(cells.counts, rng, SEEN)
-    kept = np.flatnonzero(np.asarray(seen.sum(axis=1)).ravel())  # cells of which nothing is seen are left out
-    refitted = _fit_again(model, seen[kept], adata[kept], train_kwargs)
+    seen, held_out = split(cells, rng, SEEN)
+    kept = np.flatnonzero(np.asarray(seen.counts.sum(axis=1)).ravel())  # cells of which nothing is seen are left out
+    refitted = _fit_again(model, seen.counts[kept], adata[kept], train_kwargs)
     scored = np.sort(rng.permutation(len(kept))[:MAX_SCORED])
     genes = pd.Index(model.reader.genes).get_indexer(refitted.reader.genes)
     of_refitted = refitted.cells()
-    denoiser = refitted.denoiser(type(cells)(of_refitted.counts[scored], of_refitted.batch[scored]))
+    denoiser = refitted.denoiser(MemoryCells(of_refitted.take(scored), of_refitted.batch[scored]))
     ways = pd.DataFrame(list(product(LEVELS, (False, True))), columns=["level", "posterior"])
     loss = [_loss(denoiser, way.level, way.posterior, held_out[kept[scored]][:, genes]) for way in ways.itertuples()]
     table = ways.assign(loss=loss)
@@ -124,7 +125,10 @@ def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_k
 
 def _loss(denoiser: Denoiser, level: Level, posterior: bool, held_out: sp.csr_matrix) -> float:
     """Poisson loss of the held-out counts, in nats a cell."""
-    depth = np.asarray(denoiser.cells.counts.sum(axis=1)).reshape(-1, 1) * ((1 - SEEN) / SEEN)  # to be expected
+    cells = denoiser.cells
+    depth = np.asarray(cells.take(np.arange(cells.n_cells)).sum(axis=1)).reshape(-1, 1) * (
+        (1 - SEEN) / SEEN
+    )  # to be expected
     total = 0.0
     for some in denoiser.shares(level, posterior, own_batch=True):
         observed = held_out[some.chosen].toarray()

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from .. import _keys
 from .._errors import InputError
+from ..counts.normalise import BLOCK_CELLS
 from ..graph import nearest_others
-from ..metrics._groups import membership
-from .assignment import assign
+from ..metacells.tree import tree_members
+from ..metrics.groups import membership
 from .contrast import (
     N_SIBLINGS,
     PSEUDOCOUNT,
@@ -28,7 +29,6 @@ from .contrast import (
     top_genes,
     weighted_means,
 )
-from .tree import cut, tree_members
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -201,9 +201,10 @@ def _profiles(metacells: AnnData) -> tuple[pd.Index, Floats, Floats]:
 
 def _detected(model: SCPROTO, adata: AnnData | None, n: int | None, genes: pd.Index) -> NDArray[np.float64]:
     """Share of the cells of each metacell with a count of the gene, ``(n_metacells, n_modelled)``."""
-    group = cut(model.prototypes, n).group
-    metacell = assign(model.get_latent_representation(adata), model.prototypes, group).metacell
-    used = np.unique(metacell, return_inverse=True)[1]
-    counts = model.cells(adata).counts[:, pd.Index(model.gene_names).get_indexer(genes)]
-    detected: NDArray[np.float64] = (membership(used) @ (counts > 0)).toarray()
+    placement = model.place(adata)
+    used = np.unique(placement.assign(placement.level(n)).metacell, return_inverse=True)[1]
+    chosen, n_used = pd.Index(model.gene_names).get_indexer(genes), int(used.max()) + 1
+    detected = np.zeros((n_used, len(genes)))
+    for cells, counts in model.cells(adata).blocks(BLOCK_CELLS):
+        detected += membership(used[cells], n_used) @ (counts[:, chosen] > 0)
     return detected / np.bincount(used)[:, None]

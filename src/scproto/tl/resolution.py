@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from .._arguments import check_seed
 from .._errors import InputError
-from ..metrics.held_out import held_out_likelihood, split_counts
-from .assignment import assign
-from .tree import cut
+from ..data.halves import split
+from ..metacells import assign, cut
+from ..metrics.held_out import held_out_likelihood
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -84,13 +83,13 @@ def choose_resolution(adata: AnnData, model: SCPROTO, *, tolerance: float = 0.1,
         raise InputError(f"tolerance={tolerance!r} is no share: choose a number from 0 to below 1.")
     cells = model.cells(adata)
     rng = np.random.default_rng(seed)
-    seen, held_out = split_counts(sp.csr_matrix(cells.counts), rng)
-    nearest = assign(model.embed(type(cells)(seen, cells.batch)), model.prototypes).nearest
+    seen, held_out = split(cells, rng)
+    nearest = assign(model.embed(seen), model.prototypes).nearest
     n_prototypes = len(model.prototypes)
     numbers = np.unique(np.geomspace(1, n_prototypes, N_LEVELS).round().astype(int))
     levels = np.array([cut(model.prototypes, int(n)).group for n in numbers])
     scored = rng.permutation(len(nearest))[:MAX_SCORED]
-    scores = held_out_likelihood(seen, held_out, cells.batch, nearest, levels, scored)
+    scores = held_out_likelihood(seen.counts, held_out, cells.batch, nearest, levels, scored)
     score = (scores - scores[0]).mean(1)
     used = [len(np.unique(group[nearest])) for group in levels]
     share = score / score.max() if score.max() > 0 else np.where(score == 0, 1.0, 0.0)

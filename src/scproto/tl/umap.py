@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from .._arguments import check_seed
 from .._errors import InputError
@@ -14,7 +12,7 @@ from .._keys import LATENT, UMAP
 from ..graph import umap_layout
 
 
-def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Callable[..., Any] = umap_layout) -> None:
+def umap(adata: AnnData, metacells: AnnData, seed: int = 0) -> None:
     """Embed cells and prototypes in one UMAP (McInnes et al., 2018).
 
     Cells and prototypes lie on the same hypersphere, so that one neighbour graph (15 nearest;
@@ -30,8 +28,6 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Call
         ``(n_metacells, 2)``, is added.
     seed
         Seed of the layout.
-    make_layout
-        Gives coordinates ``(n_points, 2)`` of unit vectors ``(n_points, n_latent)`` and a seed.
 
     Raises
     ------
@@ -50,6 +46,9 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0, *, make_layout: Call
             f"The cells have {cells.shape[1]} latent dimensions and the metacells {prototypes.shape[1]}: "
             "take both from the same model."
         )
-    points = np.concatenate([cells, prototypes])
-    layout = make_layout(points, seed)
-    adata.obsm[UMAP], metacells.obsm[UMAP] = layout[: len(cells)], layout[len(cells) :]
+    set_umap(adata, metacells, umap_layout(np.concatenate([cells, prototypes]), seed))
+
+
+def set_umap(adata: AnnData, metacells: AnnData, layout: NDArray[np.float32]) -> None:
+    """Write a layout of the cells and, after them, the metacells, ``(n_cells + n_metacells, 2)``, into both."""
+    adata.obsm[UMAP], metacells.obsm[UMAP] = layout[: adata.n_obs], layout[adata.n_obs :]

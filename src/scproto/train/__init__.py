@@ -1,5 +1,6 @@
-"""Training: plan, schedule, diagnostics and snapshots."""
+"""Training: plan, looks at the whole embedding, schedule, state and checkpoints, diagnostics and snapshots."""
 
+from .checkpoint import Checkpoint
 from .snapshots import Snapshots
 
-__all__ = ["Snapshots"]
+__all__ = ["Checkpoint", "Snapshots"]

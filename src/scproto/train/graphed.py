@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..data.minibatch import Minibatch
-from ..losses.losses import Losses
-
-if TYPE_CHECKING:
-    from ..model.module import PrototypeModule
+from ..network import Losses, PrototypeModule
 
 INPUTS = ("x", "batch", "genes", "counts", "library")
 """Tensors of a dense minibatch."""

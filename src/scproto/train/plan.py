@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import InputError
-from .._memory import give_back_holes
 from ..data.minibatch import Minibatch
-from ..data.module import CellViews
-from ..data.views import ViewSampler
-from ..graph import mutual_neighbors
-from ..losses.losses import Losses
-from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
-from ..nn._chunk import CHUNK
+from ..data.sampler import Guidance, ViewSampler
+from ..data.source import CellSource
+from ..network import Losses, PrototypeModule, embed
 from .diagnostics import Usage
 from .graphed import GraphedLoss
+from .history import history_to_json
+from .look import REFRESH_EVERY, Look
 from .schedule import Budget
-
-if TYPE_CHECKING:
-    from ..model.module import PrototypeModule
-
-REFRESH_EVERY = 4
-"""Epochs between two looks at the whole embedding."""
+from .state import TrainingState, copy_of, restore_torch_states, restored_stopping, stopping_state, torch_states
 
 LAST_RESEED = 0.85
 """Share of the budget after which no prototype is moved by hand any more."""
@@ -44,26 +36,28 @@ class PrototypePlan(lightning.LightningModule):
     ----------
     module
         The network and its objective.
-    cells
+    source
         The training cells.
     sampler
-        Draws the views; told here when to pair cells and with whom across the batches.
+        Draws the views.
     budget
         Number of steps.
     learning_rate
         Peak of the one-cycle schedule.
     weight_decay
-        Of AdamW.
+        Weight decay of AdamW.
     n_mutual
         Size of the neighbourhoods that must agree between batches.
     seed
-        Of k-means and of the choice of batches to compare.
+        Seed of k-means and of the choice of batches to compare.
+    identity
+        What the training is of, kept with its state; see :class:`scproto.train.state.TrainingState`.
     """
 
     def __init__(
         self,
         module: PrototypeModule,
-        cells: CellViews,
+        source: CellSource,
         sampler: ViewSampler,
         budget: Budget,
         *,
@@ -71,20 +65,23 @@ class PrototypePlan(lightning.LightningModule):
         weight_decay: float = 1e-4,
         n_mutual: int = 10,
         seed: int = 0,
+        identity: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.module = module
-        self.cells = cells
+        self.source = source
         self.sampler = sampler
         self.budget = budget
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.n_mutual = n_mutual
         self.seed = seed
+        self.identity = identity or {}
         self._rng = np.random.default_rng(seed)
+        self._look = Look(module, source.batch, sampler, self._rng, n_mutual, seed)
         self._sums: dict[str, Tensor] = {}
         self._usage = Usage(module.n_batches, len(module.prototypes))
+        self._resumed: TrainingState | None = None
 
     def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRScheduler:
         """AdamW with a one-cycle learning rate over all steps."""
@@ -108,58 +105,45 @@ class PrototypePlan(lightning.LightningModule):
         return self.current_epoch < self.budget.n_warmup_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Look at the whole embedding where it is time to."""
+        """Go on where the training was stopped, if it was; look at the whole embedding where it is time to."""
+        if self._resumed is not None:
+            self._restore(self._resumed)
+            self._resumed = None
         since_start = self.current_epoch - self.budget.n_warmup_epochs
-        if since_start >= 0 and since_start % REFRESH_EVERY == 0:
-            self._look(embed(self.module, self.cells).cpu(), start=since_start == 0)
-            give_back_holes()
-
-    def _look(self, unit: Tensor, *, start: bool) -> None:
-        """Settle by the whole embedding: prototypes, their shares, which cells to draw and whom to pair them with."""
-        batch, cells = torch.from_numpy(self.cells.batch), unit
-        prototypes = self._first_prototypes(unit) if start else self._reseeded(unit)
-        if start:  # where the batches have been brought together, so that the prototypes start shared
-            _, prototypes, cells = self.module.align(unit, batch, prototypes)
+        if since_start < 0 or since_start % REFRESH_EVERY:
+            return
+        unit = embed(self.module, self.source)
+        if since_start == 0:
+            prototypes, guidance = self._look.first(unit)
+        else:
+            reseed = self.current_epoch < LAST_RESEED * self.budget.n_epochs
+            prototypes, guidance = self._look.again(unit, reseed=reseed)
         self.module.set_prototypes(prototypes)
-        self.module.set_shares(prototype_shares(cells, batch, prototypes, self.module.n_batches))
-        self.sampler.paired = True
-        self.sampler.weights = density_weights(unit, prototypes).numpy()
-        if self.module.n_batches > 1:
-            drawn = self.sampler.draw_ahead(REFRESH_EVERY)
-            aligned = cells[drawn] if start else self.module.align(unit[drawn], batch[drawn], prototypes)[2]
-            self._pair_across(aligned.numpy(), drawn)
+        self._follow(guidance)
 
-    def _pair_across(self, aligned: NDArray[np.float32], drawn: NDArray[np.int64]) -> None:
-        """Let cells that are drawn until the next look have mutual neighbours among each other in other batches."""
-        self.sampler.cross = None  # free before the next ones are found
-        pairs = mutual_neighbors(aligned, self.cells.batch[drawn], self.n_mutual, rng=self._rng)
-        self.sampler.cross = pairs.among(drawn, len(self.cells))
-
-    def _first_prototypes(self, unit: Tensor) -> Tensor:
-        """k-means, then once more with weights by the density that the first tells."""
-        n_prototypes = len(self.module.prototypes)
-        evenly = torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, seed=self.seed))
-        weights = density_weights(unit, evenly).numpy()
-        return torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, weights=weights, seed=self.seed))
-
-    def _reseeded(self, unit: Tensor) -> Tensor:
-        """Prototypes, those that are no cell's nearest put onto the cells farthest from all others."""
-        prototypes = self.module.unit_prototypes.detach().cpu()
-        size = torch.bincount(nearest_prototype(unit, prototypes)[1], minlength=len(prototypes))
-        empty = torch.nonzero(size == 0).flatten()
-        if len(empty) and self.current_epoch < LAST_RESEED * self.budget.n_epochs:
-            prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
-        return prototypes
+    def _follow(self, guidance: Guidance) -> None:
+        """Go by this guidance from now on."""
+        self.sampler.follow(guidance)
+        if guidance.shares is not None:
+            self.module.set_shares(torch.from_numpy(guidance.shares))
 
     def training_step(self, minibatches: Iterable[Minibatch], batch_idx: int) -> None:
         """Train on the minibatches of an epoch, for Lightning one batch: around each it takes up to a millisecond."""
-        optimizer, schedule = cast(LightningOptimizer, self.optimizers()), cast(LRScheduler, self.lr_schedulers())
+        optimizer, schedule = self._optimizer, self._schedule
         for minibatch in minibatches:
             loss = self.objective(minibatch)
             optimizer.zero_grad()
             self.manual_backward(loss)
             optimizer.step()
             schedule.step()
+
+    @property
+    def _optimizer(self) -> LightningOptimizer:
+        return cast(LightningOptimizer, self.optimizers())
+
+    @property
+    def _schedule(self) -> LRScheduler:
+        return cast(LRScheduler, self.lr_schedulers())
 
     def objective(self, minibatch: Minibatch) -> Tensor:
         """What is minimised, for one minibatch."""
@@ -190,12 +174,36 @@ class PrototypePlan(lightning.LightningModule):
         self._sums = {}
         self._usage = Usage(self.module.n_batches, len(self.module.prototypes))
 
+    def state(self) -> TrainingState:
+        """Everything that the rest of the training depends on; taken between two epochs."""
+        optimizer, stopping = self._optimizer.state_dict(), self.trainer.early_stopping_callback
+        history = getattr(self.trainer.logger, "history", None)
+        return TrainingState(
+            epoch=self.current_epoch,
+            weights=copy_of(self.module.state_dict()),
+            optimizer={number: copy_of(values) for number, values in optimizer["state"].items()},
+            groups=optimizer["param_groups"],
+            schedule=self._schedule.state_dict(),
+            guidance=self.sampler.guidance,
+            sampler=self.sampler.state(),
+            generators={"look": self._rng.bit_generator.state},
+            torch_generators=torch_states(),
+            stopping=stopping_state(stopping) if stopping is not None else {},
+            history=history_to_json(history if isinstance(history, dict) else None),
+            identity=self.identity,
+        )
 
-def embed(module: PrototypeModule, cells: CellViews, chunk: int = CHUNK) -> Tensor:
-    """Embedding of all cells before alignment, ``(n_cells, n_latent)``, without dropout."""
-    was_training = module.training
-    module.eval()
-    with torch.no_grad():
-        parts = [module.encoder(cells.inputs(start, chunk, module.device)) for start in range(0, len(cells), chunk)]
-    module.train(was_training)
-    return torch.cat(parts)
+    def resume(self, state: TrainingState) -> None:
+        """Go on from this state once the trainer starts an epoch."""
+        self._resumed = state
+
+    def _restore(self, state: TrainingState) -> None:
+        self.module.load_weights(state.weights)
+        self._follow(state.guidance)
+        self.sampler.restore(state.sampler)
+        self._optimizer.optimizer.load_state_dict({"state": state.optimizer, "param_groups": state.groups})
+        self._schedule.load_state_dict(state.schedule)
+        self._rng.bit_generator.state = state.generators["look"]
+        if state.stopping and (stopping := self.trainer.early_stopping_callback) is not None:
+            stopping.load_state_dict({**stopping.state_dict(), **restored_stopping(state.stopping)})
+        restore_torch_states(state.torch_generators)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import check_seed, check_whole
-from ..data.module import CellViews
-from .plan import PrototypePlan, embed
+from ..data.memory import MemoryCells
+from ..network import embed
+from .plan import PrototypePlan
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Snapshots(lightning.Callback):
     """Keep the embedding of some cells and the prototypes after each epoch.
 
     The training goes on as without. The cells are as the encoder sees them: the alignment of the batches, which ends
-    the training, is not in the snapshots.
+    the training, is not in the snapshots. A resumed training has snapshots of its own epochs only.
 
     Parameters
     ----------
@@ -62,9 +63,9 @@ class Snapshots(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Choose the cells; what an earlier training left is dropped."""
         assert isinstance(pl_module, PrototypePlan)
-        self.n_cells_in_all = n = len(pl_module.cells)
+        self.n_cells_in_all = n = pl_module.source.n_cells
         self.cells = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.n_cells])
-        self._shown = CellViews(pl_module.cells.counts[self.cells], pl_module.cells.batch[self.cells])
+        self._shown = MemoryCells(pl_module.source.take(self.cells), pl_module.source.batch[self.cells])
         self.frames = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -72,4 +73,4 @@ class Snapshots(lightning.Callback):
         assert isinstance(pl_module, PrototypePlan)
         prototypes = pl_module.module.unit_prototypes.detach().cpu().numpy()
         shown = prototypes[: 0 if pl_module.warming_up else None].copy()
-        self.frames.append(Snapshot(pl_module.current_epoch, embed(pl_module.module, self._shown).cpu().numpy(), shown))
+        self.frames.append(Snapshot(pl_module.current_epoch, embed(pl_module.module, self._shown).numpy(), shown))

@@ -1,0 +1,181 @@
+"""From AnnData to the arrays that the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import DTypeLike, NDArray
+
+from .. import _keys
+from .._errors import InputError
+from ..counts.normalise import BLOCK_CELLS
+from ..counts.values import BLOCK_VALUES
+from ..graph import KnnGraph
+from ..inputs import Counts, as_keys, is_gene, join_batches, read_counts
+from .memory import MemoryCells
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What a model must know to read cells.
+
+    Attributes
+    ----------
+    genes
+        Names of the model's genes, in its order.
+    batches
+        Names of the batches, in its order.
+    batch_key
+        Columns of ``obs`` whose product is the batch; none for a single batch.
+    layer
+        Layer of the counts; None for ``X``.
+    rounding
+        Seed by which fractional counts are rounded; None to refuse them.
+    """
+
+    genes: tuple[str, ...]
+    batches: tuple[str, ...]
+    batch_key: tuple[str, ...]
+    layer: str | None
+    rounding: int | None = None
+
+    @classmethod
+    def of_prepared(cls, adata: AnnData, layer: str | None) -> Self:
+        """Genes, batches and keys of cells after :func:`scproto.pp.prepare`."""
+        prepared = adata.uns[_keys.UNS]["prepare"]
+        return cls(
+            genes=tuple(adata.var_names[adata.var[_keys.GENES].to_numpy(bool)]),
+            batches=tuple(adata.obs[_keys.BATCH].cat.categories),
+            batch_key=tuple(prepared["batch_key"]),
+            layer=layer,
+            rounding=int(prepared["seed"]) if prepared.get("round_counts") else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields by name, as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Undo :meth:`to_json`."""
+        names = {key: tuple(stored[key]) for key in ("genes", "batches", "batch_key")}
+        return cls(**names, layer=stored["layer"], rounding=stored.get("rounding"))
+
+    @staticmethod
+    def check_prepared(adata: AnnData, layer: str | None, batch_key: str | Sequence[str] | None) -> str | None:
+        """Check that cells were prepared, with this batch key if one is given; return the counts' layer."""
+        if _keys.BATCH not in adata.obs or _keys.GENES not in adata.var or _keys.UNS not in adata.uns:
+            raise InputError("The cells are not prepared; run scproto.pp.prepare(adata, batch_key=...) first.")
+        prepared = adata.uns[_keys.UNS]["prepare"]
+        if batch_key is not None and as_keys(batch_key) != list(prepared["batch_key"]):
+            raise InputError(
+                f"setup_anndata has batch_key={batch_key!r}, but prepare had {list(prepared['batch_key'])}; "
+                "run scproto.pp.prepare again with the batch key that you want."
+            )
+        if layer is None and prepared["layer"] != "X":
+            layer = str(prepared["layer"])
+        if layer is not None and layer not in adata.layers:
+            raise InputError(f"The cells have no layer {layer!r}; name the one with the counts, or none for X.")
+        return layer
+
+    def mark(self, adata: AnnData) -> None:
+        """Write the model's genes and the batches into cells that were not prepared for it."""
+        self.read(adata)
+        adata.var[_keys.GENES] = adata.var_names.isin(self.genes)
+        adata.obs[_keys.BATCH] = self.batch_of(adata)
+        prepared = {"batch_key": list(self.batch_key), "layer": self.layer or "X"}
+        adata.uns[_keys.UNS] = {"prepare": prepared} | dict(_keys.record_of(adata))
+
+    def counts(self, adata: AnnData) -> Counts:
+        """Counts of all genes of the cells.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        if self.layer is not None and self.layer not in adata.layers:
+            raise InputError(f"The cells have no layer {self.layer!r}, in which the model looks for the counts.")
+        return read_counts(adata, self.layer, rounding=self.rounding)
+
+    def batch_of(self, adata: AnnData) -> pd.Categorical:
+        """Batch of each cell, ``(n_cells,)``, with the model's batches as categories."""
+        if absent := [key for key in self.batch_key if key not in adata.obs]:
+            raise InputError(f"The cells have no column {absent[0]!r} in obs, a batch key of the model.")
+        names = join_batches(adata.obs, self.batch_key)
+        if unknown := [name for name in names.categories if name not in self.batches]:
+            raise InputError(f"The model was not trained on batch {unknown[0]!r}; it knows {', '.join(self.batches)}.")
+        return names.set_categories(self.batches)
+
+    def read(self, adata: AnnData, counts: Counts | None = None) -> MemoryCells:
+        """Counts of the model's genes, and batch of each cell.
+
+        Parameters
+        ----------
+        adata
+            The cells.
+        counts
+            Their counts, where they were read before.
+
+        Raises
+        ------
+        InputError
+            If genes are missing or not unique, a batch is unknown or the values are no counts.
+        """
+        if not adata.var_names.is_unique:
+            raise InputError("The cells have genes of the same name; call adata.var_names_make_unique().")
+        columns = adata.var_names[is_gene(adata)].get_indexer(self.genes)
+        if absent := [gene for gene, column in zip(self.genes, columns, strict=True) if column < 0]:
+            raise InputError(
+                f"{len(absent)} of the model's {len(self.genes)} genes are not in the cells, {absent[0]!r} for one; "
+                "name the genes as in training and add those that were not measured as zeros."
+            )
+        batch = self.batch_codes(adata)
+        counts = self.counts(adata) if counts is None else counts
+        smallest = np.min_scalar_type(int(counts.values.highest))  # one or two bytes per count
+        return MemoryCells(select_genes(counts.matrix, columns, smallest), batch)
+
+    def batch_codes(self, adata: AnnData) -> NDArray[np.int64]:
+        """Batch of each cell as the number of one of the model's batches, ``(n_cells,)``."""
+        codes: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
+        return codes
+
+    @staticmethod
+    def neighbors(adata: AnnData) -> KnnGraph:
+        """Neighbours that :func:`scproto.pp.prepare` found.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        if _keys.NEIGHBORS not in adata.obsp:
+            raise InputError("The cells have no neighbours; run scproto.pp.prepare(adata, batch_key=...) first.")
+        return KnnGraph.from_sparse(adata.obsp[_keys.NEIGHBORS])
+
+
+def select_genes(counts: sp.csr_matrix, columns: NDArray[np.integer], dtype: DTypeLike) -> sp.csr_matrix:
+    """Columns of a CSR matrix, in this order, as another type.
+
+    By blocks of cells into arrays of the size that it takes: `counts` may fill most of the memory, and neither another
+    copy of its values nor of the result is made.
+    """
+    chosen = np.zeros(counts.shape[1], bool)
+    chosen[columns] = True
+    starts = range(0, counts.nnz, BLOCK_VALUES)
+    size = sum(np.count_nonzero(chosen.take(counts.indices[at : at + BLOCK_VALUES])) for at in starts)
+    data, indices = np.empty(size, dtype), np.empty(size, counts.indices.dtype)
+    indptr = np.zeros_like(counts.indptr)
+    for first in range(0, counts.shape[0], BLOCK_CELLS):
+        block = counts[first : first + BLOCK_CELLS][:, columns]
+        start = indptr[first]
+        place = slice(start, start + block.nnz)
+        data[place], indices[place] = block.data, block.indices
+        indptr[first + 1 : first + 1 + block.shape[0]] = start + block.indptr[1:]
+    return sp.csr_matrix((data, indices, indptr), (counts.shape[0], len(columns)))

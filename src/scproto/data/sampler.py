@@ -1,0 +1,154 @@
+"""Which cells make up a minibatch, and which cells stand in for them as further views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import KnnGraph
+
+DECODED_GENES = 500
+"""About as many genes are decoded in a step; each is decoded in its share of the steps."""
+
+
+class Request(NamedTuple):
+    """What a minibatch is to hold: cells of each view ``(n_views, n_cells)`` and genes to decode ``(n_decoded,)``."""
+
+    views: NDArray[np.int64]
+    genes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a training goes by until the whole embedding is looked at again.
+
+    Attributes
+    ----------
+    weights
+        How often each cell is drawn, relative to the others, ``(n_cells,)``.
+    paired
+        Whether each minibatch has a second view; the warm-up needs the cells alone.
+    anchors
+        Cells of the coming epochs, in the order of the epochs, where they were drawn ahead.
+    cross
+        Mutual neighbours between the batches; None without.
+    shares
+        Share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``; None before the
+        prototypes start.
+    """
+
+    weights: NDArray[np.floating]
+    paired: bool = False
+    anchors: tuple[NDArray[np.int64], ...] = ()
+    cross: KnnGraph | None = None
+    shares: NDArray[np.float32] | None = None
+
+
+class ViewSampler:
+    """Draws the views of each minibatch, and the genes to decode.
+
+    The first view is the cell itself, the anchor. The second is a cell that should get the same prototype: a neighbour
+    in its own batch or, for a share of the draws, a mutual neighbour in another batch where it has one. The cells of
+    an epoch are drawn all at once.
+
+    Parameters
+    ----------
+    within
+        Neighbours within the batch.
+    genes
+        Genes to decode, ordered by abundance, ``(n_genes,)``. They come in turn, in random blocks of about 500. Each
+        block has abundant and faint genes in the same proportion, so that the loss hardly depends on the block.
+    batch_size
+        Cells per minibatch; all cells if there are fewer.
+    steps_per_epoch
+        Minibatches per epoch.
+    cross_share
+        Probability of looking in the other batches.
+    seed
+        Seed of all draws.
+
+    Attributes
+    ----------
+    guidance
+        What the draws go by; at first every cell has the same weight and there is no second view.
+    """
+
+    def __init__(
+        self,
+        within: KnnGraph,
+        genes: NDArray[np.int64],
+        batch_size: int,
+        steps_per_epoch: int,
+        *,
+        cross_share: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        self.within = within
+        self.genes = genes
+        self.guidance = Guidance(np.ones(len(within)))
+        self.batch_size = min(batch_size, len(within))
+        self.steps_per_epoch = steps_per_epoch
+        self.cross_share = cross_share
+        self._rng = np.random.default_rng(seed)
+        self._n_epochs = 0  # since the guidance was given
+        self._blocks: list[NDArray[np.int64]] = []
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Request]:
+        """Yield a request for each minibatch of an epoch."""
+        anchors = self._anchors()
+        views = [anchors, self._partners(anchors)] if self.guidance.paired else [anchors]
+        for cells in np.stack(views).reshape(len(views), self.steps_per_epoch, self.batch_size).swapaxes(0, 1):
+            yield Request(cells, self._genes())
+
+    def follow(self, guidance: Guidance) -> None:
+        """Draw by this guidance from now on."""
+        self.guidance = guidance
+        self._n_epochs = 0
+
+    def draw(self, weights: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Cells of an epoch, a systematic sample: each as often as its weight says, up or down to the next integer."""
+        n = self.steps_per_epoch * self.batch_size
+        order = self._rng.permutation(len(weights))
+        until = np.cumsum(weights[order], dtype=np.float64)
+        ticks = (np.arange(n) + self._rng.random()) * (until[-1] / n)
+        drawn = order[np.minimum(np.searchsorted(until, ticks, side="right"), len(order) - 1)]
+        return self._rng.permutation(drawn)
+
+    def state(self) -> dict[str, Any]:
+        """What the next epoch depends on besides the guidance; as JSON has it, but for the arrays of genes."""
+        return {"rng": self._rng.bit_generator.state, "n_epochs": self._n_epochs, "genes": self._blocks}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state` was taken, by the same guidance."""
+        self._rng.bit_generator.state = state["rng"]
+        self._n_epochs, self._blocks = state["n_epochs"], list(state["genes"])
+
+    def _anchors(self) -> NDArray[np.int64]:
+        """Cells of the next epoch."""
+        epoch, ahead = self._n_epochs, self.guidance.anchors
+        self._n_epochs += 1
+        return ahead[epoch] if epoch < len(ahead) else self.draw(self.guidance.weights)
+
+    def _genes(self) -> NDArray[np.int64]:
+        """Next block of a random division of the genes."""
+        if not self._blocks:
+            n_blocks = max(1, round(len(self.genes) / DECODED_GENES))
+            padding = np.full(-len(self.genes) % n_blocks, -1)
+            hands = np.append(self.genes, padding).reshape(-1, n_blocks)  # of each row one gene goes to each block
+            self._blocks = [block[block >= 0] for block in self._rng.permuted(hands, axis=1).T]
+        return self._blocks.pop()
+
+    def _partners(self, anchors: NDArray[np.int64]) -> NDArray[np.int64]:
+        partners = self.within.draw(anchors, self._rng)
+        if self.guidance.cross is None:
+            return partners
+        across = self.guidance.cross.draw(anchors, self._rng)
+        use = (across != anchors) & (self._rng.random(len(anchors)) < self.cross_share)
+        return np.where(use, across, partners)

@@ -1,0 +1,121 @@
+"""One training of a model: from a source of cells to aligned batches and settled prototypes."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from scvi.model.base import BaseModelClass
+
+from .._errors import InputError
+from ..data.module import ViewDataModule
+from ..data.sampler import ViewSampler
+from ..data.source import CellSource, gene_share
+from ..graph import KnnGraph
+from ..network import PrototypeModule, embed
+from ..nn import density_weights, spherical_kmeans
+from ..train.plan import PrototypePlan
+from ..train.runner import run_trainer
+from ..train.schedule import plan_budget
+from ..train.state import TrainingState
+from .placement import Placement
+
+
+def learn(
+    model: BaseModelClass,
+    module: PrototypeModule,
+    source: CellSource,
+    within: KnnGraph,
+    *,
+    seed: int,
+    max_steps: int | None,
+    batch_size: int,
+    learning_rate: float,
+    state: TrainingState | None = None,
+    **trainer_kwargs: Any,
+) -> None:
+    """Minimise the objective.
+
+    Parameters
+    ----------
+    model
+        Its history gets the new epochs.
+    module
+        Its network, which is trained in place.
+    source
+        The training cells.
+    within
+        Neighbours within the batch.
+    seed, max_steps, batch_size, learning_rate
+        As in :class:`scproto.SCPROTO` and :meth:`scproto.SCPROTO.train`.
+    state
+        Where an earlier training stopped, to go on from there.
+    **trainer_kwargs
+        Arguments of :func:`scproto.train.runner.run_trainer`.
+    """
+    budget = plan_budget(source.n_cells, batch_size, max_steps=max_steps)
+    identity = {
+        **model.init_params_,
+        "max_steps": budget.n_steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "version": version("scproto"),
+        "cells": _digest(source, within),
+    }
+    if state is not None:
+        state.check_identity(identity)
+    shares = gene_share(source)
+    sampler = ViewSampler(within, np.argsort(shares), batch_size, budget.steps_per_epoch, seed=seed)
+    if not model.is_trained_:
+        module.decoder.start_at(torch.from_numpy(shares))
+    module.train()
+    plan = PrototypePlan(module, source, sampler, budget, learning_rate=learning_rate, seed=seed, identity=identity)
+    run_trainer(model, plan, ViewDataModule(source, sampler), state=state, **trainer_kwargs)
+
+
+def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
+    """Bring the batches together at the prototypes, and the prototypes to the cells.
+
+    Returns
+    -------
+    placement : Placement
+        Where the cells then lie.
+    """
+    batch = torch.from_numpy(source.batch)
+    unit = embed(module, source)
+    alignment, prototypes, aligned = module.align(unit, batch, module.unit_prototypes.detach().cpu())
+    weights = density_weights(aligned, prototypes).numpy()
+    centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, seed=seed)
+    module.set_prototypes(torch.from_numpy(centres), alignment)
+    return Placement(aligned.numpy(), module.unit_prototypes.detach().cpu().numpy())
+
+
+def check_source(source: CellSource, n_cells: int, n_genes: int, n_batches: int) -> None:
+    """Refuse cells that are not those of the model.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer cells or genes, or a batch is unknown.
+    """
+    found = source.n_cells, source.n_genes
+    if found != (n_cells, n_genes):
+        raise InputError(
+            f"The source has {found[0]} cells and {found[1]} genes, but the model {n_cells} and {n_genes}: give the "
+            "model's own cells in their order, with the model's genes (model.gene_names)."
+        )
+    if len(source.batch) != n_cells or not 0 <= source.batch.min() <= source.batch.max() < n_batches:
+        raise InputError(
+            f"The source must give each cell a batch from 0 to {n_batches - 1}, as the model numbers them."
+        )
+
+
+def _digest(source: CellSource, within: KnnGraph) -> str:
+    """Tells cells apart: by their batches, their depths and their neighbours."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (source.batch, source.library, within.indptr, within.indices):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,209 @@
+"""The network and its objective: batch-wise SwAV, propagation and a conditional autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .._arguments import check_number, check_whole
+from ..data.minibatch import Minibatch
+from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..nn import Alignment, Decoder, Encoder, fit_alignment
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of the objective and what they were computed on.
+
+    Attributes
+    ----------
+    total
+        Weighted sum, scalar.
+    terms
+        Each term before its weight, by name.
+    scores
+        Cosine similarity of the anchors and the prototypes, ``(n_cells, n_prototypes)``; none in the
+        warm-up.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    scores: Tensor | None
+
+
+class PrototypeModule(nn.Module):
+    r"""Cells and prototypes on one hypersphere, with a decoder that turns both into expression.
+
+    .. math:: L = L_{batchSwAV} + \lambda_1 L_{propagation} + \lambda_2 L_{CVAE}
+
+    Parameters
+    ----------
+    n_genes, n_batches, n_prototypes
+        Sizes.
+    n_latent, n_hidden
+        Dimension of the hypersphere and width of the hidden layers.
+    weight_propagation, weight_cvae
+        :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
+    epsilon, n_sinkhorn
+        Of the assignment within each batch; see :func:`scproto.losses.batch_sinkhorn`.
+    temperature
+        Of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
+    n_alignment
+        Maximum number of rounds of alignment; see :func:`scproto.nn.fit_alignment`.
+
+    Raises
+    ------
+    InputError
+        If a constant is out of range.
+    """
+
+    alignment_prototypes: Tensor
+    alignment_offsets: Tensor
+    log_share: Tensor
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_batches: int,
+        n_prototypes: int,
+        *,
+        n_latent: int = 16,
+        n_hidden: int = 256,
+        weight_propagation: float = 1.0,
+        weight_cvae: float = 0.05,
+        epsilon: float = 0.05,
+        n_sinkhorn: int = 3,
+        temperature: float = 0.1,
+        n_alignment: int = 10,
+    ) -> None:
+        for name, value in (("epsilon", epsilon), ("temperature", temperature)):
+            check_number(name, value)
+        for name, value in (("weight_propagation", weight_propagation), ("weight_cvae", weight_cvae)):
+            check_number(name, value, zero=True)
+        super().__init__()
+        self.n_batches = n_batches
+        self.weight_propagation, self.weight_cvae = weight_propagation, weight_cvae
+        self.epsilon, self.temperature = epsilon, temperature
+        self.n_sinkhorn = check_whole("n_sinkhorn", n_sinkhorn, 0)
+        self.encoder = Encoder(n_genes, n_hidden, n_latent)
+        self.decoder = Decoder(n_genes, n_batches, n_latent, n_hidden)
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(n_prototypes, n_latent), dim=1))
+        self.register_buffer("log_share", torch.zeros(n_batches, n_prototypes), persistent=False)  # equal shares
+        self.n_alignment = check_whole("n_alignment", n_alignment, 0)
+        self.register_buffer("alignment_prototypes", torch.empty(0, n_prototypes, n_latent))
+        self.register_buffer("alignment_offsets", torch.empty(0, n_batches, n_prototypes, n_latent))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.prototypes.device
+
+    @property
+    def unit_prototypes(self) -> Tensor:
+        """Prototypes on the hypersphere, ``(n_prototypes, n_latent)``."""
+        return F.normalize(self.prototypes, dim=1)
+
+    @property
+    def alignment(self) -> Alignment:
+        """What brings the batches together after the encoder."""
+        return Alignment(self.alignment_prototypes, self.alignment_offsets)
+
+    def set_prototypes(self, prototypes: Tensor, alignment: Alignment | None = None) -> None:
+        """Replace the prototypes, and the alignment with them."""
+        with torch.no_grad():
+            self.prototypes.copy_(prototypes)
+            if alignment is not None:
+                self.alignment_prototypes = alignment.prototypes.to(self.device)
+                self.alignment_offsets = alignment.offsets.to(self.device)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over weights of a network of the same sizes; the alignment may have another number of rounds."""
+        for name, buffer in dict(self.named_buffers()).items():
+            if name in weights:
+                setattr(self, name, torch.empty_like(weights[name], dtype=buffer.dtype, device=buffer.device))
+        self.load_state_dict(weights)
+
+    def set_shares(self, shares: Tensor) -> None:
+        """Share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``."""
+        self.log_share.copy_(shares.log())
+
+    def align(self, unit: Tensor, batch: Tensor, prototypes: Tensor) -> tuple[Alignment, Tensor, Tensor]:
+        """Alignment at given prototypes, on the CPU; see :func:`scproto.nn.fit_alignment`."""
+        return fit_alignment(unit, batch, prototypes, self.n_batches, n_rounds=self.n_alignment)
+
+    def loss(self, minibatch: Minibatch, *, prototypes: bool) -> Losses:
+        """Objective of a minibatch.
+
+        Parameters
+        ----------
+        minibatch
+            Views of some cells; the anchors alone are decoded.
+        prototypes
+            Whether the prototypes take part. Without them (the warm-up) the autoencoder trains alone.
+        """
+        unit = self.encoder(minibatch.x, minibatch.x_transposed)  # (n_views * n_cells, n_latent)
+        n_cells = len(minibatch.library)
+        reconstruction = self._reconstruction(unit[:n_cells], minibatch)
+        if not prototypes:
+            return Losses(self.weight_cvae * reconstruction, {"reconstruction": reconstruction}, None)
+        scores = unit @ self.unit_prototypes.T  # (n_views * n_cells, n_prototypes)
+        assignments = self._assign(scores, minibatch.batch)
+        views = scores.view(*minibatch.batch.shape, -1)  # (n_views, n_cells, n_prototypes)
+        swav = swapped_prediction_loss(
+            views, assignments.view_as(views), minibatch.batch, self.n_batches, temperature=self.temperature
+        )
+        propagation = propagation_loss(views[0])
+        terms = {"swav": swav, "propagation": propagation, "reconstruction": reconstruction}
+        total = swav + self.weight_propagation * propagation + self.weight_cvae * reconstruction
+        return Losses(total, terms, views[0].detach())
+
+    def _assign(self, scores: Tensor, batch: Tensor) -> Tensor:
+        """Assignment within each view and batch, for all of them in one pass, ``(n_views * n_cells, n_prototypes)``."""
+        n_views = len(batch)
+        part = batch + self.n_batches * torch.arange(n_views, device=batch.device).unsqueeze(1)  # (n_views, n_cells)
+        return batch_sinkhorn(
+            scores,
+            part.flatten(),
+            n_views * self.n_batches,
+            epsilon=self.epsilon,
+            n_iterations=self.n_sinkhorn,
+            log_share=self.log_share.repeat(n_views, 1),
+        )
+
+    def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:
+        """Mean over the anchors of the negative log-likelihood of their counts; all genes by the decoded ones."""
+        log_share = self.decoder(unit, minibatch.batch[0], minibatch.genes)  # (n_cells, n_decoded)
+        log_theta = self.decoder.log_theta[minibatch.genes]
+        nll = negative_binomial_nll(
+            log_share.add_(minibatch.library.log().unsqueeze(1)),
+            log_theta,
+            minibatch.rows,
+            minibatch.columns,
+            minibatch.counts,
+        )
+        return nll.mean() * (len(self.decoder.log_theta) / len(minibatch.genes))
+
+    def decode(self, unit: Tensor, batch: int | None = None) -> Tensor:
+        """Share of each gene in the counts of points on the hypersphere, ``(n_points, n_genes)``.
+
+        Parameters
+        ----------
+        unit
+            ``(n_points, n_latent)``.
+        batch
+            Batch in which to decode; by default the mean over all batches.
+
+        Returns
+        -------
+        Rows sum to one: the shares of all genes are scaled to what training taught them only nearly.
+        """
+        batches = range(self.n_batches) if batch is None else [batch]
+        total = sum(
+            self.decoder(unit, torch.full((len(unit),), b, dtype=torch.long, device=unit.device)).softmax(1)
+            for b in batches
+        )
+        return total / len(batches)

@@ -1,0 +1,8 @@
+"""The whole way from a file of counts to a run folder."""
+
+from __future__ import annotations
+
+from .fit import run
+from .settings import Settings, Source
+
+__all__ = ["Settings", "Source", "run"]

@@ -1,0 +1,129 @@
+"""What the embedding of all cells settles for the next epochs: prototypes, and what the minibatches go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.sampler import Guidance, ViewSampler
+from ..graph import KnnGraph, mutual_neighbors
+from ..network import PrototypeModule
+from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
+
+REFRESH_EVERY = 4
+"""Epochs between two looks at the whole embedding."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Looks at the whole embedding.
+
+    Attributes
+    ----------
+    module
+        The network. It is not changed.
+    batch
+        Batch of each cell, ``(n_cells,)``.
+    sampler
+        Draws the cells of the coming epochs.
+    rng
+        Of the choice of batches to compare.
+    n_mutual
+        Size of the neighbourhoods that must agree between batches.
+    seed
+        Seed of k-means.
+    """
+
+    module: PrototypeModule
+    batch: NDArray[np.int64]
+    sampler: ViewSampler
+    rng: np.random.Generator
+    n_mutual: int
+    seed: int
+
+    def first(self, unit: Tensor) -> tuple[Tensor, Guidance]:
+        """Start the prototypes.
+
+        Parameters
+        ----------
+        unit
+            Embedding of all cells, ``(n_cells, n_latent)``.
+
+        Returns
+        -------
+        prototypes : Tensor
+            Where the batches have been brought together, so that they start shared, ``(n_prototypes, n_latent)``.
+        guidance : Guidance
+            For the next epochs.
+        """
+        at = self._first_prototypes(unit)
+        _, prototypes, aligned = self.module.align(unit, torch.from_numpy(self.batch), at)
+        return prototypes, self._guidance(unit, prototypes, aligned, aligned)
+
+    def again(self, unit: Tensor, *, reseed: bool) -> tuple[Tensor, Guidance]:
+        """Look again.
+
+        Parameters
+        ----------
+        unit
+            Embedding of all cells, ``(n_cells, n_latent)``.
+        reseed
+            Whether prototypes that are no cell's nearest are moved to the cells farthest from all others.
+
+        Returns
+        -------
+        prototypes : Tensor
+            Unit vectors, ``(n_prototypes, n_latent)``.
+        guidance : Guidance
+            For the next epochs.
+        """
+        prototypes = self.module.unit_prototypes.detach().cpu()
+        if reseed:
+            prototypes = reseeded(unit, prototypes)
+        return prototypes, self._guidance(unit, prototypes, unit, None)
+
+    def _first_prototypes(self, unit: Tensor) -> Tensor:
+        """k-means, then once more with weights by the density that the first finds."""
+        n_prototypes = len(self.module.prototypes)
+        evenly = torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, seed=self.seed))
+        weights = density_weights(unit, evenly).numpy()
+        return torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, weights=weights, seed=self.seed))
+
+    def _guidance(self, unit: Tensor, prototypes: Tensor, cells: Tensor, aligned: Tensor | None) -> Guidance:
+        """Guidance by the prototypes; shares are those of `cells`, and pairs are found in `aligned`, where given."""
+        batch, n_batches = torch.from_numpy(self.batch), self.module.n_batches
+        shares = prototype_shares(cells, batch, prototypes, n_batches).numpy()
+        weights = density_weights(unit, prototypes).numpy()
+        if n_batches == 1:
+            return Guidance(weights, paired=True, shares=shares)
+        anchors = tuple(self.sampler.draw(weights) for _ in range(REFRESH_EVERY))
+        drawn = np.unique(anchors)
+        chosen = self.module.align(unit[drawn], batch[drawn], prototypes)[2] if aligned is None else aligned[drawn]
+        cross = self._pairs_across(chosen.numpy(), drawn)
+        return Guidance(weights, paired=True, anchors=anchors, cross=cross, shares=shares)
+
+    def _pairs_across(self, aligned: NDArray[np.float32], drawn: NDArray[np.int64]) -> KnnGraph:
+        """Mutual neighbours in other batches among the cells that are drawn until the next look."""
+        pairs = mutual_neighbors(aligned, self.batch[drawn], self.n_mutual, rng=self.rng)
+        return pairs.among(drawn, len(self.batch))
+
+
+def reseeded(unit: Tensor, prototypes: Tensor) -> Tensor:
+    """Prototypes, those that are no cell's nearest put onto the cells farthest from all others.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of cells, ``(n_cells, n_latent)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``. Changed in place.
+    """
+    size = torch.bincount(nearest_prototype(unit, prototypes)[1], minlength=len(prototypes))
+    empty = torch.nonzero(size == 0).flatten()
+    if len(empty):
+        prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
+    return prototypes
