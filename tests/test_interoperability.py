@@ -15,8 +15,8 @@ from anndata import AnnData, read_h5ad
 from scipy import sparse
 
 from scproto import _keys
-from scproto.run import Settings, run
 from scproto.datasets import simulate_atlas
+from scproto.run import Settings, run
 
 READABLE = {"anndata", "array", "categorical", "csr_matrix", "dataframe", "dict", "numeric-scalar", "string"}
 READABLE |= {"string-array"}

@@ -14,10 +14,10 @@ from scipy import sparse
 from typer.testing import CliRunner
 
 from scproto import _keys
-from scproto.run import Settings, whole
-from scproto.run.stages import Stages
 from scproto.cli import app
 from scproto.inputs import join_batches
+from scproto.run import Settings, whole
+from scproto.run.stages import Stages
 
 
 @pytest.fixture

@@ -9,16 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scproto.data.module import CellViews
-from scproto.data.device import ResidentCells
+from scproto.data.device import DeviceCells
+from scproto.data.memory import MemoryCells
+from scproto.data.minibatch import gather, normalise
 from scproto.data.sampler import Request
 from scproto.network.module import PrototypeModule
 
 CPU = torch.device("cpu")
 
 
-def cells_of(dense: np.ndarray) -> CellViews:
-    return CellViews(sp.csr_matrix(dense), np.arange(len(dense)) % 3)
+def cells_of(dense: np.ndarray) -> MemoryCells:
+    return MemoryCells(sp.csr_matrix(dense), np.arange(len(dense)) % 3)
 
 
 @st.composite
@@ -38,8 +39,8 @@ def cells_and_requests(draw):
 def test_a_minibatch_equals_a_loop_over_its_cells(drawn):
     dense, request = drawn
     cells = cells_of(dense)
-    minibatch = ResidentCells(cells, CPU)[request]
-    normalised = cells.x.toarray()
+    minibatch = DeviceCells(cells, CPU).gather(request)
+    normalised = normalise(cells.counts, cells.library).toarray()
     for place, cell in enumerate(request.views.ravel()):
         np.testing.assert_array_equal(minibatch.x[place].numpy(), normalised[cell])
     for place, cell in enumerate(request.views[0]):
@@ -53,18 +54,21 @@ def test_a_minibatch_equals_a_loop_over_its_cells(drawn):
 
 def test_stored_zeros_are_zeros():
     counts = sp.csr_matrix((np.array([0.0, 2.0], np.float32), np.array([1, 0]), np.array([0, 1, 2])), (2, 2))
-    minibatch = ResidentCells(CellViews(counts, np.zeros(2, np.int64)), CPU)[Request(np.array([[0, 1]]), np.arange(2))]
+    minibatch = DeviceCells(MemoryCells(counts, np.zeros(2, np.int64)), CPU).gather(
+        Request(np.array([[0, 1]]), np.arange(2))
+    )
     assert minibatch.counts.tolist() == [[0, 0], [2, 0]]
 
 
 def test_what_was_gathered_is_a_copy():
     dense = np.random.default_rng(0).poisson(1.5, (5, 12)).astype(np.float32)
-    resident = ResidentCells(cells_of(dense), CPU)
+    resident = DeviceCells(cells_of(dense), CPU)
     request = Request(np.arange(5)[None], np.arange(12))
-    for values in (resident[request].x, resident[request].counts, resident[request].library):
+    minibatch = resident.gather(request)
+    for values in (minibatch.x, minibatch.counts, minibatch.library):
         values.zero_()
-    np.testing.assert_array_equal(resident[request].counts.numpy(), dense)
-    assert len(resident) == 5
+    np.testing.assert_array_equal(resident.gather(request).counts.numpy(), dense)
+    assert resident.n_cells == 5
 
 
 @pytest.mark.parametrize("prototypes", [False, True], ids=["warm_up", "joint"])
@@ -76,7 +80,7 @@ def test_the_objective_is_that_of_a_sparse_minibatch(monkeypatch, prototypes):
     torch.manual_seed(0)
     module = PrototypeModule(30, 3, 5).eval()
     request = Request(rng.integers(0, 40, (2, 16)), rng.permutation(30)[:11])
-    found, expected = (source[request] for source in (ResidentCells(cells, CPU), cells))
+    found, expected = DeviceCells(cells, CPU).gather(request), gather(cells, request)
     assert expected.x_transposed is not None
     losses = [module.loss(minibatch, prototypes=prototypes).total for minibatch in (found, expected)]
     gradients = [torch.autograd.grad(loss, module.encoder.first.weight)[0] for loss in losses]

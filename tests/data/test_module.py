@@ -8,9 +8,11 @@ import scipy.sparse as sp
 import torch
 from torch.utils.data import DataLoader
 
-from scproto.data.minibatch import Minibatch, encoder_input, normalise
-from scproto.data.module import CellViews, ViewDataModule
-from scproto.data.sampler import Request, ViewSampler
+from scproto.data.memory import MemoryCells
+from scproto.data.minibatch import Minibatch, gather, normalise
+from scproto.data.module import ViewDataModule
+from scproto.data.sampler import Guidance, Request, ViewSampler
+from scproto.data.source import gene_share
 from scproto.graph import within_batch_neighbors
 
 LAYOUTS = pytest.mark.parametrize("dense_above", [1.0, 0.0], ids=["sparse", "dense"])
@@ -29,8 +31,8 @@ def counts() -> np.ndarray:
 
 
 @pytest.fixture
-def few(counts) -> CellViews:
-    return CellViews(sp.csr_matrix(counts), BATCH)
+def few(counts) -> MemoryCells:
+    return MemoryCells(sp.csr_matrix(counts), BATCH)
 
 
 @LAYOUTS
@@ -38,7 +40,7 @@ def few(counts) -> CellViews:
 def test_all_views_are_gathered_anchors_first(few, counts, monkeypatch, n_views, dense_above):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
     views = VIEWS[:n_views]
-    minibatch = few[Request(views, GENES["some"])]
+    minibatch = gather(few, Request(views, GENES["some"]))
     expected = normalise(sp.csr_matrix(counts)).toarray()[views.ravel()]
     np.testing.assert_array_equal(minibatch.x.to_dense().numpy(), expected)
     if dense_above:
@@ -51,7 +53,7 @@ def test_all_views_are_gathered_anchors_first(few, counts, monkeypatch, n_views,
 @pytest.mark.parametrize("genes", GENES.values(), ids=GENES)
 @pytest.mark.parametrize("views", [VIEWS[:1], VIEWS, VIEWS[:, :1], VIEWS[:, 2:3]], ids=["1", "2", "cell", "empty"])
 def test_coordinates_hold_the_counts_of_the_anchors_in_the_genes(few, counts, views, genes):
-    minibatch = few[Request(views, genes)]
+    minibatch = gather(few, Request(views, genes))
     dense = np.zeros((views.shape[1], len(genes)))
     np.add.at(dense, (minibatch.rows.numpy(), minibatch.columns.numpy()), minibatch.counts.numpy())
     np.testing.assert_array_equal(dense, counts[views[0]][:, genes])
@@ -62,12 +64,12 @@ def test_coordinates_hold_the_counts_of_the_anchors_in_the_genes(few, counts, vi
 
 @pytest.mark.parametrize("genes", GENES.values(), ids=GENES)
 def test_library_counts_all_genes_whichever_are_decoded(few, counts, genes):
-    minibatch = few[Request(VIEWS, genes)]
+    minibatch = gather(few, Request(VIEWS, genes))
     np.testing.assert_array_equal(minibatch.library.numpy(), np.maximum(counts[VIEWS[0]].sum(1), 1))
 
 
 def test_all_cells_empty():
-    minibatch = CellViews(sp.csr_matrix((5, 12), dtype=np.float32), BATCH)[Request(VIEWS, GENES["some"])]
+    minibatch = gather(MemoryCells(sp.csr_matrix((5, 12), dtype=np.float32), BATCH), Request(VIEWS, GENES["some"]))
     assert minibatch.x.to_dense().abs().sum() == 0
     assert len(minibatch.rows) == len(minibatch.columns) == len(minibatch.counts) == 0
     assert minibatch.library.tolist() == [1] * 4
@@ -75,10 +77,9 @@ def test_all_cells_empty():
 
 def test_what_was_gathered_is_a_copy(few, counts, monkeypatch):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", 1.0)
-    minibatch = few[Request(np.arange(5)[None], GENES["all"])]
+    minibatch = gather(few, Request(np.arange(5)[None], GENES["all"]))
     for values in (minibatch.counts, minibatch.library, minibatch.x.values()):
         values.zero_()
-    few.inputs(0, 5, torch.device("cpu")).values().zero_()
     np.testing.assert_array_equal(few.counts.toarray(), counts)
     np.testing.assert_array_equal(few.library, np.maximum(counts.sum(1), 1))
 
@@ -87,22 +88,22 @@ def test_gene_share_is_the_mean_over_the_cells(few, counts):
     expected = np.zeros(12)
     for row in counts[:4]:
         expected += row / row.sum() / 5  # the fifth cell has no count
-    assert few.gene_share.shape == (12,)
-    assert few.gene_share.dtype == np.float32
-    np.testing.assert_allclose(few.gene_share, expected, rtol=1e-5)
-    np.testing.assert_allclose(few.gene_share.sum(), 0.8, rtol=1e-5)
+    assert gene_share(few).shape == (12,)
+    assert gene_share(few).dtype == np.float32
+    np.testing.assert_allclose(gene_share(few), expected, rtol=1e-5)
+    np.testing.assert_allclose(gene_share(few).sum(), 0.8, rtol=1e-5)
 
 
 @pytest.fixture
-def cells() -> CellViews:
+def cells() -> MemoryCells:
     rng = np.random.default_rng(0)
-    return CellViews(sp.csr_matrix(rng.poisson(1.0, (30, 8)).astype(np.float32)), rng.integers(0, 2, 30))
+    return MemoryCells(sp.csr_matrix(rng.poisson(1.0, (30, 8)).astype(np.float32)), rng.integers(0, 2, 30))
 
 
-def views_of(cells: CellViews) -> ViewSampler:
+def views_of(cells: MemoryCells) -> ViewSampler:
     graph = within_batch_neighbors(cells.counts.toarray(), cells.batch, 3)
-    views = ViewSampler(graph, np.argsort(cells.gene_share), 7, 4, seed=1)
-    views.paired = True
+    views = ViewSampler(graph, np.argsort(gene_share(cells)), 7, 4, seed=1)
+    views.follow(Guidance(np.ones(30), paired=True))
     return views
 
 
@@ -115,25 +116,8 @@ def test_loader_gives_the_minibatches_of_the_sampler(cells, monkeypatch, dense_a
     assert len(loader) == 4
     for minibatch, request in zip(loader, views_of(cells), strict=True):
         assert isinstance(minibatch, Minibatch)
-        expected = cells[request]
+        expected = gather(cells, request)
         for name in (field.name for field in fields(Minibatch)):
             found, wanted = getattr(minibatch, name), getattr(expected, name)
             assert found is wanted is None or torch.equal(found.to_dense(), wanted.to_dense()), name
         assert minibatch.genes.tolist() == request.genes.tolist()
-
-
-@LAYOUTS
-@pytest.mark.parametrize("chunk", [1, 11, 30, 100])
-def test_chunks_of_consecutive_cells_make_up_all_of_them(cells, monkeypatch, dense_above, chunk):
-    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
-    device = torch.device("cpu")
-    parts = [cells.inputs(start, chunk, device) for start in range(0, len(cells), chunk)]
-    assert all((x.layout == torch.strided) == (dense_above == 0) for x in parts)
-    assert torch.equal(torch.cat([x.to_dense() for x in parts]), encoder_input(normalise(cells.counts)).to_dense())
-
-
-def test_input_elsewhere_than_on_the_processor_is_dense(cells):
-    x = cells.inputs(3, 5, torch.device("meta"))
-    assert x.layout == torch.strided
-    assert x.shape == (5, 8)
-    assert x.device.type == "meta"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scproto.model import cells
+from scproto.data import reader
 from scproto.data.reader import select_genes
 
 
@@ -26,8 +26,8 @@ def test_genes_are_those_of_the_dense_matrix(data, size):
     dense, genes = data
     before = sp.csr_matrix(dense)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "BLOCK_CELLS", size)
-        patch.setattr(cells, "BLOCK_VALUES", size)
+        patch.setattr(reader, "BLOCK_CELLS", size)
+        patch.setattr(reader, "BLOCK_VALUES", size)
         chosen = select_genes(before, genes, np.uint8)
     assert chosen.dtype == np.uint8
     assert chosen.shape == (len(dense), len(genes))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scproto.data.sampler import DECODED_GENES, Request, ViewSampler
+from scproto.data.sampler import DECODED_GENES, Guidance, Request, ViewSampler
 from scproto.graph import KnnGraph
 
 # Ten cells: 0 to 4 in one batch, 5 to 9 in another. The last of each has no neighbour.
@@ -20,8 +20,13 @@ GENES = np.array([3, 0, 6, 2, 1, 5, 4])
 
 def sampler(batch_size: int = 4, steps: int = 5, *, paired: bool = True, **arguments) -> ViewSampler:
     result = ViewSampler(WITHIN, GENES, batch_size, steps, **arguments)
-    result.paired = paired
+    follow(result, paired=paired)
     return result
+
+
+def follow(of: ViewSampler, weights=(1.0,) * 10, **guidance) -> None:
+    """Let a sampler go by weights, and by other guidance."""
+    of.follow(Guidance(np.array(weights), **{"paired": True} | guidance))
 
 
 def epochs(of: ViewSampler, n: int = 1) -> np.ndarray:
@@ -50,14 +55,14 @@ WEIGHTS = st.one_of(
 @given(batch_size=st.integers(1, 12), steps=st.integers(1, 9), weights=WEIGHTS, seed=st.integers(0, 99))
 def test_a_cell_comes_as_often_as_its_weight_says_up_or_down_to_an_integer(batch_size, steps, weights, seed):
     views = sampler(batch_size, steps, seed=seed)
-    views.weights = np.array(weights, np.float32)
+    follow(views, weights := np.array(weights, np.float32))
     for _ in range(2):
         anchors = epochs(views)[:, 0].ravel()
-        times, share = np.bincount(anchors, minlength=10), len(anchors) * views.weights / np.sum(weights)
+        times, share = np.bincount(anchors, minlength=10), len(anchors) * weights / np.sum(weights)
         assert len(anchors) == steps * min(batch_size, 10)
         assert (times >= np.floor(share - 1e-5)).all()
         assert (times <= np.ceil(share + 1e-5)).all()
-        assert not times[views.weights == 0].any()
+        assert not times[weights == 0].any()
 
 
 def test_all_cells_come_equally_often_by_themselves():
@@ -78,21 +83,21 @@ def naive_systematic_sample(weights, n, rng):
 @pytest.mark.parametrize("seed", range(5))
 def test_anchors_are_a_systematic_sample(seed):
     views = sampler(4, 5, seed=seed)
-    views.weights = np.array([0.1, 3.0, 0.0, 1.0, 1.0, 0.5, 7.0, 0.0, 0.25, 2.0])
-    expected = naive_systematic_sample(views.weights.tolist(), 20, np.random.default_rng(seed))
+    follow(views, weights := [0.1, 3.0, 0.0, 1.0, 1.0, 0.5, 7.0, 0.0, 0.25, 2.0])
+    expected = naive_systematic_sample(weights, 20, np.random.default_rng(seed))
     np.testing.assert_array_equal(epochs(views)[:, 0].ravel(), expected)
 
 
 def test_a_cell_of_small_weight_comes_in_its_share_of_the_epochs():
     views = sampler(1, 1)
-    views.weights = np.array([1.0] * 9 + [3.0])
+    follow(views, weights := np.array([1.0] * 9 + [3.0]))
     times = np.bincount(epochs(views, 2400)[:, 0].ravel(), minlength=10)
-    np.testing.assert_allclose(times, 200 * views.weights, atol=60)
+    np.testing.assert_allclose(times, 200 * weights, atol=60)
 
 
 def test_a_heavy_cell_is_spread_over_the_minibatches():
     views = sampler(10, 20)
-    views.weights = np.array([11.0] + [1.0] * 9)  # 110 of 200
+    follow(views, [11.0] + [1.0] * 9)  # 110 of 200
     of_minibatch = (epochs(views)[:, 0] == 0).sum(1)
     assert of_minibatch.max() < 10
     assert of_minibatch.min() > 0
@@ -109,21 +114,39 @@ def test_seed_decides():
     assert not np.array_equal(first, other)
 
 
-def test_cells_drawn_ahead_are_those_of_the_next_epochs():
-    views = sampler(2, 2)
-    ahead = views.draw_ahead(3)
-    views.weights = np.array([0.0] * 9 + [1.0])  # of those after them
-    np.testing.assert_array_equal(ahead, np.unique(epochs(views, 3)[:, 0]))
-    assert len(ahead) > 4  # of more than one epoch
+def test_anchors_of_the_guidance_come_first():
+    views, last = sampler(2, 2), [0.0] * 9 + [1.0]
+    ahead = tuple(views.draw(np.ones(10)) for _ in range(3))
+    follow(views, last, anchors=ahead)
+    np.testing.assert_array_equal(epochs(views, 3)[:, 0].ravel(), np.concatenate(ahead))
+    assert len(np.unique(ahead)) > 4  # cells of more than one epoch
     assert (epochs(views, 2)[:, 0] == 9).all()
 
 
-def test_a_later_draw_replaces_what_was_drawn_ahead():
+def test_new_guidance_replaces_anchors_that_were_not_used():
     views = sampler(2, 2)
-    views.draw_ahead(5)
-    views.weights = np.array([1.0, 2.0] + [0.0] * 8)
-    assert views.draw_ahead(1).tolist() == [0, 1]
+    follow(views, anchors=tuple(views.draw(np.ones(10)) for _ in range(5)))
+    epochs(views, 2)
+    follow(views, [1.0, 2.0] + [0.0] * 8)
     assert set(epochs(views)[:, 0].ravel()) == {0, 1}
+
+
+@pytest.mark.parametrize("n_epochs", [0, 1, 2, 5])
+def test_a_restored_sampler_goes_on_as_the_first_would(n_epochs, monkeypatch):
+    """Also in the middle of the cells drawn ahead, and of a round of blocks of genes."""
+    monkeypatch.setattr("scproto.data.sampler.DECODED_GENES", 2)
+    first = sampler(3, 3, seed=1)
+    follow(first, cross=CROSS, anchors=tuple(first.draw(np.ones(10)) for _ in range(3)))
+    for _ in range(n_epochs):
+        list(first)
+    state = first.state()
+    expected = [request for _ in range(4) for request in first]
+    again = sampler(3, 3, seed=7)
+    again.follow(first.guidance)
+    again.restore(state)
+    for found, wanted in zip([request for _ in range(4) for request in again], expected, strict=True):
+        np.testing.assert_array_equal(found.views, wanted.views)
+        np.testing.assert_array_equal(found.genes, wanted.genes)
 
 
 def pairs(of: ViewSampler) -> list[tuple[int, int]]:
@@ -144,7 +167,7 @@ def test_partners_are_neighbours_of_the_same_batch():
 
 def test_other_batches_only_for_cells_that_have_somebody_there():
     views = sampler(cross_share=1.0)
-    views.cross = CROSS
+    follow(views, cross=CROSS)
     seen: dict[int, set[int]] = {}
     for cell, partner in pairs(views):
         seen.setdefault(cell, set()).add(partner)
@@ -155,7 +178,7 @@ def test_other_batches_only_for_cells_that_have_somebody_there():
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5])
 def test_share_of_the_draws_from_other_batches(share):
     views = sampler(cross_share=share)
-    views.cross = CROSS
+    follow(views, cross=CROSS)
     crossed = [partner == 5 for cell, partner in pairs(views) if cell == 0]
     assert len(crossed) == 120
     assert np.mean(crossed) == pytest.approx(share, abs=0.12 if share else 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scproto.tl import assignment as module
+from scproto.metacells import assignment as module
 from scproto.metacells.assignment import Assignment, assign, log_probability
 
 

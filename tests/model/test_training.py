@@ -11,8 +11,9 @@ from anndata import AnnData
 
 from scproto import _keys, pp
 from scproto._errors import InputError
-from scproto.data.module import CellViews
+from scproto.data.memory import MemoryCells
 from scproto.data.sampler import ViewSampler
+from scproto.data.source import gene_share
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
 from scproto.nn import density_weights
@@ -94,16 +95,16 @@ def test_genes_are_decoded_in_order_of_abundance(atlas, fit_small, monkeypatch):
         seen.append(genes)
         return ViewSampler(within, genes, *arguments, **keywords)
 
-    monkeypatch.setattr("scproto.model.scproto.ViewSampler", sampler)
+    monkeypatch.setattr("scproto.model.training.ViewSampler", sampler)
     model = fit_small(atlas, max_steps=2)
     (genes,) = seen
     np.testing.assert_array_equal(np.sort(genes), np.arange(60))
-    assert (np.diff(model.cells().gene_share[genes]) >= 0).all()
+    assert (np.diff(gene_share(model.cells())[genes]) >= 0).all()
 
 
 def test_training_starts_at_the_shares_of_the_genes_and_goes_on_where_it_was(atlas, fit_small):
     model = fit_small(atlas, max_steps=1)
-    bias, start = model.module.decoder.log_share.bias, np.log(model.cells().gene_share)
+    bias, start = model.module.decoder.log_share.bias, np.log(gene_share(model.cells()))
     np.testing.assert_allclose(bias.detach().numpy(), start, atol=0.01)
     with torch.no_grad():
         bias += 1
@@ -122,7 +123,7 @@ def test_a_trained_model_holds_no_copy_of_the_cells(atlas, fit_small, monkeypatc
     """What training reads is as large as the counts, and the model may live long."""
     made = []
 
-    def cells(model: SCPROTO) -> CellViews:
+    def cells(model: SCPROTO) -> MemoryCells:
         made.append(weakref.ref(read := model.reader.read(model.adata)))
         return read
 
@@ -268,7 +269,7 @@ def test_prototypes_end_as_centres_of_the_aligned_cells_weighted_by_density(atla
         weights.append(density_weights(unit, prototypes))
         return weights[-1]
 
-    monkeypatch.setattr("scproto.model.scproto.density_weights", weigh)
+    monkeypatch.setattr("scproto.model.training.density_weights", weigh)
     model = fit_small(atlas, max_steps=8)
     latent, weight = model.get_latent_representation(), weights[0].numpy()
     nearest = (latent @ model.prototypes.T).argmax(1)

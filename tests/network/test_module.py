@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
 
-from scproto.data.minibatch import Minibatch
-from scproto.data.module import CellViews
+from scproto.data.memory import MemoryCells
+from scproto.data.minibatch import Minibatch, gather
 from scproto.data.sampler import Request, ViewSampler
+from scproto.data.source import gene_share
 from scproto.graph import KnnGraph
 from scproto.network.module import PrototypeModule
 
@@ -25,26 +26,26 @@ def no_rounded_products(monkeypatch) -> None:
     monkeypatch.setattr("scproto.nn.matmul.trains", lambda _: False)
 
 
-def example_cells() -> CellViews:
+def example_cells() -> MemoryCells:
     """Twelve cells of three batches; 7 has no count."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.gamma(0.5, 2.0, (12, N_GENES))).astype(np.float32)
     counts[7] = 0
-    return CellViews(sp.csr_matrix(counts), np.arange(12) % 3)
+    return MemoryCells(sp.csr_matrix(counts), np.arange(12) % 3)
 
 
-def example_module(cells: CellViews) -> PrototypeModule:
+def example_module(cells: MemoryCells) -> PrototypeModule:
     """Without dropout; genes differ in share and dispersion."""
     torch.manual_seed(0)
     module = PrototypeModule(N_GENES, 3, 4, n_latent=5, n_hidden=8).eval()
-    module.decoder.start_at(torch.from_numpy(cells.gene_share))
+    module.decoder.start_at(torch.from_numpy(gene_share(cells)))
     with torch.no_grad():
         module.decoder.log_theta.normal_()
     return module
 
 
 @pytest.fixture
-def cells() -> CellViews:
+def cells() -> MemoryCells:
     return example_cells()
 
 
@@ -64,7 +65,7 @@ def reconstruction(module: PrototypeModule, minibatch: Minibatch) -> torch.Tenso
 def test_reconstruction_equals_a_loop(cells, module, genes, anchors, n_views):
     """Over the anchors and the decoded genes, scaled to all genes."""
     views, genes = VIEWS[:n_views, anchors], list(genes)
-    minibatch = cells[Request(views, np.array(genes))]
+    minibatch = gather(cells, Request(views, np.array(genes)))
     unit = module.encoder(minibatch.x, minibatch.x_transposed)
     log_share = module.decoder(unit[: views.shape[1]], minibatch.batch[0]).double().numpy()
     theta, expected = module.decoder.log_theta.double().exp().numpy(), 0.0
@@ -90,10 +91,10 @@ def test_blocks_of_genes_average_to_the_reconstruction_of_all(order, cuts):
     """Value and gradient; blocks are weighted by their size."""
     cells = example_cells()
     module = example_module(cells)
-    everything = with_gradients(module, cells[Request(VIEWS, np.arange(N_GENES))])
+    everything = with_gradients(module, gather(cells, Request(VIEWS, np.arange(N_GENES))))
     average = [torch.zeros_like(part) for part in everything]
     for block in np.split(np.array(order), sorted(cuts)):
-        for total, part in zip(average, with_gradients(module, cells[Request(VIEWS, block)]), strict=True):
+        for total, part in zip(average, with_gradients(module, gather(cells, Request(VIEWS, block))), strict=True):
             total += part * len(block) / N_GENES
     for found, expected in zip(average, everything, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
@@ -104,10 +105,10 @@ def test_blocks_of_genes_average_to_the_reconstruction_of_all(order, cuts):
 def test_a_round_of_the_sampler_averages_to_the_reconstruction_of_all(cells, module, monkeypatch, n_decoded):
     monkeypatch.setattr("scproto.data.sampler.DECODED_GENES", n_decoded)
     n_blocks = max(1, round(N_GENES / n_decoded))
-    sampler = ViewSampler(KnnGraph.from_table(np.array([[1], [0]])), np.argsort(cells.gene_share), 1, n_blocks)
-    everything = reconstruction(module, cells[Request(VIEWS, np.arange(N_GENES))])
+    sampler = ViewSampler(KnnGraph.from_table(np.array([[1], [0]])), np.argsort(gene_share(cells)), 1, n_blocks)
+    everything = reconstruction(module, gather(cells, Request(VIEWS, np.arange(N_GENES))))
     genes = [request.genes for request in sampler]
-    losses = [reconstruction(module, cells[Request(VIEWS, block)]) for block in genes]
+    losses = [reconstruction(module, gather(cells, Request(VIEWS, block))) for block in genes]
     average = sum(loss * len(block) / N_GENES for loss, block in zip(losses, genes, strict=True))
     torch.testing.assert_close(average, everything, rtol=1e-4, atol=0)
 
@@ -115,12 +116,12 @@ def test_a_round_of_the_sampler_averages_to_the_reconstruction_of_all(cells, mod
 @torch.no_grad()
 def test_order_of_the_decoded_genes_does_not_matter(cells, module):
     genes = np.array([31, 2, 17, 8])
-    found = [reconstruction(module, cells[Request(VIEWS, order)]) for order in (genes, np.sort(genes))]
+    found = [reconstruction(module, gather(cells, Request(VIEWS, order))) for order in (genes, np.sort(genes))]
     torch.testing.assert_close(*found)
 
 
 def test_only_the_decoded_genes_have_a_gradient(cells, module):
-    reconstruction(module, cells[Request(VIEWS, np.array([31, 2, 17, 8]))]).backward()
+    reconstruction(module, gather(cells, Request(VIEWS, np.array([31, 2, 17, 8])))).backward()
     for parameter in (module.decoder.log_theta, module.decoder.log_share.bias):
         assert parameter.grad.nonzero().flatten().tolist() == [2, 8, 17, 31]
 
@@ -128,7 +129,8 @@ def test_only_the_decoded_genes_have_a_gradient(cells, module):
 @torch.no_grad()
 def test_the_other_terms_do_not_depend_on_the_decoded_genes(cells, module):
     some, everything = (
-        module.loss(cells[Request(VIEWS, genes)], prototypes=True) for genes in (np.array([31, 2]), np.arange(N_GENES))
+        module.loss(gather(cells, Request(VIEWS, genes)), prototypes=True)
+        for genes in (np.array([31, 2]), np.arange(N_GENES))
     )
     for name in ("swav", "propagation"):
         torch.testing.assert_close(some.terms[name], everything.terms[name])
@@ -139,9 +141,9 @@ def test_the_other_terms_do_not_depend_on_the_decoded_genes(cells, module):
 @torch.no_grad()
 def test_layout_of_the_input_does_not_matter(cells, module, monkeypatch, dense_above):
     request = Request(VIEWS, np.arange(N_GENES))
-    expected = module.loss(cells[request], prototypes=True).total
+    expected = module.loss(gather(cells, request), prototypes=True).total
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
-    torch.testing.assert_close(module.loss(cells[request], prototypes=True).total, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(module.loss(gather(cells, request), prototypes=True).total, expected, rtol=1e-4, atol=0)
 
 
 def points(n: int) -> torch.Tensor:

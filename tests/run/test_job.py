@@ -7,84 +7,94 @@ import subprocess
 import numpy as np
 import pytest
 
-from scproto.run.memory import peak_memory
-from scproto.run.standby import Standby
 from scproto.graph import umap_layout
+from scproto.run.job import Job
+from scproto.run.memory import peak_memory
+
+
+def process_of(job: Job) -> int:
+    """Number of the process that a job of :func:`os.getpid` runs in."""
+    job.submit()
+    return job.result()
+
+
+def runs(process: int) -> bool:
+    """Whether a process is alive."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_another_process_answers_and_ends_with_the_block():
-    with Standby(os.getpid) as standby:
-        assert standby() == standby() == standby._process.pid != os.getpid()
-    assert standby._process.poll() is not None
-    assert standby.peak_memory > 5 or not peak_memory(os.getpid())  # where the system tells
+    with Job(os.getpid) as job:
+        process = process_of(job)
+        assert process != os.getpid()
+    assert not runs(process)
+    assert job.peak_memory > 5 or not peak_memory(os.getpid())  # where the system tells
 
 
-def test_what_the_function_raises_is_raised_here_and_it_answers_again():
-    with Standby(operator.truediv, 1, 1) as standby:
+def test_what_the_function_raises_is_raised_here_and_the_next_call_is_answered():
+    with Job(operator.truediv, 1, 1) as job:
+        job.submit(1, 0)
         with pytest.raises(ZeroDivisionError):
-            standby(1, 0)
-        assert standby(6, 3) == 2
+            job.result()
+        job.submit(6, 3)
+        assert job.result() == 2
 
 
 def test_what_is_printed_is_no_answer():
-    with Standby(print, "first") as standby:
-        assert standby("second") is None
+    with Job(print, "first") as job:
+        job.submit("second")
+        assert job.result() is None
 
 
-def test_without_the_process_the_call_is_made_here(monkeypatch):
-    with Standby(operator.truediv, 1, 0) as standby:  # it ends with an error
-        assert standby(6, 3) == 2
+def test_the_call_is_made_once(tmp_path):
+    with Job(os.mkdir, tmp_path / "first") as job:
+        job.submit(tmp_path / "second")
+        job.result()
+        assert (tmp_path / "second").exists()
+        job.submit(tmp_path / "second")
+        with pytest.raises(FileExistsError):
+            job.result()
 
+
+def test_a_process_that_ended_with_an_error_is_replaced_by_this_one():
+    with Job(operator.truediv, 1, 0) as job:
+        job.submit(6, 3)
+        assert job.result() == 2
+
+
+def test_without_a_process_the_call_is_made_here(monkeypatch):
     def refuse(*_, **__):
         raise OSError("no memory")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    with Standby(os.getpid) as standby:
-        assert standby() == os.getpid()
-    assert standby.peak_memory == 0
+    with Job(os.getpid) as job:
+        assert process_of(job) == os.getpid()
+    assert job.peak_memory == 0
+    assert process_of(Job(os.getpid)) == os.getpid()  # one that was never started
 
 
-def test_unused_or_left_by_an_error_it_ends():
-    with pytest.raises(KeyError), Standby(os.getpid) as standby:
-        raise KeyError
-    assert standby._process.poll() is not None
+def test_it_ends_with_the_block_when_the_result_is_not_asked_for():
+    with Job(os.getpid) as job:
+        process = process_of(job)
+        job.submit()
+    assert not runs(process)
 
 
-def test_a_call_that_was_begun_is_made_once(tmp_path):
-    with Standby(os.mkdir, tmp_path / "first") as standby:
-        standby.begin(tmp_path / "begun")
-        standby(tmp_path / "begun")
-        assert (tmp_path / "begun").exists()
-        with pytest.raises(FileExistsError):
-            standby(tmp_path / "begun")
-
-
-def test_a_begun_call_that_nobody_ends_answers_no_other():
-    with Standby(operator.truediv, 1, 1) as standby:
-        standby.begin(6, 3)
-        standby.begin(8, 1)  # one at a time
-        assert standby(6, 2) == 3
-        assert standby(6, 3) == 2
-        standby.begin(1, 0)
-        with pytest.raises(ZeroDivisionError):
-            standby(1, 0)
-        standby.begin(6, 3)
-    assert standby._process.poll() is not None
-
-
-def test_without_the_process_nothing_is_begun():
-    standby = Standby(os.getpid)
-    standby.begin()
-    assert standby() == os.getpid()
-    with Standby(operator.truediv, 1, 0) as standby:  # it ends with an error
-        standby._process.wait()
-        standby.begin(6, 3)
-        assert standby(6, 3) == 2
+def test_it_ends_with_a_block_that_an_error_leaves():
+    job = Job(os.getpid)
+    with pytest.raises(KeyError), job:
+        raise KeyError(process_of(job))
+    assert job.peak_memory > 5 or not peak_memory(os.getpid())
 
 
 def test_layout_of_the_other_process_is_that_of_this_one():
     points = np.random.default_rng(0).normal(size=(300, 8))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    with Standby(umap_layout, np.eye(16)) as standby:
-        found = standby(points, 3)
+    with Job(umap_layout, np.eye(16)) as job:
+        job.submit(points, 3)
+        found = job.result()
     np.testing.assert_array_equal(found, umap_layout(points, 3))

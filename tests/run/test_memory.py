@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scproto import _memory
+from scproto.run import memory
 from scproto.run.memory import peak_memory
 
 SCRIPT = """
@@ -49,9 +49,9 @@ def test_freed_arrays_are_given_back():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr(_memory.ctypes, "CDLL", lambda _: object())
-    _memory.give_back_freed()
-    _memory.give_back_holes()
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    memory.give_back_freed()
+    memory.give_back_holes()
 
 
 def told() -> bool:
@@ -62,9 +62,7 @@ def told() -> bool:
 
 @pytest.mark.skipif(not told(), reason="the system does not tell")
 def test_peak_memory_has_what_was_freed():
-    measure = (
-        "from scproto.run.memory import peak_memory as peak; before = peak(); b'x' * (100 << 20); print(peak() - before)"
-    )
+    measure = "from scproto.run.memory import peak_memory as p; before = p(); b'x' * (100 << 20); print(p() - before)"
     assert float(run(measure)) == pytest.approx(100, abs=20)
 
 
@@ -81,6 +79,6 @@ def test_peak_memory_of_another_process_is_its_own():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell")
 def test_without_procfs_the_memory_of_this_process_is_known(monkeypatch):
-    monkeypatch.setattr(_memory, "Path", lambda path: Path("nowhere"))
+    monkeypatch.setattr(memory, "Path", lambda path: Path("nowhere"))
     assert peak_memory() > 10
     assert peak_memory(os.getpid()) == 0

@@ -9,8 +9,8 @@ from anndata import AnnData, read_h5ad
 
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.tl import assign_metacells
 from scproto.metacells.assignment import assign
+from scproto.tl import assign_metacells
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from scipy import sparse
 from scproto._errors import InputError
 from scproto.data.minibatch import normalise
 from scproto.data.module import CellViews
+from scproto.metacells.assignment import assign
+from scproto.metacells.tree import cut
 from scproto.model import SCPROTO
 from scproto.tl import attribute_prototype_genes
 from scproto.tl import attribution as module
-from scproto.metacells.assignment import assign
 from scproto.tl.attribution import batch_baselines, draw_cells, mean_attributions
-from scproto.metacells.tree import cut
 
 EVERY = 10**6
 """More cells than there are."""

@@ -6,9 +6,9 @@ import pytest
 from anndata import AnnData, read_h5ad
 
 from scproto._errors import InputError
+from scproto.metacells.assignment import assign
 from scproto.model import SCPROTO
 from scproto.tl import rank_prototype_genes, rank_split_genes
-from scproto.metacells.assignment import assign
 
 
 @pytest.fixture(scope="module")

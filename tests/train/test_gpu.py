@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 import scproto
 from scproto.data.module import ViewDataModule
-from scproto.data.sampler import ViewSampler
+from scproto.data.sampler import Guidance, ViewSampler
+from scproto.data.source import gene_share
 from scproto.train.graphed import GraphedLoss
 from scproto.train.plan import PrototypePlan
 from scproto.train.schedule import plan_budget
@@ -28,9 +29,9 @@ def model(tiny_atlas):
 
 def plan_of(model: scproto.SCPROTO, joint: bool) -> tuple[PrototypePlan, DataLoader]:
     cells = model.cells()
-    sampler = ViewSampler(model.reader.neighbors(model.adata), np.argsort(cells.gene_share), 64, 4)
-    sampler.paired = joint
-    plan = PrototypePlan(model.module.to(CUDA).train(), cells, sampler, plan_budget(len(cells), 64, max_steps=80))
+    sampler = ViewSampler(model.reader.neighbors(model.adata), np.argsort(gene_share(cells)), 64, 4)
+    sampler.follow(Guidance(np.ones(cells.n_cells), paired=joint))
+    plan = PrototypePlan(model.module.to(CUDA).train(), cells, sampler, plan_budget(cells.n_cells, 64, max_steps=80))
     return plan, ViewDataModule(cells, sampler).loader(CUDA)
 
 

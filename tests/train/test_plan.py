@@ -9,14 +9,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scproto import pp
-from scproto.data.module import CellViews
+from scproto.data.memory import MemoryCells
+from scproto.data.minibatch import gather
 from scproto.data.sampler import Request, ViewSampler
 from scproto.datasets import simulate_atlas
 from scproto.graph import mutual_neighbors, within_batch_neighbors
 from scproto.model import SCPROTO
+from scproto.network import embed
 from scproto.network.module import PrototypeModule
 from scproto.nn import density_weights, prototype_shares, spherical_kmeans
-from scproto.train.plan import REFRESH_EVERY, PrototypePlan, embed
+from scproto.train.look import REFRESH_EVERY, first_prototypes
+from scproto.train.plan import PrototypePlan
 from scproto.train.schedule import plan_budget
 
 ALWAYS = {"loss", "loss_reconstruction"}
@@ -85,7 +88,7 @@ def test_the_autoencoder_learns(atlas, model):
     losses = []
     for network in (fit(atlas, 1), model):
         cells = network.cells()
-        minibatch = cells[Request(np.arange(90)[np.newaxis], np.arange(cells.counts.shape[1]))]
+        minibatch = gather(cells, Request(np.arange(90)[np.newaxis], np.arange(cells.n_genes)))
         with torch.no_grad():
             losses.append(network.module.loss(minibatch, prototypes=False).terms["reconstruction"].item())
     assert losses[1] < losses[0] - 1.5
@@ -99,11 +102,11 @@ def test_hardly_any_step(atlas, max_steps):
     assert np.isfinite(model.get_latent_representation()).all()
 
 
-def plan_of(module: PrototypeModule) -> PrototypePlan:
+def plan_of(module: PrototypeModule, **arguments) -> PrototypePlan:
     counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
     batch = np.arange(20) % module.n_batches
     sampler = ViewSampler(within_batch_neighbors(counts.toarray(), batch, 3), np.arange(6), 5, 1)
-    return PrototypePlan(module, CellViews(counts, batch), sampler, plan_budget(20, 5, max_steps=40))
+    return PrototypePlan(module, MemoryCells(counts, batch), sampler, plan_budget(20, 5, max_steps=40), **arguments)
 
 
 def unit_rows(rows: list[list[float]]) -> Tensor:
@@ -150,9 +153,9 @@ def test_nothing_is_paired_in_the_warm_up(start_epoch):
     plan = plan_of(PrototypeModule(6, 2, 4, n_latent=3, n_hidden=4))
     before = plan.module.prototypes.detach().clone()
     start_epoch(plan, FAR, -1)
-    assert not plan.sampler.paired
-    assert plan.sampler.cross is None
-    assert (plan.sampler.weights == 1).all()
+    assert not plan.sampler.guidance.paired
+    assert plan.sampler.guidance.cross is None
+    assert (plan.sampler.guidance.weights == 1).all()
     assert not plan.module.log_share.any()
     assert torch.equal(plan.module.prototypes.detach(), before)
 
@@ -162,8 +165,8 @@ def test_prototypes_start_on_the_cells(start_epoch, n_batches):
     plan = plan_of(PrototypeModule(6, n_batches, 2, n_latent=3, n_hidden=4))
     cells = unit_rows([[1.0, 0.1 * i, 0] if i % 4 < 2 else [0, 0.1 * i, 1] for i in range(20)])
     start_epoch(plan, cells, 0)
-    assert plan.sampler.paired
-    assert (plan.sampler.cross is not None) == (n_batches > 1)
+    assert plan.sampler.guidance.paired
+    assert (plan.sampler.guidance.cross is not None) == (n_batches > 1)
     nearest = (cells @ plan.module.unit_prototypes.detach().T).max(1)
     assert nearest.values.mean() > 0.8
     assert len(nearest.indices.unique()) == 2
@@ -184,7 +187,7 @@ def test_prototypes_start_from_cells_weighted_by_density(start_epoch):
 def test_prototypes_and_shares_start_where_the_batches_are_together(start_epoch):
     plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
     start_epoch(plan, TWO_GROUPS, 0)
-    batch, first = torch.from_numpy(plan.cells.batch), plan._first_prototypes(TWO_GROUPS)
+    batch, first = torch.from_numpy(plan.source.batch), first_prototypes(TWO_GROUPS, 3, 0)
     _, moved, aligned = plan.module.align(TWO_GROUPS, batch, first)
     assert not torch.allclose(aligned, TWO_GROUPS, atol=1e-3)
     torch.testing.assert_close(plan.module.unit_prototypes.detach(), moved)
@@ -196,23 +199,22 @@ def test_later_shares_are_those_of_the_cells_as_they_lie(start_epoch):
     plan.module.prototypes.data.copy_(TWO_GROUPS[[0, 1, 2]])
     start_epoch(plan, TWO_GROUPS, REFRESH_EVERY)
     torch.testing.assert_close(plan.module.unit_prototypes.detach(), TWO_GROUPS[[0, 1, 2]])
-    expected = prototype_shares(TWO_GROUPS, torch.from_numpy(plan.cells.batch), TWO_GROUPS[[0, 1, 2]], 2)
+    expected = prototype_shares(TWO_GROUPS, torch.from_numpy(plan.source.batch), TWO_GROUPS[[0, 1, 2]], 2)
     torch.testing.assert_close(plan.module.log_share.exp(), expected)
 
 
 @pytest.mark.parametrize("start", [True, False])
 def test_pairs_across_are_of_aligned_cells_that_are_drawn_until_the_next_look(start_epoch, start):
-    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
-    plan.n_mutual = 2
+    plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4), n_mutual=2)
     plan.module.prototypes.data.copy_(TWO_GROUPS[[0, 1, 2]])
     start_epoch(plan, TWO_GROUPS, 0 if start else REFRESH_EVERY)
-    found, batch = plan.sampler.cross.to_sparse().tocoo(), torch.from_numpy(plan.cells.batch)
+    found, batch = plan.sampler.guidance.cross.to_sparse().tocoo(), torch.from_numpy(plan.source.batch)
     drawn = np.unique([request.views[0] for _ in range(REFRESH_EVERY) for request in plan.sampler])
     if start:
-        aligned = plan.module.align(TWO_GROUPS, batch, plan._first_prototypes(TWO_GROUPS))[2][drawn]
+        aligned = plan.module.align(TWO_GROUPS, batch, first_prototypes(TWO_GROUPS, 3, 0))[2][drawn]
     else:
         aligned = plan.module.align(TWO_GROUPS[drawn], batch[drawn], plan.module.unit_prototypes.detach())[2]
-    expected = mutual_neighbors(aligned.numpy(), plan.cells.batch[drawn], 2).to_sparse().tocoo()
+    expected = mutual_neighbors(aligned.numpy(), plan.source.batch[drawn], 2).to_sparse().tocoo()
     assert 2 < len(drawn) < 20
     pairs = zip(drawn[expected.row], drawn[expected.col], strict=True)
     assert set(zip(found.row, found.col, strict=True)) == set(pairs)
@@ -224,24 +226,24 @@ def test_a_look_weighs_the_cells_to_draw_by_density(start_epoch, after_warm_up):
     plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
     start_epoch(plan, TWO_GROUPS, after_warm_up)
     expected = density_weights(TWO_GROUPS, plan.module.unit_prototypes.detach()).numpy()
-    np.testing.assert_allclose(plan.sampler.weights, expected, rtol=1e-5)
+    np.testing.assert_allclose(plan.sampler.guidance.weights, expected, rtol=1e-5)
     assert expected.std() > 0.01
 
 
 def test_shares_and_weights_stay_between_the_looks(start_epoch):
     plan = plan_of(PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4))
     start_epoch(plan, TWO_GROUPS, 0)
-    shares, weights = plan.module.log_share.clone(), plan.sampler.weights.copy()
+    shares, weights = plan.module.log_share.clone(), plan.sampler.guidance.weights.copy()
     start_epoch(plan, FAR, 1)
     assert torch.equal(plan.module.log_share, shares)
-    np.testing.assert_array_equal(plan.sampler.weights, weights)
+    np.testing.assert_array_equal(plan.sampler.guidance.weights, weights)
 
 
 def test_the_assignment_of_a_minibatch_follows_the_shares():
     torch.manual_seed(0)
     module = PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4).eval()  # no dropout
     counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
-    cells = CellViews(counts, np.arange(20) % 2)[Request(np.arange(20).reshape(2, 10), np.arange(6))]
+    cells = gather(MemoryCells(counts, np.arange(20) % 2), Request(np.arange(20).reshape(2, 10), np.arange(6)))
 
     def swav() -> float:
         return module.loss(cells, prototypes=True).terms["swav"].item()
@@ -256,8 +258,8 @@ def test_the_assignment_of_a_minibatch_follows_the_shares():
 def test_embedding_does_not_depend_on_chunks_and_keeps_the_mode():
     plan = plan_of(PrototypeModule(6, 2, 3, n_latent=4, n_hidden=4))
     plan.module.train()
-    whole = embed(plan.module, plan.cells)
+    whole = embed(plan.module, plan.source)
     assert plan.module.training
     assert whole.shape == (20, 4)
     assert not whole.requires_grad
-    torch.testing.assert_close(embed(plan.module, plan.cells, chunk=7), whole)
+    torch.testing.assert_close(embed(plan.module, plan.source, chunk=7), whole)

@@ -88,7 +88,7 @@ def test_a_trained_model_keeps_its_results(cells, handler, monkeypatch, late):
     model.train(8, **CPU)
     latent, prototypes, epochs = model.get_latent_representation(), model.prototypes, len(model.history["loss"])
     if late:
-        monkeypatch.setattr(SCPROTO, "_finish", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        monkeypatch.setattr("scproto.model.scproto.settle", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         model.train(8, callbacks=[] if late else [Stop()], **CPU)
     assert model.is_trained_

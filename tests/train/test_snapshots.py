@@ -7,8 +7,8 @@ from anndata import AnnData
 from scproto import pp
 from scproto.datasets import simulate_atlas
 from scproto.model import SCPROTO
+from scproto.network import embed
 from scproto.train import Snapshots
-from scproto.train.plan import embed
 from scproto.train.schedule import plan_budget
 
 

@@ -123,7 +123,7 @@ class ViewSampler:
 
     def state(self) -> dict[str, Any]:
         """What the next epoch depends on besides the guidance; as JSON has it, but for the arrays of genes."""
-        return {"rng": self._rng.bit_generator.state, "n_epochs": self._n_epochs, "genes": self._blocks}
+        return {"rng": self._rng.bit_generator.state, "n_epochs": self._n_epochs, "genes": list(self._blocks)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state` was taken, by the same guidance."""

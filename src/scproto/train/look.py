@@ -60,7 +60,7 @@ class Look:
         guidance : Guidance
             For the next epochs.
         """
-        at = self._first_prototypes(unit)
+        at = first_prototypes(unit, len(self.module.prototypes), self.seed)
         _, prototypes, aligned = self.module.align(unit, torch.from_numpy(self.batch), at)
         return prototypes, self._guidance(unit, prototypes, aligned, aligned)
 
@@ -86,13 +86,6 @@ class Look:
             prototypes = reseeded(unit, prototypes)
         return prototypes, self._guidance(unit, prototypes, unit, None)
 
-    def _first_prototypes(self, unit: Tensor) -> Tensor:
-        """k-means, then once more with weights by the density that the first finds."""
-        n_prototypes = len(self.module.prototypes)
-        evenly = torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, seed=self.seed))
-        weights = density_weights(unit, evenly).numpy()
-        return torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, weights=weights, seed=self.seed))
-
     def _guidance(self, unit: Tensor, prototypes: Tensor, cells: Tensor, aligned: Tensor | None) -> Guidance:
         """Guidance by the prototypes; shares are those of `cells`, and pairs are found in `aligned`, where given."""
         batch, n_batches = torch.from_numpy(self.batch), self.module.n_batches
@@ -112,6 +105,28 @@ class Look:
         return pairs.among(drawn, len(self.batch))
 
 
+def first_prototypes(unit: Tensor, n_prototypes: int, seed: int) -> Tensor:
+    """k-means, then once more with cells weighted by the density that the first finds.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of cells, ``(n_cells, n_latent)``.
+    n_prototypes
+        Number of prototypes.
+    seed
+        Seed of k-means.
+
+    Returns
+    -------
+    prototypes : Tensor
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    """
+    evenly = torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, seed=seed))
+    weights = density_weights(unit, evenly).numpy()
+    return torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, weights=weights, seed=seed))
+
+
 def reseeded(unit: Tensor, prototypes: Tensor) -> Tensor:
     """Prototypes, those that are no cell's nearest put onto the cells farthest from all others.
 
@@ -121,6 +136,11 @@ def reseeded(unit: Tensor, prototypes: Tensor) -> Tensor:
         Unit vectors of cells, ``(n_cells, n_latent)``.
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``. Changed in place.
+
+    Returns
+    -------
+    prototypes : Tensor
+        The same tensor.
     """
     size = torch.bincount(nearest_prototype(unit, prototypes)[1], minlength=len(prototypes))
     empty = torch.nonzero(size == 0).flatten()
