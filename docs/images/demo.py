@@ -21,9 +21,13 @@ import scproto
 
 RUN = Path("demo_run")
 HERE = Path(__file__).parent
-VIEWS = {"report": ("#map", 880), "table": ("#metacells", 620)}
+VIEWS = {"report": ("#map", 780), "table": ("#metacells", 385)}
 """For each picture of the report, what its section holds, and the height in pixels."""
-ALONE = "<style>header, footer, section:not(:has({part})) {{ display: none }} main {{ padding-top: 0 }}</style>"
+ALONE = """<style>
+header, footer, .caption, section:not(:has({part})) {{ display: none }}
+main {{ padding-top: 0 }}
+h2 {{ margin-top: 1rem }}
+</style>"""
 CHOOSE = "<script>document.querySelector('#metacells tbody tr:nth-child(2)').click()</script>"
 
 
