@@ -20,7 +20,7 @@ from ..data.source import CellSource
 from ..network import Losses, PrototypeModule, embed
 from .diagnostics import Usage
 from .graphed import GraphedLoss
-from .history import history_to_json
+from .history import History, history_from_json, history_to_json, join_histories
 from .look import REFRESH_EVERY, Look
 from .schedule import Budget
 from .state import TrainingState, copy_of, restore_torch_states, restored_stopping, stopping_state, torch_states
@@ -82,6 +82,7 @@ class PrototypePlan(lightning.LightningModule):
         self._sums: dict[str, Tensor] = {}
         self._usage = Usage(module.n_batches, len(module.prototypes))
         self._resumed: TrainingState | None = None
+        self._earlier: History = {}
 
     def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRScheduler:
         """AdamW with a one-cycle learning rate over all steps."""
@@ -177,7 +178,7 @@ class PrototypePlan(lightning.LightningModule):
     def state(self) -> TrainingState:
         """Everything that the rest of the training depends on; taken between two epochs."""
         optimizer, stopping = self._optimizer.state_dict(), self.trainer.early_stopping_callback
-        history = getattr(self.trainer.logger, "history", None)
+        logged = getattr(self.trainer.logger, "history", None)
         return TrainingState(
             epoch=self.current_epoch,
             weights=copy_of(self.module.state_dict()),
@@ -189,13 +190,17 @@ class PrototypePlan(lightning.LightningModule):
             generators={"look": self._rng.bit_generator.state},
             torch_generators=torch_states(),
             stopping=stopping_state(stopping) if stopping is not None else {},
-            history=history_to_json(history if isinstance(history, dict) else None),
+            history=history_to_json(self.whole_history(logged if isinstance(logged, dict) else {})),
             identity=self.identity,
         )
 
     def resume(self, state: TrainingState) -> None:
         """Go on from this state once the trainer starts an epoch."""
-        self._resumed = state
+        self._resumed, self._earlier = state, history_from_json(state.history)
+
+    def whole_history(self, logged: History) -> History:
+        """What was logged since the training was resumed, after what was logged before."""
+        return join_histories(self._earlier, logged, 0)
 
     def _restore(self, state: TrainingState) -> None:
         self.module.load_weights(state.weights)

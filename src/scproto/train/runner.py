@@ -16,7 +16,7 @@ from scvi.train import TrainRunner
 from .. import _lightning
 from ..data.module import ViewDataModule
 from .checkpoint import Checkpoint
-from .history import History, history_from_json, join_histories, n_epochs_of
+from .history import History, join_histories, n_epochs_of
 from .plan import PrototypePlan
 from .state import TrainingState
 
@@ -85,10 +85,7 @@ def run_trainer(
             done.ready = done.started = done.processed = done.completed = n_done
         model.is_trained_ = False  # else scvi-tools joins the histories, and numbers the epochs of some values anew
         runner()
-    after: History = model.history or {}
-    if state is not None:
-        after = join_histories(history_from_json(state.history), after, 0)
-    model.history_ = join_histories(before, after, n_epochs_of(before))
+    model.history_ = join_histories(before, plan.whole_history(model.history or {}), n_epochs_of(before))
 
 
 class _Hush(lightning.Callback):

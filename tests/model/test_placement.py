@@ -1,0 +1,66 @@
+"""Cells are placed once, and what is kept never goes out of date."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scproto._errors import InputError
+from scproto.metacells import assign
+from scproto.model import SCPROTO
+from scproto.model.placement import Placement
+from scproto.tl import assign_metacells
+
+
+def test_the_end_of_a_training_places_the_cells_as_the_trained_model_does(atlas, model, tmp_path):
+    model.save(tmp_path / "model")
+    loaded = SCPROTO.load(tmp_path / "model", atlas.copy())
+    np.testing.assert_array_equal(model.place().unit, loaded.place().unit)
+    np.testing.assert_array_equal(model.place().prototypes, loaded.prototypes)
+
+
+def test_own_cells_are_placed_once_and_others_each_time(atlas, model):
+    assert model.place() is model.place(atlas)
+    assert model.place() is not model.place(atlas.copy())
+
+
+def test_other_cells_and_another_training_are_placed_anew(atlas, fit_small):
+    adata = atlas.copy()
+    model = fit_small(adata, max_steps=4)
+    before = model.place()
+    model.adata = adata[:90].copy()
+    assert len(model.place().unit) == 90
+    model.adata = adata
+    model.train(4, accelerator="cpu", enable_progress_bar=False, batch_size=32)
+    assert not np.array_equal(model.place().unit, before.unit)
+
+
+def test_what_is_kept_is_out_of_reach(atlas, fit_small):
+    adata = atlas.copy()
+    model = fit_small(adata, max_steps=4)
+    expected = model.get_latent_representation()
+    model.get_latent_representation()[:] = 0
+    assign_metacells(adata, model)
+    adata.obsm["X_scproto"][:] = 0
+    adata.obsm["metacell_probability"].data[:] = 0
+    np.testing.assert_array_equal(model.get_latent_representation(), expected)
+    assign_metacells(adata, model)
+    assert adata.obsm["metacell_probability"].max() > 0
+
+
+@pytest.mark.parametrize("n", [None, 1, 3])
+def test_metacells_of_a_level_are_those_of_its_prototypes(n):
+    rng = np.random.default_rng(0)
+    unit, prototypes = (rng.normal(size=(n_rows, 3)).astype(np.float32) for n_rows in (20, 6))
+    unit, prototypes = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (unit, prototypes))
+    placement = Placement(unit, prototypes)
+    level = placement.level(n)
+    found, expected = placement.assign(level), assign(unit, prototypes, level.group)
+    np.testing.assert_array_equal(found.metacell, expected.metacell)
+    np.testing.assert_array_equal(found.confidence, expected.confidence)
+    assert placement.assign(placement.level(n)) is found
+
+
+def test_a_level_that_is_not_there_is_refused(model):
+    with pytest.raises(InputError, match="n=99 metacells are not in the tree"):
+        model.place().level(99)
