@@ -122,3 +122,25 @@ def test_numbers_of_numpy_and_whole_floats_do(raw_atlas):
     model = SCPROTO(adata, n_prototypes=np.float64(4), n_latent=np.int64(3), n_hidden=8.0, seed=np.uint8(7))
     assert model.prototypes.shape == (4, 3)
     assert all(type(value) is int for value in model.init_params_.values())
+
+
+@pytest.mark.parametrize("devices", [2, "2", [0, 1], "0,1", (0, 1)])
+def test_several_devices_are_refused(prepared, devices):
+    with pytest.raises(InputError) as error:
+        SCPROTO(prepared).train(2, accelerator="cpu", devices=devices)
+    assert str(error.value) == (
+        f"devices={devices!r} are several, but scproto trains on one: give devices=1, or [1] for the second GPU."
+    )
+
+
+@pytest.mark.parametrize("n_gpus", [0, 1, 4])
+def test_all_devices_are_one_where_there_is_one(monkeypatch, n_gpus):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: n_gpus)
+    assert habits.one_device("auto") == 1
+    for one in (1, "1", [1], "1,", [0]):
+        assert habits.one_device(one) == one
+    if n_gpus > 1:
+        with pytest.raises(InputError, match="devices=-1 are several"):
+            habits.one_device(-1)
+    else:
+        assert habits.one_device(-1) == -1

@@ -72,6 +72,11 @@ TRAIN = _each(
         "gradient_clip_val gradient_clip_algorithm accumulate_grad_batches",
         "the model takes its own steps; batch_size and learning_rate change them.",
     ),
+    (
+        "ckpt_path enable_checkpointing checkpointing_monitor",
+        "give checkpoint, a file for the state of the training, and resume_from to go on from it.",
+    ),
+    ("num_nodes strategy", "scproto trains on one device of one machine."),
     ("log_every_n_steps use_distributed_sampler", "scproto sets it; leave it out."),
 )
 """Of :meth:`scproto.SCPROTO.train`."""
@@ -97,7 +102,7 @@ def check_train_arguments(function: Callable[..., Any], given: Iterable[str]) ->
     from lightning.pytorch import Trainer
     from scvi.train import Trainer as ScviTrainer
 
-    trainers = {*_named(ScviTrainer), *_named(Trainer), "ckpt_path"}  # the last: of scvi-tools' runner
+    trainers = {*_named(ScviTrainer), *_named(Trainer)}
     whose = "scvi.train.Trainer"
     refuse_unknown("SCPROTO.train", given, _named(function), instead=TRAIN, also=trainers, whose=whose)
 
@@ -144,6 +149,6 @@ def one_device(devices: Any) -> Any:
         several = not isinstance(chosen, str) and (chosen > 1 or (chosen == -1 and torch.cuda.device_count() > 1))
     if several:
         raise InputError(
-            f"devices={devices!r} are several, but scproto trains on one: give devices=1, or [n] for one GPU."
+            f"devices={devices!r} are several, but scproto trains on one: give devices=1, or [1] for the second GPU."
         )
     return devices

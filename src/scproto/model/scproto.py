@@ -26,12 +26,12 @@ from ..train import Checkpoint
 from ..train.history import history_from_json, history_to_json
 from ..train.state import TrainingState
 from . import habits
-from .outputs import OutputsMixin
+from .expression import ExpressionMixin
 from .storage import read_settings, read_weights, reading, write_model
 from .training import check_source, learn, settle
 
 
-class SCPROTO(OutputsMixin, BaseModelClass):
+class SCPROTO(ExpressionMixin, BaseModelClass):
     """Prototypes shared by all batches: integrated embedding, metacells and denoised expression.
 
     Parameters
