@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from scproto import _keys
 from scproto.cli import app
 from scproto.inputs import join_batches
-from scproto.run import Settings, whole
+from scproto.run import fit
+from scproto.run.admit import Admitted
 from scproto.run.stages import Stages
 
 
@@ -41,18 +42,22 @@ class FakeModel:
         self.history = {name: pd.DataFrame({name: values}) for name, values in last.items()}
 
 
-def fake_fit(
-    adata: AnnData, settings: Settings, stages: Stages, layout: Any, folder: Path, *, progress_bar: bool
-) -> tuple[FakeModel, AnnData]:
+def fake_train(admitted: Admitted, stages: Stages, folder: Path, *_: Any, **__: Any) -> FakeModel:
+    adata = admitted.adata
     with stages("Training"):
-        adata.obs[_keys.BATCH] = join_batches(adata.obs, settings.batch_key)
+        adata.obs[_keys.BATCH] = join_batches(adata.obs, admitted.settings.batch_key)
         (folder / "model").mkdir()
         (folder / "model" / "weights").write_text("weights")
-        adata.obs[_keys.METACELL] = pd.Categorical([f"metacell_{i % 3}" for i in range(adata.n_obs)])
-        adata.obs[_keys.OUTLIER] = False
         adata.uns["_scvi_uuid"] = "random"
         adata.obs["_scvi_batch"] = 0
-    return FakeModel(), AnnData(np.ones((3, adata.n_vars), dtype=np.float32))
+    return FakeModel()
+
+
+def fake_assign(admitted: Admitted, *_: Any) -> AnnData:
+    adata = admitted.adata
+    adata.obs[_keys.METACELL] = pd.Categorical([f"metacell_{i % 3}" for i in range(adata.n_obs)])
+    adata.obs[_keys.OUTLIER] = False
+    return AnnData(np.ones((3, adata.n_vars), dtype=np.float32))
 
 
 def fake_report(
@@ -73,17 +78,18 @@ def cells_file(tmp_path: Path, cells: AnnData) -> Path:
 @pytest.fixture
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run do all but the heavy work."""
-    monkeypatch.setattr(whole, "load_libraries", lambda accelerator: None)
-    monkeypatch.setattr(whole, "fit", fake_fit)
-    monkeypatch.setattr(whole, "_draw_figures", lambda *_: None)
-    monkeypatch.setattr(whole, "add_umap", lambda *_: None)
-    monkeypatch.setattr(whole, "_write_report", fake_report)
+    monkeypatch.setattr(fit, "load_libraries", lambda accelerator: None)
+    monkeypatch.setattr(fit, "train", fake_train)
+    monkeypatch.setattr(fit, "assign", fake_assign)
+    monkeypatch.setattr(fit, "_draw_figures", lambda *_: None)
+    monkeypatch.setattr(fit, "add_umap", lambda *_: None)
+    monkeypatch.setattr(fit, "_write_report", fake_report)
 
 
 @pytest.fixture
 def no_heavy_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail when a run gets beyond its checks."""
-    monkeypatch.setattr(whole, "load_libraries", lambda accelerator: pytest.fail("the run went on"))
+    monkeypatch.setattr(fit, "load_libraries", lambda accelerator: pytest.fail("the run went on"))
 
 
 @pytest.fixture

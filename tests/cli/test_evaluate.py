@@ -14,7 +14,7 @@ from anndata import read_h5ad
 from scipy import sparse
 
 import scproto.metrics
-from scproto.cli import _console
+from scproto.cli import console
 from scproto.metrics import integration
 
 GEOMETRY = scproto.metrics.geometry_scores
@@ -261,16 +261,16 @@ def test_a_sparse_embedding(cli, cells, scored_file, seen):
 def test_letters_that_stdout_lacks_are_escapes(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    _console.show("Zürich [bold]")
-    _console.sys.stdout.flush()
+    console.show("Zürich [bold]")
+    console.sys.stdout.flush()
     assert raw.getvalue() == b"Z\\xfcrich [bold]\n"
 
 
 def test_messages_are_shown_as_they_are(capsys):
-    with _console.quiet():
+    with console.quiet():
         logging.getLogger("scproto.some").info('The label "x [/]" and [bold].')
-    _console.say("T [/] [red]")
-    with _console.stage("[/]"):
+    console.say("T [/] [red]")
+    with console.stage("[/]"):
         pass
     shown = capsys.readouterr().err
     for text in ('The label "x [/]" and [bold].', "T [/] [red]", "✓ [/] 0.0 s"):

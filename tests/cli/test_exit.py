@@ -13,28 +13,28 @@ WAITING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and with nohup this one
-from scproto.run import whole
+from scproto.run import fit as fitting
 from scproto.cli import main
 
 def wait(*args, **kwargs):
     print("ready", file=sys.__stdout__, flush=True)
     time.sleep(600)
 
-whole.load_libraries = lambda accelerator: None
-whole.fit = wait
+fitting.load_libraries = lambda accelerator: None
+fitting.train = wait
 sys.argv[0] = "scproto"
 main()
 """
 
 CRASHING = """
 import sys
-from scproto.run import whole
+from scproto.run import fit as fitting
 from scproto.cli import main
 
 def crash(*args, **kwargs):
     raise RuntimeError("a defect")
 
-whole.load_libraries = crash
+fitting.load_libraries = crash
 main()
 """
 
@@ -69,7 +69,7 @@ def test_an_interrupt_leaves_nothing_behind(cells_file, tmp_path, number, code):
 
 
 WAITING_WITH_A_MODEL = WAITING.replace(
-    'print("ready"', '(args[4] / "model").mkdir(); (args[4] / ".half").touch(); print("ready"'
+    'print("ready"', '(args[2] / "model").mkdir(); (args[2] / ".half").touch(); print("ready"'
 )
 
 

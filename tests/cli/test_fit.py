@@ -11,7 +11,8 @@ from anndata import read_h5ad
 
 from scproto import _versions
 from scproto._errors import InputError
-from scproto.run import Settings, run, whole
+from scproto.run import Settings, run
+from scproto.run import fit as fitting
 
 RUN = ["cells.h5ad", "metacells.h5ad", "model", "report.html", "run.json"]
 
@@ -118,7 +119,7 @@ ERRORS = [
 def test_whatever_fails_the_model_is_kept(cli, cells_file, tmp_path, monkeypatch, error, code, says):
     fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
     assert cli(*fit, "--seed", 1).exit_code == 0
-    monkeypatch.setattr(whole, "write_h5ad", raising(error))
+    monkeypatch.setattr(fitting, "writing_h5ad", raising(error))
     result = cli(*fit, "--seed", 2, "--overwrite")
     assert result.exit_code == code
     last = result.stderr.splitlines()[-1]
@@ -132,7 +133,7 @@ def test_whatever_fails_the_model_is_kept(cli, cells_file, tmp_path, monkeypatch
 
 @pytest.mark.usefixtures("fake_model")
 def test_every_complete_file_is_kept(cli, cells_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(whole, "add_umap", raising(OSError(errno.EIO, "Input/output error")))
+    monkeypatch.setattr(fitting, "add_umap", raising(OSError(errno.EIO, "Input/output error")))
     fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
     assert cli(*fit).exit_code == 74
     assert cli(*fit).exit_code == 74
@@ -143,7 +144,7 @@ def test_every_complete_file_is_kept(cli, cells_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyboardInterrupt()], ids=["defect", "interrupt"])
 @pytest.mark.usefixtures("fake_model")
 def test_a_report_that_fails_does_not_lose_the_run(cli, cells_file, tmp_path, monkeypatch, error):
-    monkeypatch.setattr(whole, "_write_report", raising(error))
+    monkeypatch.setattr(fitting, "_write_report", raising(error))
     out = tmp_path / "run"
     result = cli("fit", cells_file, "--batch-key", "lab", "--out", out)
     assert result.exit_code == (1 if isinstance(error, RuntimeError) else 130)
@@ -205,7 +206,7 @@ def test_keys_that_files_cannot_hold_are_found_under_their_new_name(cli, cells, 
 
 @pytest.mark.usefixtures("fake_model")
 def test_what_cannot_be_written_is_told_before_the_training(cli, cells, tmp_path, monkeypatch):
-    monkeypatch.setattr(whole, "fit", lambda *args, **_: pytest.fail("it trained"))
+    monkeypatch.setattr(fitting, "train", lambda *args, **_: pytest.fail("it trained"))
 
     def source():
         cells.uns["thing"] = object()
