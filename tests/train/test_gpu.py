@@ -11,6 +11,7 @@ import scproto
 from scproto.data.module import ViewDataModule
 from scproto.data.sampler import Guidance, ViewSampler
 from scproto.data.source import gene_share
+from scproto.train import Checkpoint
 from scproto.train.graphed import GraphedLoss
 from scproto.train.plan import PrototypePlan
 from scproto.train.schedule import plan_budget
@@ -85,6 +86,16 @@ def test_same_seed_same_result(model, tiny_atlas):
     model.train(max_steps=120, accelerator="gpu", enable_progress_bar=False)
     again = scproto.SCPROTO(tiny_atlas, n_prototypes=8)
     again.train(max_steps=120, accelerator="gpu", enable_progress_bar=False)
+    np.testing.assert_array_equal(again.prototypes, model.prototypes)
+    np.testing.assert_array_equal(again.get_latent_representation(), model.get_latent_representation())
+
+
+def test_a_resumed_training_ends_equal_to_the_last_bit(model, tiny_atlas, tmp_path):
+    """The objective is captured again, which must not shift the random numbers."""
+    again = scproto.SCPROTO(tiny_atlas, n_prototypes=8)
+    path = tmp_path / "training"
+    model.train(max_steps=120, accelerator="gpu", enable_progress_bar=False, checkpoint=Checkpoint(path, every_s=0))
+    again.train(max_steps=120, accelerator="gpu", enable_progress_bar=False, resume_from=path)
     np.testing.assert_array_equal(again.prototypes, model.prototypes)
     np.testing.assert_array_equal(again.get_latent_representation(), model.get_latent_representation())
 

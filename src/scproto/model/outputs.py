@@ -99,7 +99,9 @@ class OutputsMixin:
         """
         self._check_trained()
         adata = self._cells_or_own(adata)
-        if self._own_placement is not None and self._own_placement[0] is adata:
+        if self._own_placement is not None and self._own_placement[0] is not self.adata:
+            self._own_placement = None  # of cells that were the model's own
+        if self._own_placement is not None and adata is self.adata:
             return self._own_placement[1]
         placement = Placement(self.embed(self.cells(adata)), self.prototypes)
         if adata is self.adata:

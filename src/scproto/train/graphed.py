@@ -38,7 +38,8 @@ class GraphedLoss:
         inputs = tuple(getattr(minibatch, name) for name in INPUTS)
         if key not in self._graphs:
             objective = _Objective(self.module, prototypes)
-            with warnings.catch_warnings():
+            # a resumed training captures again, and must draw as if it had not
+            with torch.random.fork_rng(devices=[inputs[0].device]), warnings.catch_warnings():
                 # said of the capture, which is on a stream of its own and accumulates no gradient
                 warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
                 graph = torch.cuda.make_graphed_callables(objective, inputs, allow_unused_input=True)
