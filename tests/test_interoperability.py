@@ -15,8 +15,8 @@ from anndata import AnnData, read_h5ad
 from scipy import sparse
 
 from scproto import _keys
-from scproto.run import Settings, run
 from scproto.datasets import simulate_atlas
+from scproto.run import Settings, run
 
 READABLE = {"anndata", "array", "categorical", "csr_matrix", "dataframe", "dict", "numeric-scalar", "string"}
 READABLE |= {"string-array"}
@@ -190,3 +190,13 @@ def test_the_page_on_text_files(here):
     exec(blocks("python")[2], here)
     n_metacells, n_genes = here["metacells"].shape
     run_r(f"{blocks('r')[1]}\nstopifnot(dim(counts) == c({n_metacells}, {n_genes}))", "Matrix")
+
+
+@pytest.mark.slow  # compiles the approximate search
+def test_scanpy_finds_neighbours_in_a_large_embedding():
+    import scanpy as sc
+
+    unit = np.random.default_rng(0).normal(size=(10_000, 16)).astype(np.float32)
+    adata = AnnData(obsm={"X_scproto": unit / np.linalg.norm(unit, axis=1, keepdims=True)}, shape=(len(unit), 0))
+    sc.pp.neighbors(adata, use_rep="X_scproto")
+    assert adata.obsp["connectivities"].shape == (len(unit), len(unit))
