@@ -40,7 +40,7 @@ def coverage(
         Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
         one grey curve.
     ax
-        Axes to draw into; by default those of a new pyplot figure.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def marker_scatter(
     layer
         Layer of ``adata`` with the counts; by default where :func:`scproto.pp.prepare` found them, else ``X``.
     axes
-        Three axes to draw into; by default those of a new pyplot figure.
+        Three axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def metacell_map(
         Colour of each batch or category; by default that of :func:`scproto.pl.palette`. Those without a colour share
         one grey, as do the smallest ones if there are more than 30.
     ax
-        Axes to draw into; by default those of a new pyplot figure.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------

@@ -29,7 +29,7 @@ def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
     metacells
         Metacells with ``obs["n_cells"]``. Only the title counts those without cells.
     ax
-        Axes to draw into; by default those of a new pyplot figure.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
         Metacells with ``obs["n_cells"]`` and one column ``share_<batch>`` per batch. Metacells without cells are not
         drawn. If there are more than 30 batches, the smallest are added up in grey.
     ax
-        Axes to draw into; by default those of a new pyplot figure.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------

@@ -38,7 +38,7 @@ def training(history: Mapping[str, pd.DataFrame] | None, axes: Any = None) -> np
         The function draws those of ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``,
         ``prototypes_used``, ``perplexity``, ``perplexity_batch`` and ``nearest_cosine`` that the history holds.
     axes
-        Axes to draw into, at least one per curve; unused axes are hidden. By default those of a new pyplot figure.
+        Axes to draw into, at least one per curve; unused axes are hidden. By default the axes of a new pyplot figure.
 
     Returns
     -------

@@ -64,7 +64,7 @@ def tree(
         Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
         one grey.
     ax
-        Axes to draw into; by default those of a new pyplot figure. Names that do not fit are left out.
+        Axes to draw into; by default the axes of a new pyplot figure. Names that do not fit are left out.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def umap(
         Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
         one grey.
     ax
-        Axes to draw into; by default those of a new pyplot figure.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
