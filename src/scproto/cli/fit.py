@@ -45,7 +45,9 @@ def fit(
     raw: Annotated[bool, typer.Option("--raw", help="Use the counts and genes of raw instead of X.")] = False,
     round_counts: Annotated[
         bool,
-        typer.Option("--round-counts", help="Round fractional counts (SoupX, alevin, RSEM) at random, by the seed."),
+        typer.Option(
+            "--round-counts", help="Round fractional counts (SoupX, alevin, RSEM) at random, depending on the seed."
+        ),
     ] = False,
     n_prototypes: Annotated[
         str, typer.Option(help="Number of metacells; auto gives one per 75 cells.", metavar="INTEGER|auto")
@@ -56,7 +58,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed. The same seed gives the same result.")] = 0,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Number of training steps.", show_default="by the number of cells")
+        int | None, typer.Option(min=1, help="Number of training steps.", show_default="depends on the number of cells")
     ] = None,
     threads: Annotated[
         int | None,
