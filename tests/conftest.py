@@ -25,7 +25,7 @@ def _tiny_atlas() -> AnnData:
 
 @pytest.fixture
 def tiny_atlas(_tiny_atlas: AnnData) -> AnnData:
-    """300 cells, 120 genes, 3 batches, 4 types; a copy for each test."""
+    """300 cells, 120 genes, 3 batches and 4 types; each test gets a copy."""
     return _tiny_atlas.copy()
 
 
@@ -36,5 +36,5 @@ def _blood() -> AnnData:
 
 @pytest.fixture
 def blood(_blood: AnnData) -> AnnData:
-    """Real cells of three labs; a copy for each test."""
+    """Real cells from three labs; each test gets a copy."""
     return _blood.copy()

@@ -9,19 +9,19 @@ INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 def ask(device: str) -> bool:
-    """Ask the hardware, not what was remembered of it."""
+    """Ask the hardware, not the cache."""
     return multiplies_bfloat16.__wrapped__(torch.device(device))
 
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("second", [False, True])
-def test_a_processor_needs_either_kind_of_instructions(monkeypatch, first, second):
+def test_either_kind_of_instructions_is_enough_for_a_processor(monkeypatch, first, second):
     for name, there in zip(INSTRUCTIONS, (first, second), strict=True):
         monkeypatch.setattr(torch.cpu, name, lambda there=there: there, raising=False)
     assert ask("cpu") is (first or second)
 
 
-def test_a_torch_that_cannot_tell(monkeypatch):
+def test_without_a_way_to_ask_torch_the_answer_is_no(monkeypatch):
     for name in INSTRUCTIONS:
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert ask("cpu") is False
@@ -36,7 +36,7 @@ def test_emulation_by_the_accelerator_does_not_count(monkeypatch, supported):
     assert ask("cuda") is supported
 
 
-def test_other_devices_do_not(monkeypatch):
+def test_other_devices_do_not_multiply_bfloat16(monkeypatch):
     for name in INSTRUCTIONS:
         monkeypatch.setattr(torch.cpu, name, lambda: True, raising=False)
     assert ask("meta") is False
@@ -50,6 +50,6 @@ def test_the_hardware_is_asked_once():
 
 
 @pytest.mark.parametrize(("capability", "expected"), [("AVX2", True), ("AVX512", True), ("DEFAULT", False)])
-def test_halves_are_converted_as_they_are_read_on_x86(monkeypatch, capability, expected):
+def test_only_x86_with_avx_reads_halves(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert reads_halves.__wrapped__() is expected

@@ -1,4 +1,4 @@
-"""The site names all that is public, and nothing that is not there."""
+"""The site lists every public name, and no name that does not exist."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_references_to_the_api_exist(page):
 
 
 def test_the_code_of_the_concepts_runs(capsys):
-    """Its cells, in their order; those of the tutorials take minutes and run where the site is built."""
+    """Run its cells in order. Those of the tutorials take minutes and run when the site is built."""
     text = (DOCS / "concepts.md").read_text(encoding="utf-8")
     cells = re.findall(r"^```\{code-cell\}[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert cells

@@ -1,4 +1,4 @@
-"""An output is complete under its final name, or it is not there."""
+"""An output has its final name only if it is complete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_file_appears_only_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_failed_file_leaves_the_old_one(tmp_path, error):
+def test_a_failed_write_keeps_the_old_file(tmp_path, error):
     (tmp_path / "a.txt").write_text("old")
 
     def write():
@@ -69,7 +69,7 @@ def test_missing_parents_are_made_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_failed_folder_leaves_nothing_new(tmp_path, error, overwrite):
+def test_a_failed_write_leaves_no_new_folder(tmp_path, error, overwrite):
     if overwrite:
         make_run(tmp_path / "run", "old")
     before = names(tmp_path)
@@ -92,7 +92,7 @@ def test_existing_folder_is_kept(tmp_path):
     assert (tmp_path / "run" / "run.json").read_text() == "old"
 
 
-def test_overwrite_replaces_what_the_old_run_wrote(tmp_path):
+def test_overwrite_replaces_files_of_the_old_run(tmp_path):
     make_run(tmp_path / "run", "old")
     (tmp_path / "run" / "stale").write_text("")
     written = {"run.json", "stale"}
@@ -104,7 +104,7 @@ def test_overwrite_replaces_what_the_old_run_wrote(tmp_path):
     assert (tmp_path / "run" / "run.json").read_text() == "new"
 
 
-def test_overwrite_keeps_what_the_old_run_did_not_write(tmp_path):
+def test_overwrite_keeps_other_files(tmp_path):
     make_run(tmp_path / "run", "old")
     (tmp_path / "run" / "figures").mkdir()
     for name in ("notes", "figures/mine.png", "figures/theirs.png", "both"):
@@ -120,7 +120,7 @@ def test_overwrite_keeps_what_the_old_run_did_not_write(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_what_is_complete_is_kept_and_told(tmp_path, error):
+def test_complete_parts_are_kept_and_reported(tmp_path, error):
     def write():
         with atomic_folder(tmp_path / "run", keep=True) as folder:
             (folder / "model").mkdir()
@@ -130,11 +130,11 @@ def test_what_is_complete_is_kept_and_told(tmp_path, error):
     for name in ("run.incomplete", "run.incomplete-2"):
         with pytest.raises(error) as caught:
             write()
-        assert caught.value.__notes__ == [f"What was complete is kept in {tmp_path / name}: model."]
+        assert caught.value.__notes__ == [f"The complete parts are kept in {tmp_path / name}: model."]
     assert names(tmp_path) == ["run.incomplete", "run.incomplete-2"]
 
 
-def test_where_nothing_is_complete_nothing_is_kept(tmp_path):
+def test_nothing_is_kept_if_nothing_is_complete(tmp_path):
     def write():
         with atomic_folder(tmp_path / "run", keep=True) as folder:
             (folder / ".half.tmp").write_text("")
@@ -157,7 +157,7 @@ def test_overwrite_refuses_a_folder_without_the_marker(tmp_path):
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "precious"
 
 
-def test_overwrite_takes_an_empty_folder(tmp_path):
+def test_overwrite_replaces_an_empty_folder(tmp_path):
     (tmp_path / "run").mkdir()
     with atomic_folder(tmp_path / "run", True, marker="run.json") as folder:
         (folder / "a").write_text("a")
@@ -175,8 +175,7 @@ def test_folder_that_cannot_be_written_is_bad_input(tmp_path, where, overwrite):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_finished_work_survives_a_name_taken_meanwhile(tmp_path):
-
+def test_a_complete_folder_survives_if_its_name_is_taken_meanwhile(tmp_path):
     def write():
         with atomic_folder(tmp_path / "run") as folder:
             (folder / "result").write_text("a long computation")
@@ -193,19 +192,19 @@ def test_finished_work_survives_a_name_taken_meanwhile(tmp_path):
 def test_overwrite_restores_the_old_run_when_the_move_fails(tmp_path):
     make_run(tmp_path / "run", "old")
     with pytest.raises(InputError), atomic_folder(tmp_path / "run", True, marker="run.json") as folder:
-        folder.rmdir()  # so that the last move has nothing to move
+        folder.rmdir()  # so that there is nothing to move at the end
     assert names(tmp_path) == ["run"]
     assert (tmp_path / "run" / "run.json").read_text() == "old"
 
 
-def test_where_another_file_system_begins(tmp_path, monkeypatch):
+def test_a_mount_point_is_not_replaced(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.setattr("os.path.ismount", lambda path: path == tmp_path / "run")
     with pytest.raises(InputError, match="choose a folder in it"), atomic_folder(tmp_path / "run", True):
         pytest.fail("the block must not run")
 
 
-def test_files_that_cannot_be_carried_over_are_not_lost(tmp_path, monkeypatch):
+def test_files_that_cannot_be_moved_are_not_lost(tmp_path, monkeypatch):
     make_run(tmp_path / "run", "old")
     (tmp_path / "run" / "notes").write_text("mine")
     rename = Path.rename

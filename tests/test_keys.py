@@ -1,4 +1,4 @@
-"""Names of what scproto writes, where the data have them already."""
+"""Names of what scproto writes when the data already use them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ names = st.text("ab/|_2.", max_size=4)
 label_names = st.one_of(names, st.sampled_from([*_keys.SIZES, "share_a", "x", "x_share", "x_share_share", "x_label"]))
 
 
-def test_parts_without_a_collision_are_the_names():
+def test_without_a_collision_the_parts_are_the_names():
     assert key_parts(["lab a", "", ".", "10x/v3"]) == {"lab a": "lab a", "": "", ".": ".", "10x/v3": "10x|v3"}
 
 
-def test_the_name_that_needs_no_change_keeps_it():
+def test_a_name_without_a_slash_stays_as_it_is():
     assert key_parts(["A/B", "A|B"]) == {"A/B": "A|B_2", "A|B": "A|B"}
     assert key_parts(["A/B", "A|B", "A|B_2"])["A/B"] == "A|B_3"
 
@@ -37,11 +37,11 @@ def test_parts_are_different_and_without_a_slash(batches):
 
 
 @pytest.mark.parametrize("name", [*_keys.SIZES, "share_a", "", ".", "_index"])
-def test_a_label_with_a_name_of_ours_gets_another(name):
+def test_a_label_with_a_reserved_name_gets_another_column(name):
     assert label_columns([name], ["a"]) == {name: f"{name}_label"}
 
 
-def test_labels_keep_their_names_where_they_can():
+def test_labels_keep_their_names_if_possible():
     assert label_columns(["cell_type", "share_b", "cell_type"], ["a"]) == {
         "cell_type": "cell_type",
         "share_b": "share_b",
@@ -52,7 +52,7 @@ def test_labels_keep_their_names_where_they_can():
 
 
 @given(st.lists(label_names, max_size=8), st.lists(names, unique=True, max_size=4))
-def test_no_two_columns_of_the_metacells_have_one_name(label_keys, batches):
+def test_no_two_columns_of_the_metacells_share_a_name(label_keys, batches):
     columns = label_columns(label_keys, batches)
     assert set(columns) == set(label_keys)
     found = [*columns.values(), *map(share_of, columns.values())]
@@ -62,7 +62,7 @@ def test_no_two_columns_of_the_metacells_have_one_name(label_keys, batches):
     assert set(found).isdisjoint(_keys.UNSTORABLE)
 
 
-def test_free_name():
+def test_a_taken_name_gets_the_suffix_and_then_a_number():
     assert free_name("x", {"y"}, "_input") == "x"
     assert free_name("x", {"x"}, "_input") == "x_input"
     assert free_name("x", {"x", "x_input"}, "_input") == "x_input_2"
@@ -70,12 +70,12 @@ def test_free_name():
 
 @pytest.fixture
 def cells() -> AnnData:
-    """Cells with columns of the user's own."""
+    """Cells whose columns use scproto's names."""
     obs = pd.DataFrame({"metacell": ["SEACell-1", "SEACell-2"], "metacell_input": 1, "kind": "T"}, index=["a", "b"])
     return AnnData(obs=obs, obsm={"X_scproto": np.ones((2, 3))})
 
 
-def test_columns_of_the_user_are_set_aside_with_a_notice(cells, caplog):
+def test_columns_of_the_user_are_renamed_with_a_warning(cells, caplog):
     mine = cells.copy()
     assert set_aside(cells) == {"metacell": "metacell_input_2", "X_scproto": "X_scproto_input"}
     assert set(cells.obs) == {"metacell_input", "metacell_input_2", "kind"}
@@ -87,7 +87,7 @@ def test_columns_of_the_user_are_set_aside_with_a_notice(cells, caplog):
     assert set_aside(cells) == {}
 
 
-def test_what_scproto_wrote_is_not_set_aside(cells, caplog):
+def test_columns_that_scproto_wrote_are_not_renamed(cells, caplog):
     recorded = cells.copy()
     recorded.uns[_keys.UNS] = {"n_metacells": 2}
     assert set_aside(recorded) == {}
@@ -98,7 +98,7 @@ def test_what_scproto_wrote_is_not_set_aside(cells, caplog):
     assert not caplog.records
 
 
-def test_keys_of_omicverse_are_set_aside_only_where_they_will_be_written(cells):
+def test_omicverse_keys_are_renamed_only_if_they_will_be_written(cells):
     cells.obs["metacell_id"] = "mine"
     cells.uns[_keys.UNS] = {"n_metacells": 2}
     assert set_aside(cells) == {}
@@ -122,7 +122,7 @@ def table(uns: dict) -> AnnData:
     return AnnData(obs=obs, uns=uns)
 
 
-def test_columns_are_found_by_what_they_hold():
+def test_columns_are_found_by_their_batch_or_label():
     record = {"batches": {"share_A|B_2": "A/B", "share_A|B": "A|B", "share_gone": "gone"}}
     metacells = table({_keys.NAMES: record | {"labels": {"n_cells_label": "n_cells"}}})
     assert _keys.batches_by_column(metacells) == {"share_A|B": "A|B", "share_A|B_2": "A/B"}
@@ -133,7 +133,7 @@ def test_columns_are_found_by_what_they_hold():
     assert label_column(metacells, "n_cells_label_share") is None
 
 
-def test_without_a_record_the_names_of_the_columns_tell():
+def test_without_a_record_the_names_of_the_columns_decide():
     metacells = table({})
     assert _keys.batches_by_column(metacells) == {"share_A|B": "A|B", "share_A|B_2": "A|B_2"}
     assert _keys.labels_by_column(metacells) == {"n_cells_label": "n_cells_label"}

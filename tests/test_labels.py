@@ -1,4 +1,4 @@
-"""Labels of any type as text, with missing ones."""
+"""Labels of any type as text, with missing values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize(("values", "expected"), COLUMNS.values(), ids=COLUMNS)
-def test_text_of_each_label(values, expected):
+def test_labels_of_any_type_become_text(values, expected):
     assert as_names(values) == expected
     labels = as_text(values)
     assert labels.categories.dtype == object
@@ -44,7 +44,7 @@ def test_text_of_each_label(values, expected):
 
 
 @pytest.mark.parametrize(("values", "expected"), COLUMNS.values(), ids=COLUMNS)
-def test_what_a_file_can_hold_has_the_same_text(values, expected):
+def test_storable_labels_have_the_same_text(values, expected):
     stored = as_storable(values)
     assert as_names(stored) == expected
     assert stored.categories.dtype.kind in "Oibuf"
@@ -52,13 +52,13 @@ def test_what_a_file_can_hold_has_the_same_text(values, expected):
         assert all(type(name) is str for name in stored.categories)
 
 
-def test_numbers_and_bools_stay_what_they_are():
+def test_storable_numbers_and_bools_keep_their_types():
     assert as_storable(pd.Series([10, 9], dtype="int32")).categories.dtype == "int32"
     assert as_storable(pd.Series([10, None], dtype="Int64")).categories.tolist() == [10]
     assert as_storable(pd.Series([True, None], dtype=object)).categories.dtype == bool
 
 
-def test_order_of_the_categories():
+def test_categories_keep_their_order_and_others_are_sorted():
     assert as_text(pd.Series([10, 9])).categories.tolist() == ["9", "10"]
     assert as_text(["b", "a"]).categories.tolist() == ["a", "b"]
     ordered = pd.Categorical(["late", "early"], categories=["early", "late"], ordered=True)

@@ -28,15 +28,15 @@ def modules_after(statement: str) -> set[str]:
     ],
 )
 def test_light_imports_stay_light(statement):
-    of_anndata = modules_after("import anndata")  # which loads numba where there is Dask
+    of_anndata = modules_after("import anndata")  # which loads numba if Dask is installed
     assert not HEAVY & (modules_after(statement) - of_anndata)
 
 
-def test_the_package_alone_imports_no_library():
+def test_the_bare_package_imports_no_library():
     assert not (HEAVY | {"anndata", "h5py", "numpy", "pandas", "scipy", "zarr"}) & modules_after("import scproto")
 
 
-def test_version_is_that_of_pyproject():
+def test_the_version_matches_pyproject():
     pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     assert scproto.__version__ == pyproject["project"]["version"]
 

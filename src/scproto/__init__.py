@@ -1,7 +1,7 @@
 """Cross-batch metacells and integrated embeddings of single-cell counts.
 
-Names are resolved on first use, so that ``import scproto`` stays cheap: torch, scvi-tools and scanpy
-are imported only by what needs them.
+Names are resolved on first use, so that ``import scproto`` stays cheap: torch, scvi-tools and scanpy are imported
+only when something needs them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ def main() -> None:
         from .cli import main as command_line
 
         command_line()
-    except KeyboardInterrupt:  # while Python still reads the command line's modules
+    except KeyboardInterrupt:  # while Python still imports the modules of the command line
         sys.stderr.write("Error: Interrupted: nothing was written.\n")
         sys.exit(130)
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: one sentence, before any work, in place of an error from deep inside."""
+"""Checks of arguments before any work, so that bad ones give one sentence and not an error from deep inside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ._errors import InputError
 
 MAX_SEED = 2**32 - 1
-"""Largest seed that all generators take: those of numpy, scikit-learn, torch and UMAP."""
+"""Largest seed that numpy, scikit-learn, torch and UMAP all accept."""
 
 
 def check_seed(seed: Any) -> int:
@@ -20,18 +20,18 @@ def check_seed(seed: Any) -> int:
     Parameters
     ----------
     seed
-        A whole number from 0 to 4294967295, of any type; no bool.
+        A whole number from 0 to 4294967295, of any type except bool.
 
     Raises
     ------
     InputError
-        If it is none.
+        If the seed is anything else.
     """
     return check_whole("seed", seed, 0, MAX_SEED)
 
 
 def is_whole(value: Any, low: int, high: int | None = None) -> bool:
-    """Whether this is a whole number of any type in a range; a bool is none."""
+    """Whether the value is a whole number in the range, of any type except bool."""
     whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
     if isinstance(value, bool) or not whole:
         return False
@@ -45,16 +45,16 @@ def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) ->
     Parameters
     ----------
     name
-        Of the argument, for the message.
+        Name of the argument, for the message.
     value
-        What was given.
+        Value of the argument.
     low, high
-        Smallest and largest number.
+        Smallest and largest number that are allowed.
 
     Raises
     ------
     InputError
-        If it is no whole number or out of range.
+        If the value is not a whole number or out of range.
     """
     if is_whole(value, low, high):
         return int(value)
@@ -68,16 +68,16 @@ def check_number(name: str, value: Any, *, zero: bool = False) -> float:
     Parameters
     ----------
     name
-        Of the argument, for the message.
+        Name of the argument, for the message.
     value
-        What was given.
+        Value of the argument.
     zero
-        Whether zero will do, too.
+        Whether zero is allowed, too.
 
     Raises
     ------
     InputError
-        If it is no number, negative or not finite.
+        If the value is not a number, negative or not finite.
     """
     if isinstance(value, Real) and not isinstance(value, bool):
         number = float(value)
@@ -100,20 +100,20 @@ def refuse_unknown(
     Parameters
     ----------
     function
-        Its name, for the message.
+        Name of the function, for the message.
     given
-        Names of what was given.
+        Names of the given arguments.
     takes
-        Names of its arguments, which the message lists.
+        Names of the function's own arguments, which the message lists.
     instead
-        What to do in place of arguments that other libraries have, by their names.
+        What to do instead of passing arguments that other libraries have, by the name of the argument.
     also, whose
-        Names of arguments that it hands on, and of whoever takes them, which the message mentions.
+        Names of further arguments that the function passes on, and the function that receives them.
 
     Raises
     ------
     InputError
-        With the first unknown name, and what comes near it.
+        If a name is unknown; the message has the first such name and similar known names.
     """
     takes = list(takes)
     known = {*takes, *also} - set(instead)

@@ -1,4 +1,4 @@
-"""The only place that knows about versions of other libraries."""
+"""Differences between versions of other libraries; no other module knows about them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 with warnings.catch_warnings():
-    # torch says once a process that CSR tensors are in beta; the products used here are long-standing
+    # torch warns once per process that CSR tensors are in beta; the products used here have been stable for long
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), check_invariants=False)
 
 
 def csr_tensor(indptr: Tensor, indices: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Sparse CSR tensor of arrays that are known to be valid."""
+    """Sparse CSR tensor from arrays that are known to be valid."""
     return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
 
 
 @cache
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has instructions for products of bfloat16; elsewhere they are emulated, and slow."""
+    """Whether the hardware has instructions for products of bfloat16; without them, slow emulation takes over."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     supported = (
@@ -32,5 +32,5 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 @cache
 def reads_halves() -> bool:
-    """Whether torch sums rows of float16 by instructions that convert them as they are read: on x86, by fbgemm."""
+    """Whether torch has instructions that convert float16 while summing rows, as fbgemm does on x86."""
     return torch.backends.cpu.get_cpu_capability().startswith("AVX")

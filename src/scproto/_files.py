@@ -1,4 +1,4 @@
-"""Atomic writing: an output is complete under its final name, or it is not there."""
+"""Atomic writing: an output has its final name only if it is complete."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ from ._errors import InputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file name that becomes `path` when the block ends well.
+    """Yield the path of a temporary file that becomes `path` if the block succeeds.
 
-    The temporary file lies in the same folder and has the same suffix, since writers choose their format by
-    it. An existing `path` is replaced only at the end; after an error it is as before.
+    The temporary file lies in the same folder and has the same suffix, because writers choose their format by the
+    suffix. An existing file is replaced only at the end; after an error it stays as it was.
 
     Parameters
     ----------
     path
         The file to write. Its folder must exist.
 
+    Yields
+    ------
+    temporary : pathlib.Path
+        The temporary file.
+
     Raises
     ------
     InputError
-        If the folder does not exist or cannot be written.
+        If `path` is a folder, or its own folder does not exist or cannot be written to.
     """
     path = Path(path).expanduser().resolve()
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file.")
+        raise InputError(f"{path} is a folder; give the path of a file.")
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
     try:
         temporary.touch(exist_ok=False)
@@ -53,26 +58,31 @@ def atomic_folder(
     written: Callable[[Path], set[str]] = lambda folder: set(),
     keep: bool = False,
 ) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `path` when the block ends well.
+    """Yield a temporary folder that becomes `path` if the block succeeds.
 
-    After an error or an interrupt an older `path` is as before. The temporary folder lies beside `path`, or in the
-    nearest folder above it that exists: folders that are missing are made at the very end.
+    After an error or an interrupt, an existing folder stays as it was. The temporary folder lies beside `path`, or in
+    the nearest folder above it that exists; missing folders are created at the very end.
 
     Parameters
     ----------
     path
         The folder to write.
     overwrite
-        Replace an existing folder, once the new one is complete.
+        Whether to replace an existing folder once the new one is complete.
     marker
-        A file that an existing folder must hold to be replaced, so that nobody's other data are deleted. An
+        File that an existing folder must contain to be replaced, so that no other data are deleted by mistake. An
         empty folder may always be replaced.
     written
-        Tells which files in an existing folder may go when it is replaced, by their names relative to it. All others
-        are carried over to the new folder.
+        Function that returns which files of an existing folder may be deleted when it is replaced, by their paths
+        relative to that folder. All other files are moved to the new folder.
     keep
-        After an error or an interrupt, keep what is complete as ``<name>.incomplete``, and say so in a note of the
-        error. Without it the temporary folder is removed.
+        Whether to keep the complete parts as ``<name>.incomplete`` after an error or an interrupt, and to say so in a
+        note of the error. Otherwise the temporary folder is removed.
+
+    Yields
+    ------
+    temporary : pathlib.Path
+        The temporary folder.
 
     Raises
     ------
@@ -97,12 +107,12 @@ def atomic_folder(
 
 
 def nearest_folder(path: str | Path) -> Path:
-    """The folder of a path or, if that does not exist yet, the nearest one above it that does."""
+    """The folder that holds a path or, if it does not exist yet, the nearest existing folder above it."""
     return next(folder for folder in Path(path).expanduser().resolve().parents if folder.exists())
 
 
 def _keep(temporary: Path, name: str, error: BaseException) -> None:
-    """Give a folder with complete parts a name to be found by. What is written half has a dot before its name."""
+    """Rename a folder with complete parts so that users find it. Incomplete parts have names that start with a dot."""
     complete = sorted(part.name for part in temporary.iterdir() if not part.name.startswith("."))
     if not complete:
         return
@@ -110,7 +120,7 @@ def _keep(temporary: Path, name: str, error: BaseException) -> None:
         shutil.rmtree(half, ignore_errors=True) if half.is_dir() else half.unlink()
     kept = _free(temporary.with_name(f"{name}.incomplete"))
     temporary.rename(kept)
-    error.add_note(f"What was complete is kept in {kept}: {', '.join(complete)}.")
+    error.add_note(f"The complete parts are kept in {kept}: {', '.join(complete)}.")
 
 
 def _free(path: Path) -> Path:
@@ -128,17 +138,17 @@ def _check_replaceable(path: Path, overwrite: bool, marker: str | None) -> None:
     if not path.is_dir():
         raise InputError(f"{path} is a file, not a folder; choose another name.")
     if os.path.ismount(path):
-        raise InputError(f"{path} is where another file system begins and cannot be replaced; choose a folder in it.")
+        raise InputError(f"{path} is a mount point and cannot be replaced; choose a folder in it.")
     if not overwrite:
         raise InputError(f"{path} exists already; choose another folder or overwrite it (--overwrite).")
     if marker is not None and not (path / marker).is_file() and any(path.iterdir()):
         raise InputError(
-            f"{path} holds no {marker}, so scproto did not write it and does not replace it; choose another folder."
+            f"{path} holds no {marker}, so scproto did not write it and will not replace it; choose another folder."
         )
 
 
 def _replace_folder(complete: Path, path: Path, overwrite: bool, written: Callable[[Path], set[str]]) -> None:
-    """Move a complete folder to its final name. Should that fail, the complete folder is kept where it is."""
+    """Move a complete folder to its final name. If that fails, keep the complete folder under another name."""
     retired = complete.with_suffix(".old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,13 +169,14 @@ def _replace_folder(complete: Path, path: Path, overwrite: bool, written: Callab
             _carry_over(retired, path, written(retired))
         except OSError as error:
             reason = error.strerror or error
-            told = f"The new folder is {path}, but what else was in the old one is still in {retired} ({reason})."
-            raise InputError(told) from error
+            raise InputError(
+                f"The new folder is {path}, but other files of the old one are still in {retired} ({reason})."
+            ) from error
         shutil.rmtree(retired, ignore_errors=True)
 
 
 def _carry_over(retired: Path, path: Path, replaced: set[str]) -> None:
-    """Move the files that nobody said may go from an old folder to the new one."""
+    """Move the files of an old folder to the new one, except those that are replaced."""
     for file in [file for file in retired.rglob("*") if file.is_symlink() or not file.is_dir()]:
         name = file.relative_to(retired)
         if name.as_posix() not in replaced:

@@ -1,4 +1,4 @@
-"""Names of everything that scproto writes into an AnnData object, and what happens where a name is taken."""
+"""Names of everything that scproto writes into an AnnData object, and the rules for names that are taken."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LATENT = "X_scproto"
-"""``obsm``: integrated embedding, unit norm; for metacells the prototype itself."""
+"""``obsm``: integrated embedding, unit norm; for metacells, the prototype itself."""
 
 UMAP = "X_scproto_umap"
 """``obsm``: UMAP of cells and prototypes together."""
 
 SHOWN_UMAP = "X_umap"
-"""``obsm``: the same under the name that scanpy and viewers look for; written by ``scproto fit``."""
+"""``obsm``: the same UMAP under the name that scanpy and viewers look for; ``scproto fit`` writes it."""
 
 PCA = "X_scproto_pca"
 """``obsm``: PCA of log1p CP10k, before integration."""
@@ -32,10 +32,10 @@ UNS = "scproto"
 """``uns``: version, settings and seed."""
 
 RECORDED = {"version", "prepare", "n_metacells", "verdict", "denoising"}
-"""Entries of ``uns["scproto"]``, one of which at least is there if scproto has written it."""
+"""Entries of ``uns["scproto"]``; if scproto wrote it, at least one of them is there."""
 
 TREE = "scproto_tree"
-"""``uns`` of the metacells: Ward linkage of the prototypes, as scipy gives it."""
+"""``uns`` of the metacells: Ward linkage of the prototypes, in SciPy's format."""
 
 BATCH = "scproto_batch"
 """``obs``: batch of the cell (the product of the batch keys)."""
@@ -66,13 +66,13 @@ OMICVERSE_CONFIDENCE = "metacell_conf"
 
 
 SHARE = "share_"
-"""``obs`` of the metacells: begins the column with the share of a batch; see :func:`key_parts`."""
+"""``obs`` of the metacells: prefix of the column with the share of a batch; see :func:`key_parts`."""
 
 SIZES = ("n_cells", "n_counts", "batch_entropy", "confidence", "tree_parent")
-"""``obs`` of the metacells: columns of one name whatever the data."""
+"""``obs`` of the metacells: columns whose names do not depend on the data."""
 
 NAMES = "scproto_names"
-"""``uns`` of the metacells: ``batches`` and ``labels``, which batch or label each column of ``obs`` is of."""
+"""``uns`` of the metacells: ``batches`` and ``labels``, the batch or label to which each column of ``obs`` belongs."""
 
 UNSTORABLE = ("", ".", "..", "_index")
 """Names that a file cannot give to a column."""
@@ -83,15 +83,15 @@ OMICVERSE = (OMICVERSE_METACELL, OMICVERSE_CONFIDENCE)
 
 
 def free_name(name: str, taken: Container[str], suffix: str = "") -> str:
-    """First of the name, the name with the suffix, and those with ``_2``, ``_3``, ... that is not taken.
+    """First free name among the name itself, the name with the suffix, and that with ``_2``, ``_3`` and so on.
 
-    A slash, which files take for a folder, becomes ``|``.
+    A slash becomes ``|``, because files would read it as a folder.
     """
     return next(found for found in _candidates(name, suffix) if found not in taken)
 
 
 def key_parts(names: Iterable[str]) -> dict[str, str]:
-    """Part of a key for each batch, such as that after ``share_`` and ``decoded_``.
+    """Choose the part of a key that stands for each batch, such as the part after ``share_`` or ``decoded_``.
 
     Parameters
     ----------
@@ -100,32 +100,34 @@ def key_parts(names: Iterable[str]) -> dict[str, str]:
 
     Returns
     -------
-    The part of each, all different: the name itself, with ``|`` for a slash, which files take for a folder. Where
-    that is another batch's, ``_2``, ``_3`` and so on are added.
+    parts : dict
+        A different part for each batch: its name, with ``|`` instead of a slash, which files would read as a folder.
+        If another batch already has that part, ``_2``, ``_3`` and so on are added.
     """
     taken: set[str] = set()
     parts = {}
-    for name in sorted(names, key=_has_slash):  # what needs no change comes first and keeps its name
+    for name in sorted(names, key=_has_slash):  # names without a slash come first and stay as they are
         parts[name] = free_name(name, taken)
         taken.add(parts[name])
     return {name: parts[name] for name in names}
 
 
 def label_columns(label_keys: Iterable[str], batches: Iterable[str]) -> dict[str, str]:
-    """Column of the table of metacells for each label.
+    """Choose the column of the table of metacells for each label.
 
     Parameters
     ----------
     label_keys
-        Columns of the cells; one given twice counts once.
+        Columns of the cells; duplicates count once.
     batches
         All batches of the model.
 
     Returns
     -------
-    Column by label key. The share of the majority is in ``<column>_share``. A column is called as the label, with ``|``
-    for a slash. Where scproto or another label has that name, or the one with ``_share``, it is ``<label>_label``, and
-    then ``<label>_label_2`` and so on.
+    columns : dict
+        Column by label key. The share of the majority is in ``<column>_share``. A column has the name of the label,
+        with ``|`` instead of a slash. If scproto or another label uses that name or the one with ``_share``, the column
+        is ``<label>_label``, then ``<label>_label_2`` and so on.
     """
     keys = list(dict.fromkeys(label_keys))
     taken = {*SIZES, *UNSTORABLE, *(SHARE + part for part in key_parts(batches).values())}
@@ -137,12 +139,12 @@ def label_columns(label_keys: Iterable[str], batches: Iterable[str]) -> dict[str
 
 
 def share_of(column: str) -> str:
-    """Column with the share of the majority label in `column`."""
+    """Name of the column with the share of the majority label in `column`."""
     return f"{column}_share"
 
 
 def batches_by_column(metacells: AnnData) -> dict[str, str]:
-    """Batch whose share a column of ``obs`` holds, by column; without a record, of the columns ``share_<batch>``."""
+    """Batch of each column of ``obs`` with a share; without a record, the columns ``share_<batch>`` are read."""
     obs, names = metacells.obs, metacells.uns.get(NAMES)
     if names is not None:
         return {column: str(names["batches"][column]) for column in obs if column in names["batches"]}
@@ -151,7 +153,7 @@ def batches_by_column(metacells: AnnData) -> dict[str, str]:
 
 
 def labels_by_column(metacells: AnnData) -> dict[str, str]:
-    """Label that a column of ``obs`` holds, by column; without a record, of those with a ``<label>_share``."""
+    """Label of each column of ``obs`` with labels; without a record, the columns with a ``<label>_share`` are read."""
     obs, names = metacells.obs, metacells.uns.get(NAMES)
     if names is not None:
         labels = names.get("labels", {})
@@ -160,7 +162,7 @@ def labels_by_column(metacells: AnnData) -> dict[str, str]:
 
 
 def label_column(metacells: AnnData, label_key: str) -> str | None:
-    """Column of ``obs`` with a label of the cells, or of the user's own; None if the metacells have none."""
+    """Column of ``obs`` with a label of the cells, or one that the user added; None if there is neither."""
     labels = labels_by_column(metacells)
     for column, label in labels.items():
         if label == str(label_key):
@@ -170,22 +172,22 @@ def label_column(metacells: AnnData, label_key: str) -> str | None:
 
 
 def record_of(adata: AnnData) -> Mapping[str, Any]:
-    """What scproto has recorded in ``uns["scproto"]``; nothing where that is the user's own or not there."""
+    """Record of scproto in ``uns["scproto"]``; empty if there is none or the entry is the user's own."""
     found = adata.uns.get(UNS, {})
     return found if isinstance(found, Mapping) and not RECORDED.isdisjoint(found) else {}
 
 
 def set_record_aside(adata: AnnData) -> None:
-    """Give an entry ``uns["scproto"]`` of the user's own another name; a warning is logged."""
+    """Rename an entry ``uns["scproto"]`` that is the user's own, and log a warning."""
     if not record_of(adata):
         _rename(adata, "uns", (UNS,))
 
 
 def set_aside(adata: AnnData, *, omicverse: bool = False) -> dict[str, str]:
-    """Give columns of the user's own another name, where :func:`scproto.tl.assign_metacells` writes one.
+    """Rename columns of the user's own whose names :func:`scproto.tl.assign_metacells` is about to use.
 
-    What an earlier assignment wrote is left for the next to replace: ``uns["scproto"]`` tells of one, or all that it
-    writes is there.
+    Columns from an earlier assignment stay, because the next assignment replaces them. There was an earlier assignment
+    if ``uns["scproto"]`` records one, or if everything that it writes is there.
 
     Parameters
     ----------
@@ -196,7 +198,8 @@ def set_aside(adata: AnnData, *, omicverse: bool = False) -> dict[str, str]:
 
     Returns
     -------
-    New name by old one, such as ``metacell_input`` for ``metacell``; a warning is logged for each.
+    renamed : dict
+        New name by old name, such as ``metacell_input`` for ``metacell``. Each is also logged as a warning.
     """
     obs, obsm = adata.obs, adata.obsm
     written = all(key in obs for key in WRITTEN_OBS) and all(key in obsm for key in WRITTEN_OBSM)
@@ -220,7 +223,7 @@ def _rename(adata: AnnData, where: str, keys: Iterable[str]) -> dict[str, str]:
 
 
 def _same_metacells(obs: pd.DataFrame) -> bool:
-    """Whether omicverse's column is the copy that an earlier assignment wrote."""
+    """Whether omicverse's column is a copy from an earlier assignment."""
     if not {METACELL, OMICVERSE_METACELL} <= set(obs):
         return False
     return bool((obs[METACELL].astype(object) == obs[OMICVERSE_METACELL].astype(object)).all())
@@ -231,7 +234,7 @@ def _has_slash(name: object) -> bool:
 
 
 def _candidates(name: object, suffix: str = "") -> Iterator[str]:
-    """Names to try: the name, with the suffix, and then with a number, too."""
+    """Names to try: the name, the name with the suffix, and then with a number, too."""
     plain = str(name).replace("/", "|")
     yield plain
     if suffix:

@@ -1,4 +1,4 @@
-"""What Lightning does to the process that it trains in, undone."""
+"""Undo what Lightning does to the process in which it trains."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LOGGERS = (
     "lightning.pytorch.trainer",
     "lightning.pytorch.utilities",
 )
-"""Loggers of Lightning that talk; the levels of those above them are set anew when Lightning is imported."""
+"""Loggers of Lightning that write messages; importing Lightning resets the levels of their parents."""
 
 
 @contextmanager
 def quiet(level: int = logging.WARNING) -> Iterator[None]:
-    """Let Lightning say nothing below a level in the block: by default no notices and tips, but warnings."""
+    """Silence Lightning's messages below a level in the block: by default notices and tips, but not warnings."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -33,12 +33,12 @@ def quiet(level: int = logging.WARNING) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C out of the block: Lightning turns it into an exit and ignores it from then on.
+    """Pass Ctrl-C on to the caller of the block; Lightning would turn it into an exit and ignore it from then on.
 
     Raises
     ------
     KeyboardInterrupt
-        In place of Lightning's exit. What happens at Ctrl-C is then as it was before the block.
+        Instead of Lightning's exit. The handler of Ctrl-C from before the block is back in place by then.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -46,6 +46,6 @@ def interruptible() -> Iterator[None]:
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
-        if handler is not None:  # it was not set from Python
+        if handler is not None:  # None: it was not set from Python
             signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from stop

@@ -1,4 +1,4 @@
-"""scanpy's functions on arrays: what needs an AnnData object for them is here alone."""
+"""scanpy's functions for arrays; only this module wraps arrays into AnnData objects for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import sparse
 
 
 def log1p_cp10k(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Scale counts ``(n_cells, n_genes)`` to 10,000 per cell, then log1p; cells without counts stay zero."""
+    """Scale counts ``(n_cells, n_genes)`` to 10,000 per cell and take log1p; cells without counts stay zero."""
     import scanpy as sc
     from anndata import AnnData
 
@@ -33,14 +33,14 @@ def variable_genes(expression: sparse.csr_matrix, n_genes: int) -> NDArray[np.bo
 
 
 def normalised_dispersion(expression: sparse.csr_matrix, names: pd.Index) -> pd.Series:
-    """Dispersion of genes, normalised within bins of their mean, by name; NaN or infinite where a bin is uniform."""
+    """Dispersion of genes by name, normalised within bins of the mean; NaN or infinite if a bin is uniform."""
     import scanpy as sc
     from anndata import AnnData
 
     cells = AnnData(expression, var=pd.DataFrame(index=names))
     with np.errstate(invalid="ignore"):  # rounding makes some variances negative
         dispersion: pd.Series = sc.pp.highly_variable_genes(cells, inplace=False)["dispersions_norm"]
-    del cells.X  # AnnData refers to itself, so it is freed late
+    del cells.X  # AnnData refers to itself, so Python frees it late
     return dispersion
 
 
@@ -57,26 +57,32 @@ def pca(expression: sparse.csr_matrix, n_components: int) -> NDArray[np.float64]
 def diffusion_map(
     points: NDArray[np.float32], n_components: int, n_neighbors: int, search: str, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Eigenvectors ``(n_points, n_components)`` and eigenvalues of the diffusion map; None without distances.
+    """Diffusion map of points.
 
     Parameters
     ----------
     points
-        ``(n_points, n_dims)``.
+        Coordinates ``(n_points, n_dims)``.
     n_components
-        Number of components, the constant one among them.
+        Number of components, including the constant one.
     n_neighbors
         Size of the neighbourhoods.
     search
         ``"sklearn"`` for exact neighbours, ``"pynndescent"`` for approximate ones.
     seed
         Seed of the neighbour search and the eigenvectors.
+
+    Returns
+    -------
+    map : tuple of numpy.ndarray, or None
+        Eigenvectors ``(n_points, n_components)`` and eigenvalues ``(n_components,)``; None if points coincide, so
+        that the connectivities are not finite.
     """
     import scanpy as sc
     from anndata import AnnData
 
     cells = AnnData(np.zeros((len(points), 0), dtype=np.float32), obsm={"x": points})
-    with np.errstate(invalid="ignore"):  # where there are no distances
+    with np.errstate(invalid="ignore"):  # where points coincide
         sc.pp.neighbors(
             cells, n_neighbors=n_neighbors, use_rep="x", method="gauss", transformer=search, random_state=seed
         )
@@ -88,18 +94,23 @@ def diffusion_map(
 
 
 def umap(points: NDArray[np.float32], search: Any, n_epochs: int | None, seed: int) -> NDArray[np.float32]:
-    """UMAP of points, ``(n_points, 2)``.
+    """UMAP of points.
 
     Parameters
     ----------
     points
-        ``(n_points, n_dims)``.
+        Coordinates ``(n_points, n_dims)``.
     search
-        Finds the neighbours, in the form of scikit-learn's transformers.
+        Transformer in scikit-learn's form that finds the neighbours.
     n_epochs
-        Length of the layout; None for the default of umap-learn.
+        Number of epochs of the layout; None for umap-learn's default.
     seed
         Seed of the layout.
+
+    Returns
+    -------
+    layout : numpy.ndarray
+        Coordinates ``(n_points, 2)``.
     """
     import scanpy as sc
     from anndata import AnnData

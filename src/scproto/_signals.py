@@ -1,4 +1,4 @@
-"""Signals that wait until a block is through."""
+"""Signals that wait until a block is done."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Let Ctrl-C, and the end of a job, wait until the block is through: an import that is broken off may crash."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
+    """Delay Ctrl-C and the end of a job until the block is done, because an interrupted import may crash Python."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
     came: list[tuple[int, FrameType | None]] = []

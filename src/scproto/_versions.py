@@ -1,4 +1,4 @@
-"""Versions that a result rests on."""
+"""Versions of the libraries on which results depend."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ LIBRARIES = (
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of Python, scproto and the libraries that its results rest on."""
+    """Versions of Python, scproto and the libraries on which its results depend."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

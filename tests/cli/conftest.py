@@ -1,8 +1,9 @@
-"""A tiny file of counts, and a stand-in for the model where a test is about the command line alone."""
+"""A tiny file of counts, and a stand-in for the model for tests of the command line alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from scproto.cli import app
 from scproto.inputs import join_batches
 from scproto.run import fit
 from scproto.run.admit import Admitted
+from scproto.run.job import Job
 from scproto.run.stages import Stages
 
 
 @pytest.fixture
 def cells() -> AnnData:
-    """Return 24 cells, 10 genes, 2 labs, 2 days, 2 types."""
+    """24 cells of 2 types with 10 genes, from 2 labs on 2 days."""
     n_cells, n_genes = 24, 10
     rng = np.random.default_rng(0)
     cells = AnnData(sparse.csr_matrix(rng.poisson(2, (n_cells, n_genes)) + 1, dtype=np.float32))
@@ -35,14 +37,14 @@ def cells() -> AnnData:
 
 
 class FakeModel:
-    """What a run needs of a fitted model."""
+    """The parts of a fitted model that a run uses."""
 
     def __init__(self) -> None:
         last = {"loss": [3.0, 2.0], "loss_swav": [np.nan, 1.0], "prototypes_used": [np.nan, np.nan]}
         self.history = {name: pd.DataFrame({name: values}) for name, values in last.items()}
 
 
-def fake_train(admitted: Admitted, stages: Stages, folder: Path, *_: Any, **__: Any) -> FakeModel:
+def fake_train(admitted: Admitted, stages: Stages, folder: Path, *_: object, **__: object) -> FakeModel:
     adata = admitted.adata
     with stages("Training"):
         adata.obs[_keys.BATCH] = join_batches(adata.obs, admitted.settings.batch_key)
@@ -53,7 +55,7 @@ def fake_train(admitted: Admitted, stages: Stages, folder: Path, *_: Any, **__: 
     return FakeModel()
 
 
-def fake_assign(admitted: Admitted, *_: Any) -> AnnData:
+def fake_assign(admitted: Admitted, *_: object) -> AnnData:
     adata = admitted.adata
     adata.obs[_keys.METACELL] = pd.Categorical([f"metacell_{i % 3}" for i in range(adata.n_obs)])
     adata.obs[_keys.OUTLIER] = False
@@ -69,7 +71,7 @@ def fake_report(
 
 @pytest.fixture
 def cells_file(tmp_path: Path, cells: AnnData) -> Path:
-    """Return the file of those cells, alone in its folder."""
+    """File of those cells, alone in its folder."""
     path = tmp_path / "cells.h5ad"
     cells.write_h5ad(path)
     return path
@@ -77,8 +79,9 @@ def cells_file(tmp_path: Path, cells: AnnData) -> Path:
 
 @pytest.fixture
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a run do all but the heavy work."""
+    """Let a run do everything except the heavy work."""
     monkeypatch.setattr(fit, "load_libraries", lambda accelerator: None)
+    monkeypatch.setattr(fit, "layout_job", lambda settings: nullcontext(Job(len)))
     monkeypatch.setattr(fit, "train", fake_train)
     monkeypatch.setattr(fit, "assign", fake_assign)
     monkeypatch.setattr(fit, "_draw_figures", lambda *_: None)
@@ -88,13 +91,13 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_heavy_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail when a run gets beyond its checks."""
+    """Fail if a run continues after its checks."""
     monkeypatch.setattr(fit, "load_libraries", lambda accelerator: pytest.fail("the run went on"))
 
 
 @pytest.fixture
 def cli() -> Callable[[Sequence[object]], Any]:
-    """Return a function that runs the command line in this process."""
+    """Function that runs the command line in this process."""
 
     def invoke(*arguments: object) -> Any:
         return CliRunner().invoke(app, [str(argument) for argument in arguments])

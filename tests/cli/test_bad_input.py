@@ -70,7 +70,7 @@ def forget_a_batch(cells):
         (forget_a_batch, "no value for 1 cell"),
     ],
 )
-def test_unusable_counts(cli, cells, tmp_path, spoil, says):
+def test_unusable_cells_are_refused(cli, cells, tmp_path, spoil, says):
     spoil(cells)
     path = tmp_path / "cells.h5ad"
     cells.write_h5ad(path)
@@ -88,7 +88,7 @@ def test_unusable_counts(cli, cells, tmp_path, spoil, says):
         (["--batch-key", "lab", "--n-prototypes", "25"], "24 cells"),
     ],
 )
-def test_keys_and_sizes_that_do_not_fit_the_data(cli, cells_file, tmp_path, options, says):
+def test_keys_and_sizes_that_do_not_fit_the_data_are_refused(cli, cells_file, tmp_path, options, says):
     before = snapshot(tmp_path)
     assert_refused(cli("fit", cells_file, *options, "--out", tmp_path / "run"), says)
     assert snapshot(tmp_path) == before
@@ -102,7 +102,7 @@ def test_keys_and_sizes_that_do_not_fit_the_data(cli, cells_file, tmp_path, opti
         ("corrupt.h5ad", b"not HDF5", "cannot be read"),
     ],
 )
-def test_files_that_cannot_be_read(cli, tmp_path, name, content, says):
+def test_unreadable_files_are_refused(cli, tmp_path, name, content, says):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     before = snapshot(tmp_path)
@@ -110,13 +110,13 @@ def test_files_that_cannot_be_read(cli, tmp_path, name, content, says):
     assert snapshot(tmp_path) == before
 
 
-def test_truncated_file(cli, cells_file, tmp_path):
+def test_a_truncated_file_is_refused(cli, cells_file, tmp_path):
     cells_file.write_bytes(cells_file.read_bytes()[:3000])
     assert_refused(cli("fit", cells_file, "--out", tmp_path / "run"), "cannot be read")
 
 
 @pytest.mark.parametrize("missing", [False, True], ids=["good input", "missing input"])
-def test_output_that_exists_is_told_before_reading(cli, cells_file, tmp_path, monkeypatch, missing):
+def test_an_existing_output_is_refused_before_reading(cli, cells_file, tmp_path, monkeypatch, missing):
     monkeypatch.setattr("scproto.run.fit.read_cells", lambda path, **_: pytest.fail("the data were read"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
@@ -126,7 +126,7 @@ def test_output_that_exists_is_told_before_reading(cli, cells_file, tmp_path, mo
     assert snapshot(tmp_path) == before
 
 
-def test_overwrite_does_not_delete_what_is_no_run(cli, cells_file, tmp_path):
+def test_overwrite_does_not_delete_a_folder_that_is_not_a_run(cli, cells_file, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
     before = snapshot(tmp_path)
@@ -136,7 +136,7 @@ def test_overwrite_does_not_delete_what_is_no_run(cli, cells_file, tmp_path):
 
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
-def test_output_that_cannot_be_written_is_told_before_reading(cli, cells_file, tmp_path, monkeypatch, options):
+def test_an_unwritable_output_is_refused_before_reading(cli, cells_file, tmp_path, monkeypatch, options):
     monkeypatch.setattr("scproto.run.fit.read_cells", lambda path, **_: pytest.fail("the data were read"))
     (tmp_path / "file").write_text("a file, not a folder")
     before = snapshot(tmp_path)
@@ -157,7 +157,7 @@ def test_output_that_cannot_be_written_is_told_before_reading(cli, cells_file, t
         ["--unknown"],
     ],
 )
-def test_bad_usage(cli, cells_file, tmp_path, options):
+def test_bad_options_are_refused(cli, cells_file, tmp_path, options):
     result = cli("fit", cells_file, "--out", tmp_path / "run", *options)
     assert result.exit_code == 2
     assert options[0] in result.stderr
@@ -169,8 +169,3 @@ def test_the_output_must_be_named(cli, cells_file):
     result = cli("fit", cells_file)
     assert result.exit_code == 2
     assert "--out" in result.stderr
-
-
-def test_demo_does_not_touch_an_existing_folder(cli, tmp_path):
-    (tmp_path / "demo").mkdir()
-    assert_refused(cli("demo", "--out", tmp_path / "demo"), "exists already")

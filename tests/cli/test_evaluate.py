@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import re
 
 import numpy as np
@@ -14,7 +12,6 @@ from anndata import read_h5ad
 from scipy import sparse
 
 import scproto.metrics
-from scproto.cli import console
 from scproto.metrics import integration
 
 GEOMETRY = scproto.metrics.geometry_scores
@@ -34,7 +31,7 @@ def scored_file(tmp_path, cells):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """Return what the slow scores, which are tested elsewhere, were asked for."""
+    """Arguments of the slow scores, which are replaced here and tested elsewhere."""
     seen = {}
 
     def integration_scores(embedding, labels, batches):
@@ -63,7 +60,7 @@ PARTS = {
 }
 
 
-def test_prints_a_table_and_writes_json(cli, scored_file, tmp_path, seen):
+def test_scores_are_printed_and_written_as_json(cli, scored_file, tmp_path, seen):
     out = tmp_path / "scores.json"
     result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
     assert result.exit_code == 0, result.output
@@ -85,7 +82,7 @@ def test_prints_a_table_and_writes_json(cli, scored_file, tmp_path, seen):
     assert "Reading" not in result.stdout
 
 
-def test_leaves_out_cells_without_a_label(cli, scored_file, seen):
+def test_cells_without_a_label_are_left_out(cli, scored_file, seen):
     result = cli("evaluate", scored_file, "--label-key", "incomplete", "--batch-key", "day")
     assert result.exit_code == 0, result.output
     assert "4 cells without" in result.stderr
@@ -120,7 +117,7 @@ def test_scores_that_need_counts_are_left_out_without_them(cli, scored_file, cel
     assert set(PARTS) < set(json.loads(out.read_text()))
 
 
-def test_scgraph_is_left_out_where_batches_are_small(cli, scored_file, tmp_path, seen, monkeypatch):
+def test_scgraph_is_left_out_if_the_batches_are_small(cli, scored_file, tmp_path, seen, monkeypatch):
     monkeypatch.setattr(scproto.metrics, "scgraph_scores", SCGRAPH)
     out = tmp_path / "scores.json"
     result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", out)
@@ -148,7 +145,7 @@ def test_missing_names_give_one_sentence(cli, scored_file, tmp_path, options, sa
     assert list(tmp_path.iterdir()) == [scored_file]
 
 
-def test_scores_that_cannot_be_written_are_told_before_the_work(cli, scored_file, tmp_path, seen):
+def test_an_unwritable_output_is_refused_before_the_work(cli, scored_file, tmp_path, seen):
     result = cli("evaluate", scored_file, "--label-key", "cell_type", "--out", tmp_path / "missing" / "scores.json")
     assert result.exit_code == 2
     assert "Cannot write" in result.stderr
@@ -162,7 +159,7 @@ def test_the_label_must_be_named(cli, scored_file):
 
 
 def strictly(text):
-    """JSON without NaN and the like, which are no JSON."""
+    """Parse JSON, and fail at NaN or infinity, which are not valid JSON."""
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
 
 
@@ -184,7 +181,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("values", LABELS.values(), ids=LABELS)
-def test_labels_of_any_kind(cli, cells, scored_file, tmp_path, seen, values):
+def test_labels_of_any_type_are_scored(cli, cells, scored_file, tmp_path, seen, values):
     cells.obs["label"] = values
     cells.write_h5ad(scored_file)
     out = tmp_path / "scores.json"
@@ -199,7 +196,7 @@ def test_labels_of_any_kind(cli, cells, scored_file, tmp_path, seen, values):
         assert re.sub(r"\s", "", label) in printed
 
 
-def test_a_long_label_is_shown_to_its_end(cli, cells, scored_file, seen):
+def test_a_long_label_is_shown_in_full(cli, cells, scored_file, seen):
     cells.obs["label"] = "Q" * 100
     cells.write_h5ad(scored_file)
     assert cli("evaluate", scored_file, "--label-key", "label").stdout.count("Q") == 100
@@ -215,7 +212,7 @@ def test_scores_that_need_several_labels_are_left_out(cli, cells, scored_file, t
     assert strictly(out.read_text())["integration"] == {}
 
 
-def test_one_batch_has_no_scores_of_mixing(cli, cells, scored_file, tmp_path, monkeypatch):
+def test_one_batch_gets_no_mixing_scores(cli, cells, scored_file, tmp_path, monkeypatch):
     monkeypatch.setattr(integration, "_neighbors", lambda *_: None)
     monkeypatch.setattr(integration, "_bio", lambda *_: {"nmi": 0.5})
     cells.obs["scproto_batch"] = "x"
@@ -227,7 +224,7 @@ def test_one_batch_has_no_scores_of_mixing(cli, cells, scored_file, tmp_path, mo
     assert set(strictly(out.read_text())["integration"]) == {"nmi", "bio", "scib_metrics_version"}
 
 
-def test_two_cells_in_one_metacell(cli, cells, scored_file, tmp_path):
+def test_two_cells_in_one_metacell_are_scored(cli, cells, scored_file, tmp_path):
     some = cells[[0, 23]].copy()
     some.obs["metacell"] = "metacell_0"
     some.write_h5ad(scored_file)
@@ -238,7 +235,7 @@ def test_two_cells_in_one_metacell(cli, cells, scored_file, tmp_path):
     assert "left out" in result.stderr
 
 
-def test_cells_that_lie_in_one_place(cli, cells, scored_file, tmp_path, seen, monkeypatch):
+def test_identical_cells_get_no_geometry_scores(cli, cells, scored_file, tmp_path, seen, monkeypatch):
     monkeypatch.setattr(scproto.metrics, "geometry_scores", GEOMETRY)
     cells.obsm["X_scproto"] = np.ones((24, 4))
     cells.write_h5ad(scored_file)
@@ -249,7 +246,7 @@ def test_cells_that_lie_in_one_place(cli, cells, scored_file, tmp_path, seen, mo
     assert "compactness_variance" not in strictly(out.read_text())["geometry"]
 
 
-def test_a_sparse_embedding(cli, cells, scored_file, seen):
+def test_a_sparse_embedding_is_scored(cli, cells, scored_file, seen):
     dense = cells.obsm["X_scproto"].copy()
     cells.obsm["X_scproto"] = sparse.csr_matrix(dense)
     cells.write_h5ad(scored_file)
@@ -258,27 +255,8 @@ def test_a_sparse_embedding(cli, cells, scored_file, seen):
     np.testing.assert_array_equal(seen["embedding"], dense)
 
 
-def test_letters_that_stdout_lacks_are_escapes(monkeypatch):
-    raw = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    console.show("Zürich [bold]")
-    console.sys.stdout.flush()
-    assert raw.getvalue() == b"Z\\xfcrich [bold]\n"
-
-
-def test_messages_are_shown_as_they_are(capsys):
-    with console.quiet():
-        logging.getLogger("scproto.some").info('The label "x [/]" and [bold].')
-    console.say("T [/] [red]")
-    with console.stage("[/]"):
-        pass
-    shown = capsys.readouterr().err
-    for text in ('The label "x [/]" and [bold].', "T [/] [red]", "✓ [/] 0.0 s"):
-        assert text in shown
-
-
 @pytest.mark.parametrize("rounded", [True, False])
-def test_fractional_counts_are_scored_once_they_are_rounded(cli, scored_file, tmp_path, seen, rounded):
+def test_fractional_counts_are_scored_only_if_rounded(cli, scored_file, tmp_path, seen, rounded):
     cells = read_h5ad(scored_file)
     cells.X.data *= np.random.default_rng(0).uniform(0.7, 1, cells.X.nnz).astype(np.float32)
     cells.write_h5ad(scored_file)

@@ -1,4 +1,4 @@
-"""The command ``scproto fit`` around a stand-in for the model: files, messages, exit codes."""
+"""The command ``scproto fit`` with a stand-in for the model: files, messages, exit codes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from anndata import read_h5ad
 
 from scproto import _versions
 from scproto._errors import InputError
-from scproto.run import Settings, run
-from scproto.run import fit as fitting
+from scproto.run import Settings, fit, run
 
 RUN = ["cells.h5ad", "metacells.h5ad", "model", "report.html", "run.json"]
 
@@ -22,7 +21,7 @@ def names(folder):
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_writes_the_run_folder_and_says_what_it_holds(cli, cells_file, tmp_path):
+def test_the_run_folder_is_written_and_its_files_are_listed(cli, cells_file, tmp_path):
     out = tmp_path / "run"
     result = cli("fit", cells_file, "--batch-key", "lab", "--label-key", "cell_type", "--out", out)
     assert result.exit_code == 0, result.output
@@ -37,7 +36,7 @@ def test_writes_the_run_folder_and_says_what_it_holds(cli, cells_file, tmp_path)
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_run_json_records_what_was_asked_and_done(cli, cells_file, tmp_path):
+def test_run_json_records_settings_and_results(cli, cells_file, tmp_path):
     out = tmp_path / "run"
     options = ["--batch-key", "lab", "--batch-key", "day", "--label-key", "cell_type", "--seed", 7]
     assert cli("fit", cells_file, "--out", out, *options, "--n-prototypes", 3, "--threads", 1).exit_code == 0
@@ -60,7 +59,7 @@ def test_run_json_records_what_was_asked_and_done(cli, cells_file, tmp_path):
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_cells_keep_all_of_the_input_and_nothing_of_scvi(cli, cells, cells_file, tmp_path):
+def test_cells_keep_the_input_and_nothing_of_scvi(cli, cells, cells_file, tmp_path):
     assert cli("fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run").exit_code == 0
     written = read_h5ad(tmp_path / "run" / "cells.h5ad")
     assert (written.X != cells.X).nnz == 0
@@ -71,7 +70,7 @@ def test_cells_keep_all_of_the_input_and_nothing_of_scvi(cli, cells, cells_file,
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
 @pytest.mark.usefixtures("fake_model")
-def test_reads_zarr_and_makes_missing_parents(cli, cells, tmp_path):
+def test_zarr_is_read_and_missing_parents_are_created(cli, cells, tmp_path):
     cells.write_zarr(tmp_path / "cells.zarr")
     result = cli("fit", tmp_path / "cells.zarr", "--batch-key", "lab", "--out", tmp_path / "a" / "b")
     assert result.exit_code == 0, result.output
@@ -79,7 +78,7 @@ def test_reads_zarr_and_makes_missing_parents(cli, cells, tmp_path):
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_without_a_batch_key_it_says_so(cli, cells_file, tmp_path):
+def test_a_missing_batch_key_is_reported(cli, cells_file, tmp_path):
     result = cli("fit", cells_file, "--out", tmp_path / "run", "--no-report")
     assert result.exit_code == 0, result.output
     assert "all cells are taken as one batch" in result.stderr
@@ -89,9 +88,9 @@ def test_without_a_batch_key_it_says_so(cli, cells_file, tmp_path):
 
 @pytest.mark.usefixtures("fake_model")
 def test_overwrite_replaces_a_run(cli, cells_file, tmp_path):
-    fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
-    assert cli(*fit, "--seed", 1).exit_code == 0
-    assert cli(*fit, "--seed", 2, "--overwrite").exit_code == 0
+    command = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
+    assert cli(*command, "--seed", 1).exit_code == 0
+    assert cli(*command, "--seed", 2, "--overwrite").exit_code == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["seed"] == 2
     assert names(tmp_path) == ["cells.h5ad", "run"]
 
@@ -104,7 +103,7 @@ def raising(error):
 
 
 ERRORS = [
-    (RuntimeError("a defect"), 1, "a defect of scproto (RuntimeError: a defect)"),
+    (RuntimeError("a defect"), 1, "a bug in scproto (RuntimeError: a defect)"),
     (OSError(errno.ENOSPC, "No space left on device", "cells.h5ad"), 74, "No space left on device (cells.h5ad): make"),
     (PermissionError(errno.EACCES, "Permission denied", "cells.h5ad"), 74, "Permission denied (cells.h5ad): check"),
     (OSError("h5py says something\nin two lines"), 74, "h5py says something."),
@@ -116,16 +115,16 @@ ERRORS = [
 
 @pytest.mark.parametrize(("error", "code", "says"), ERRORS, ids=lambda value: type(value).__name__)
 @pytest.mark.usefixtures("fake_model")
-def test_whatever_fails_the_model_is_kept(cli, cells_file, tmp_path, monkeypatch, error, code, says):
-    fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
-    assert cli(*fit, "--seed", 1).exit_code == 0
-    monkeypatch.setattr(fitting, "writing_h5ad", raising(error))
-    result = cli(*fit, "--seed", 2, "--overwrite")
+def test_the_model_is_kept_after_any_error(cli, cells_file, tmp_path, monkeypatch, error, code, says):
+    command = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
+    assert cli(*command, "--seed", 1).exit_code == 0
+    monkeypatch.setattr(fit, "writing_h5ad", raising(error))
+    result = cli(*command, "--seed", 2, "--overwrite")
     assert result.exit_code == code
     last = result.stderr.splitlines()[-1]
     assert says in last
     kept = tmp_path / "run.incomplete"
-    assert last.endswith(f"What was complete is kept in {kept}: model.")
+    assert last.endswith(f"The complete parts are kept in {kept}: model.")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["seed"] == 1
     assert names(tmp_path) == ["cells.h5ad", "run", "run.incomplete"]
     assert names(kept) == ["model"]
@@ -133,10 +132,10 @@ def test_whatever_fails_the_model_is_kept(cli, cells_file, tmp_path, monkeypatch
 
 @pytest.mark.usefixtures("fake_model")
 def test_every_complete_file_is_kept(cli, cells_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "add_umap", raising(OSError(errno.EIO, "Input/output error")))
-    fit = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
-    assert cli(*fit).exit_code == 74
-    assert cli(*fit).exit_code == 74
+    monkeypatch.setattr(fit, "add_umap", raising(OSError(errno.EIO, "Input/output error")))
+    command = ["fit", cells_file, "--batch-key", "lab", "--out", tmp_path / "run"]
+    assert cli(*command).exit_code == 74
+    assert cli(*command).exit_code == 74
     assert names(tmp_path) == ["cells.h5ad", "run.incomplete", "run.incomplete-2"]
     assert names(tmp_path / "run.incomplete-2") == ["cells.h5ad", "metacells.h5ad", "model"]
 
@@ -144,7 +143,7 @@ def test_every_complete_file_is_kept(cli, cells_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyboardInterrupt()], ids=["defect", "interrupt"])
 @pytest.mark.usefixtures("fake_model")
 def test_a_report_that_fails_does_not_lose_the_run(cli, cells_file, tmp_path, monkeypatch, error):
-    monkeypatch.setattr(fitting, "_write_report", raising(error))
+    monkeypatch.setattr(fit, "_write_report", raising(error))
     out = tmp_path / "run"
     result = cli("fit", cells_file, "--batch-key", "lab", "--out", out)
     assert result.exit_code == (1 if isinstance(error, RuntimeError) else 130)
@@ -155,11 +154,11 @@ def test_a_report_that_fails_does_not_lose_the_run(cli, cells_file, tmp_path, mo
 
 @pytest.mark.parametrize("listed", [True, False], ids=["by its list", "without one"])
 @pytest.mark.usefixtures("fake_model")
-def test_overwrite_keeps_what_the_run_did_not_write(cli, cells_file, tmp_path, listed):
+def test_overwrite_keeps_files_that_the_run_did_not_write(cli, cells_file, tmp_path, listed):
     out = tmp_path / "run"
-    fit = ["fit", cells_file, "--batch-key", "lab", "--out", out]
-    assert cli(*fit).exit_code == 0
-    if not listed:  # as runs of an earlier version are
+    command = ["fit", cells_file, "--batch-key", "lab", "--out", out]
+    assert cli(*command).exit_code == 0
+    if not listed:  # as in runs of an earlier version
         record = json.loads((out / "run.json").read_text())
         del record["files"]
         (out / "run.json").write_text(json.dumps(record))
@@ -168,7 +167,7 @@ def test_overwrite_keeps_what_the_run_did_not_write(cli, cells_file, tmp_path, l
     (out / "mine" / "deep" / "cells.h5ad").write_text("precious, too")
     (out / "stale.json").symlink_to(out / "nowhere")
     for seed in (2, 3):
-        assert cli(*fit, "--seed", seed, "--overwrite").exit_code == 0
+        assert cli(*command, "--seed", seed, "--overwrite").exit_code == 0
         assert names(out) == [*sorted([*RUN, "mine", "notes.md", "stale.json"])]
         assert (out / "notes.md").read_text() == "precious"
         assert (out / "mine" / "deep" / "cells.h5ad").read_text() == "precious, too"
@@ -177,7 +176,7 @@ def test_overwrite_keeps_what_the_run_did_not_write(cli, cells_file, tmp_path, l
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_what_other_models_left_in_the_cells_stays(cli, cells, tmp_path):
+def test_fields_of_other_models_stay_in_the_cells(cli, cells, tmp_path):
     cells.obs["_scvi_batch"] = np.arange(cells.n_obs)
     cells.obs["_scvi_mine"] = "x"
     cells.uns["_scvi_uuid"] = "theirs"
@@ -190,7 +189,7 @@ def test_what_other_models_left_in_the_cells_stays(cli, cells, tmp_path):
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_keys_that_files_cannot_hold_are_found_under_their_new_name(cli, cells, tmp_path, monkeypatch):
+def test_renamed_keys_are_found_under_their_new_names(cli, cells, tmp_path, monkeypatch):
     def source():
         cells.obs["my/lab"] = cells.obs["lab"].to_numpy()
         cells.obs["metacell"] = "mine"
@@ -205,8 +204,8 @@ def test_keys_that_files_cannot_hold_are_found_under_their_new_name(cli, cells, 
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_what_cannot_be_written_is_told_before_the_training(cli, cells, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "train", lambda *args, **_: pytest.fail("it trained"))
+def test_data_that_cannot_be_written_are_refused_before_the_training(cli, cells, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "train", lambda *args, **_: pytest.fail("it trained"))
 
     def source():
         cells.uns["thing"] = object()
@@ -218,7 +217,7 @@ def test_what_cannot_be_written_is_told_before_the_training(cli, cells, tmp_path
 
 
 @pytest.mark.usefixtures("no_heavy_work")
-def test_raw_and_layer_are_two_places(cli, cells_file, tmp_path):
+def test_raw_and_layer_together_are_refused(cli, cells_file, tmp_path):
     result = cli("fit", cells_file, "--raw", "--layer", "counts", "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "two places" in result.stderr

@@ -21,7 +21,7 @@ SMALL = ["--n-prototypes", str(N_METACELLS), "--max-steps", "60", "--threads", "
 
 
 def atlas() -> AnnData:
-    """Three cell types in two labs, which capture genes differently; sums of counts differ between cells."""
+    """Three cell types in two labs that capture genes differently. The depth differs between cells."""
     rng = np.random.default_rng(0)
     cell_type, lab = rng.integers(3, size=N_CELLS), rng.integers(2, size=N_CELLS)
     profile = rng.gamma(0.5, 2, (3, N_GENES))[cell_type] * rng.lognormal(0, 0.3, (2, N_GENES))[lab]
@@ -50,7 +50,7 @@ def cells_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(cells_file):
-    """Run the command once, as a user does."""
+    """Result of the command, run once as a user would."""
     options = ["--batch-key", "lab", "--label-key", "cell_type", "--out", str(cells_file.parent / "run")]
     command = [sys.executable, "-m", "scproto", "fit", str(cells_file), *options, *SMALL]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -94,7 +94,7 @@ def test_only_our_own_messages_are_shown(finished):
     assert finished.stdout.startswith("300 cells of 2 batches in ")
 
 
-def test_verdict_is_told_kept_and_shown(finished, run, cells):
+def test_the_verdict_is_printed_stored_and_reported(finished, run, cells):
     verdict = json.loads((run / "run.json").read_text())["verdict"]
     assert 3 <= len(verdict["sentences"]) <= 7
     assert 0 <= verdict["disagreement"] <= 1
@@ -105,7 +105,7 @@ def test_verdict_is_told_kept_and_shown(finished, run, cells):
     assert list(cells.uns["scproto"]["verdict"]["sentences"]) == verdict["sentences"]
 
 
-def test_folder_holds_everything_and_nothing_else(run):
+def test_the_folder_holds_only_the_results(run):
     names = sorted(path.name for path in run.iterdir())
     assert names == ["cells.h5ad", "figures", "metacells.h5ad", "model", "report.html", "run.json"]
     assert sorted(path.name for path in run.parent.iterdir()) == ["cells.h5ad", "run"]
@@ -122,7 +122,7 @@ def test_cells_keep_the_input(cells):
     assert cells.uns["title"] == "tiny atlas"
 
 
-def test_cells_carry_the_results(cells):
+def test_cells_hold_the_results(cells):
     latent = cells.obsm["X_scproto"]
     assert latent.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(latent, axis=1), 1, atol=1e-5)
@@ -144,7 +144,7 @@ def test_probabilities_agree_with_the_assignment(cells, metacells):
     assert probability.sum(axis=1).max() <= 1 + 1e-5
 
 
-def test_metacells_gather_the_cells(cells, metacells):
+def test_metacells_sum_their_cells(cells, metacells):
     assert metacells.shape == (N_METACELLS, N_GENES)
     assert list(metacells.obs_names) == [f"metacell_{i}" for i in range(N_METACELLS)]
     assert list(metacells.var_names) == list(cells.var_names)
@@ -163,7 +163,7 @@ def test_metacells_gather_the_cells(cells, metacells):
     )
 
 
-def test_metacells_tell_batches_and_labels(cells, metacells):
+def test_metacells_have_shares_of_batches_and_labels(cells, metacells):
     used = metacells[metacells.obs["n_cells"] > 0]
     groups = cells.obs.groupby("metacell", observed=True)
     for lab in ("north", "south"):
@@ -183,13 +183,13 @@ def test_decoded_profiles_are_cp10k(metacells):
     np.testing.assert_allclose(decoded.sum(axis=1), 10_000, rtol=1e-3)
 
 
-def test_prototypes_and_their_tree(metacells):
+def test_metacells_have_prototypes_and_a_tree(metacells):
     np.testing.assert_allclose(np.linalg.norm(metacells.obsm["X_scproto"], axis=1), 1, atol=1e-5)
     assert metacells.uns["scproto_tree"].shape == (N_METACELLS - 1, 4)
     assert "tree_parent" in metacells.obs
 
 
-def test_run_json(run):
+def test_run_json_records_the_run(run):
     record = json.loads((run / "run.json").read_text())
     assert record["settings"]["batch_key"] == ["lab"]
     assert record["settings"]["max_steps"] == 60
@@ -203,14 +203,14 @@ def test_run_json(run):
     assert record["metacells"]["purity"]["cell_type"] > 0.5
 
 
-def test_report_is_one_file_without_links_to_elsewhere(run):
+def test_the_report_is_one_file_without_external_links(run):
     html = (run / "report.html").read_text()
     assert 'id="data"' in html
     assert "src=" not in html
     assert list((run / "figures").glob("*.png"))
 
 
-def test_model_is_loaded_without_change(run, cells_file, cells):
+def test_a_loaded_model_gives_the_same_embedding(run, cells_file, cells):
     import scproto
 
     adata = read_h5ad(cells_file)
@@ -267,7 +267,7 @@ def test_fractional_counts_in_raw(tmp_path):
     assert counts.sum() == pytest.approx(fractional.sum(), rel=0.01)
 
 
-def test_one_batch_works(cells_file, tmp_path):
+def test_one_batch_can_be_fitted(cells_file, tmp_path):
     fit(cells_file, tmp_path / "run", "--no-report")
     written = read_h5ad(tmp_path / "run" / "cells.h5ad")
     assert written.obs["metacell"].nunique() > 1
@@ -276,7 +276,7 @@ def test_one_batch_works(cells_file, tmp_path):
 
 INTERRUPTED_IN_TRAINING = f"""
 import os, signal, torch
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 from scproto.cli import main
 
 step = torch.optim.AdamW.step

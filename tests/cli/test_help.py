@@ -1,4 +1,4 @@
-"""Help, version and a quick start."""
+"""Help and version, and how fast they start."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def test_the_command_itself_imports_nothing_heavy():
     command = [sys.executable, "-X", "importtime", "-m", "scproto", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "scproto.cli" in imported  # the list is read as it is meant
+    assert "scproto.cli" in imported  # the output was parsed correctly
     assert not HEAVY & imported
 
 
 @pytest.mark.parametrize("command", [["-m", "scproto"], ["-c", "from scproto.cli import main; main()"]])
-def test_both_entry_points_tell_the_version(command):
+def test_both_entry_points_print_the_version(command):
     done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"scproto {version('scproto')}\n"
 
 
-def test_no_command_shows_the_help(cli):
+def test_without_a_command_the_help_is_shown(cli):
     result = cli()
     assert result.exit_code == 2
     assert "evaluate" in result.output

@@ -14,7 +14,7 @@ from scproto.metacells.tree import ward_tree
 
 @pytest.fixture
 def make_cells() -> Callable[..., AnnData]:
-    """Cells with a UMAP and a column of each kind that a picture can be coloured by."""
+    """Cells with a UMAP and one column of each kind that can colour a figure."""
 
     def make(n_cells: int = 60, n_types: int = 3) -> AnnData:
         rng = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def make_cells() -> Callable[..., AnnData]:
 
 @pytest.fixture
 def metacells() -> AnnData:
-    """Five metacells of two batches and two labels; the last has no cell."""
+    """Five metacells of two batches and two labels; the last has no cells."""
     obs = pd.DataFrame(
         {
             "n_cells": [10, 20, 30, 40, 0],
@@ -51,7 +51,7 @@ def metacells() -> AnnData:
 
 @pytest.fixture
 def make_metacells() -> Callable[..., AnnData]:
-    """Metacells of any number, with batches, tree and genes; the last batch is in no metacell but the last."""
+    """Any number of metacells, with batches, tree and genes; only the last metacell has the last batch."""
 
     def make(n: int = 6, n_batches: int = 3, n_genes: int = 5) -> AnnData:
         rng = np.random.default_rng(2)

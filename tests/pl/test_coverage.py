@@ -35,7 +35,7 @@ def cells(distance, batch=None, outlier=None) -> AnnData:
 
 
 def share_within(ax, curve: int, distance: float) -> float:
-    """What a curve says of a distance: steps keep their height up to the next."""
+    """Share that a curve shows at a distance: each step keeps its height until the next."""
     line = ax.lines[curve]
     assert line.get_drawstyle() == "steps-post"
     x, y = line.get_data()
@@ -54,12 +54,12 @@ def test_curves_are_the_cumulative_shares_of_each_batch() -> None:
 
 
 @given(st.lists(st.floats(0, 2, width=32), min_size=1, max_size=50), st.floats(0, 2, width=32))
-def test_a_curve_is_the_share_of_cells_that_are_no_further(distance: list[float], at: float) -> None:
+def test_a_curve_is_the_share_of_cells_within_the_distance(distance: list[float], at: float) -> None:
     ax = scproto.pl.coverage(cells(distance), ax=axes())
     assert share_within(ax, 0, at) == pytest.approx(np.mean(np.array(distance) <= at))
 
 
-def test_many_cells_are_thinned_to_points_of_the_same_curve() -> None:
+def test_a_curve_of_many_cells_keeps_its_shape_with_fewer_points() -> None:
     distance = np.random.default_rng(0).gamma(2, 0.1, 20_000)
     ax = scproto.pl.coverage(cells(distance), ax=axes())
     assert len(ax.lines[0].get_xdata()) <= 1001
@@ -78,12 +78,12 @@ def test_outliers_are_marked_on_their_curve() -> None:
     assert legend(ax)[-1] == "outliers (33.3%)"
 
 
-def test_few_outliers_are_not_none() -> None:
+def test_a_tiny_share_of_outliers_is_not_shown_as_zero() -> None:
     ax = scproto.pl.coverage(cells(np.linspace(0, 1, 5000), outlier=np.arange(5000) == 4999), ax=axes())
     assert legend(ax)[-1] == "outliers (< 0.1%)"
 
 
-def test_cells_without_a_label_are_a_grey_curve() -> None:
+def test_cells_without_a_label_form_a_grey_curve() -> None:
     adata = cells([0.1, 0.2, 0.3, 0.4])
     adata.obs["cell_type"] = pd.Categorical(["T", np.nan, "T", np.nan])
     ax = scproto.pl.coverage(adata, "cell_type", ax=axes())
@@ -94,7 +94,7 @@ def test_cells_without_a_label_are_a_grey_curve() -> None:
     assert legend(scproto.pl.coverage(adata, "cell_type", ax=axes())) == ["no value"]
 
 
-def test_of_300_batches_the_small_ones_are_one_curve() -> None:
+def test_the_smallest_of_300_batches_share_one_curve() -> None:
     batch = np.r_[np.repeat(np.arange(300), 2), np.repeat(np.arange(29), 3)]
     ax = scproto.pl.coverage(cells(np.linspace(0.01, 1, len(batch)), batch), ax=axes())
     assert len(ax.lines) == 30
@@ -117,7 +117,7 @@ def test_cells_that_were_never_assigned_are_left_out() -> None:
     assert ax.collections[0].get_offsets().tolist() == [[pytest.approx(0.1), 0.5]]
 
 
-def test_global_settings_and_pyplot_are_left_alone() -> None:
+def test_global_settings_and_pyplot_stay_unchanged() -> None:
     import matplotlib.pyplot as plt
 
     before = mpl.rcParams.copy()
@@ -126,7 +126,7 @@ def test_global_settings_and_pyplot_are_left_alone() -> None:
     assert plt.get_fignums() == []
 
 
-def test_bad_input_is_named() -> None:
+def test_errors_name_the_bad_input() -> None:
     adata = cells([0.1, 0.2])
     with pytest.raises(InputError, match='no column "lineage" in obs: choose one of metacell_distance'):
         scproto.pl.coverage(adata, "lineage")

@@ -37,7 +37,7 @@ def colors(ax) -> list[str]:
 
 @pytest.fixture
 def cells() -> AnnData:
-    """Ten cells of three types; the first has no count at all."""
+    """Ten cells of three types; the first has no counts."""
     counts = np.random.default_rng(0).poisson(0.7, size=(10, 5)).astype(np.float32)
     counts[0] = 0
     obs = pd.DataFrame({"cell_type": pd.Categorical([f"type {i % 3}" for i in range(10)]), "lab": "lab 0"})
@@ -62,7 +62,7 @@ def test_each_panel_shows_log1p_cp10k(cells: AnnData, make_metacells: Make) -> N
     np.testing.assert_allclose(points(panels[2]), expected[2][:, [4, 1]], rtol=1e-5)  # a point keeps its x and y
     neither = (counts[:, [4, 1]].sum(1) == 0).mean()
     assert [ax.get_title(loc="left") for ax in panels] == [
-        f"Cells ({neither:.0%} neither)", "Metacells, counts", "Metacells, decoded",
+        f"Cells ({neither:.0%} with neither)", "Metacells, counts", "Metacells, decoded",
     ]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_cells_and_metacells_have_the_colours_of_their_labels(cells: AnnData, ma
     metacells = make_metacells()
     metacells.obs["cell_type"] = pd.Categorical(["type 2", "type 0", "type 2", "type 0", "type 0", None])
     panels = scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1", color="cell_type", axes=axes())
-    # "type 2" has the third colour everywhere, though no metacell is of "type 1".
+    # "type 2" has the third colour everywhere, although no metacell has "type 1".
     expected = [PALETTE[2], PALETTE[0], PALETTE[2], PALETTE[0], PALETTE[0], MISSING]
     assert colors(panels[1]) == colors(panels[2]) == [c.lower() for c in expected]
     drawn = pd.Series(colors(panels[0])).value_counts()
@@ -78,13 +78,13 @@ def test_cells_and_metacells_have_the_colours_of_their_labels(cells: AnnData, ma
     assert legend(panels[2]) == ["type 0", "type 1", "type 2"]
 
 
-def test_metacells_that_lack_the_column_are_hollow(cells: AnnData, make_metacells: Make) -> None:
+def test_metacells_without_the_column_are_hollow(cells: AnnData, make_metacells: Make) -> None:
     panels = scproto.pl.marker_scatter(cells, make_metacells(), "gene 0", "gene 1", color="lab", axes=axes())
     assert set(colors(panels[0])) == {PALETTE[0].lower()}
     assert set(colors(panels[1])) == {"#ffffff"}
 
 
-def test_areas_follow_the_cells_and_empty_metacells_are_left_out(cells: AnnData, make_metacells: Make) -> None:
+def test_areas_are_proportional_to_cells_and_empty_metacells_are_left_out(cells: AnnData, make_metacells: Make) -> None:
     metacells = make_metacells()
     metacells.obs.loc["metacell_2", "n_cells"] = 0
     panels = scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1", axes=axes())
@@ -98,11 +98,11 @@ def test_one_cell_one_metacell_and_a_gene_without_counts(cells: AnnData, make_me
     panels = scproto.pl.marker_scatter(cells[:1], make_metacells(1), "gene 0", "gene 0", color="cell_type", axes=axes())
     assert points(panels[0]).tolist() == [[0, 0]]
     assert panels[0].get_xlim() == (-0.05, 1.05)
-    assert panels[0].get_title(loc="left") == "Cells (100% neither)"
+    assert panels[0].get_title(loc="left") == "Cells (100% with neither)"
     assert len(points(panels[1])) == 1
 
 
-def test_cells_without_a_label_and_with_many(cells: AnnData, make_metacells: Make) -> None:
+def test_cells_without_labels_and_with_many_labels(cells: AnnData, make_metacells: Make) -> None:
     cells.obs["cell_type"] = np.nan
     panels = scproto.pl.marker_scatter(cells, make_metacells(), "gene 0", "gene 1", color="cell_type", axes=axes())
     assert set(colors(panels[0])) == {MISSING.lower()}
@@ -114,7 +114,7 @@ def test_cells_without_a_label_and_with_many(cells: AnnData, make_metacells: Mak
     assert len(points(panels[0])) == 300
 
 
-def test_counts_are_looked_for_where_prepare_found_them(cells: AnnData, make_metacells: Make) -> None:
+def test_counts_come_from_where_prepare_found_them(cells: AnnData, make_metacells: Make) -> None:
     metacells = make_metacells()
     expected = points(scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1", axes=axes())[0])
     cells.layers["raw"] = cells.X.copy()
@@ -137,7 +137,7 @@ def test_cells_on_disk(cells: AnnData, make_metacells: Make, tmp_path) -> None:
     np.testing.assert_array_equal(drawn, expected)
 
 
-def test_global_settings_and_pyplot_are_left_alone(cells: AnnData, make_metacells: Make) -> None:
+def test_global_settings_and_pyplot_stay_unchanged(cells: AnnData, make_metacells: Make) -> None:
     import matplotlib.pyplot as plt
 
     before = mpl.rcParams.copy()
@@ -154,7 +154,7 @@ def test_without_axes_a_pyplot_figure_is_made(cells: AnnData, make_metacells: Ma
     plt.close(panels[0].figure)
 
 
-def test_bad_input_is_named(cells: AnnData, make_metacells: Make) -> None:
+def test_errors_name_the_bad_input(cells: AnnData, make_metacells: Make) -> None:
     import matplotlib.pyplot as plt
 
     metacells = make_metacells()
@@ -162,7 +162,7 @@ def test_bad_input_is_named(cells: AnnData, make_metacells: Make) -> None:
         scproto.pl.marker_scatter(cells, metacells, "gene 0", "CD4")
     with pytest.raises(InputError, match='no gene "gene 4" in the metacells'):
         scproto.pl.marker_scatter(cells, metacells[:, :3], "gene 0", "gene 4")
-    with pytest.raises(InputError, match='no layer "raw" in the cells, but none at all'):
+    with pytest.raises(InputError, match='no layer "raw" in the cells: they have none'):
         scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1", layer="raw")
     with pytest.raises(InputError, match='no column "lineage" in obs: choose one of cell_type'):
         scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1", color="lineage")
@@ -172,6 +172,6 @@ def test_bad_input_is_named(cells: AnnData, make_metacells: Make) -> None:
     with pytest.raises(InputError, match=r"adata\.X looks log-normalised"):
         scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1")
     cells.var_names = ["gene 0"] * 5
-    with pytest.raises(InputError, match="Genes of the cells have the same name"):
+    with pytest.raises(InputError, match="Some genes of the cells have the same name"):
         scproto.pl.marker_scatter(cells, metacells, "gene 0", "gene 1")
     assert plt.get_fignums() == []

@@ -27,7 +27,7 @@ def legend(ax) -> list[str]:
 
 
 def pies(ax) -> list[tuple[tuple[float, float], float, list[tuple[str, float, float]]]]:
-    """Place, area in points² and wedges (colour, start, size; in turns from the top) of each pie, as drawn."""
+    """Place, area in points² and wedges of each pie, as drawn; a wedge is (colour, start, size), in turns."""
     (collection,) = ax.collections
     sizes, colors = 4 * collection.get_sizes(), collection.get_facecolors()
     found, wedges = [], []
@@ -57,7 +57,7 @@ def test_each_pie_shows_the_shares_of_its_batches(make_metacells: Make) -> None:
         np.testing.assert_allclose(starts, np.cumsum([0, *share[present][:-1]]), atol=1e-6)
 
 
-def test_areas_follow_the_cells_and_small_ones_lie_on_top(make_metacells: Make) -> None:
+def test_areas_are_proportional_to_cells_and_small_ones_lie_on_top(make_metacells: Make) -> None:
     metacells = make_metacells()
     areas = np.array([area for _, area, _ in pies(scproto.pl.metacell_map(metacells, ax=axes()))])
     expected = np.sort(metacells.obs["n_cells"])[::-1]
@@ -65,8 +65,7 @@ def test_areas_follow_the_cells_and_small_ones_lie_on_top(make_metacells: Make) 
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0], ids=["round", "stretched"])
-def test_the_picture_shows_the_pie(make_metacells: Make, scale: float) -> None:
-    """Counted in pixels, whatever the scales of the axes."""
+def test_pixels_show_the_shares_of_a_pie_at_any_scale_of_the_axes(make_metacells: Make, scale: float) -> None:
     metacells = make_metacells(1, 2)
     metacells.obs["share_lab 0"], metacells.obs["share_lab 1"] = 0.7, 0.3
     ax = scproto.pl.metacell_map(metacells, ax=axes())
@@ -94,14 +93,14 @@ def test_metacells_without_cells_are_not_drawn(metacells: AnnData) -> None:
     assert len(pies(scproto.pl.metacell_map(metacells, ax=axes()))) == 4
 
 
-def test_the_circle_of_the_legend_has_the_scale_of_the_map(make_metacells: Make) -> None:
+def test_the_circle_in_the_legend_has_the_scale_of_the_map(make_metacells: Make) -> None:
     ax = scproto.pl.metacell_map(make_metacells(), ax=axes())
     largest = pies(ax)[0]
     n_cells = int(legend(ax)[-1].removesuffix(" cells"))
     assert ax.get_legend().get_lines()[-1].get_markersize() ** 2 == pytest.approx(largest[1] * n_cells / 35)
 
 
-def test_of_300_batches_29_are_named(make_metacells: Make) -> None:
+def test_the_legend_names_29_of_300_batches(make_metacells: Make) -> None:
     metacells = make_metacells(8, 300)
     ax = scproto.pl.metacell_map(metacells, ax=axes())
     assert legend(ax)[29] == "271 others"
@@ -116,7 +115,7 @@ def test_a_thousand_pies_are_one_artist(make_metacells: Make) -> None:
     assert len(pies(ax)) == 1000
 
 
-def test_labels_as_categories(make_metacells: Make) -> None:
+def test_labels_are_drawn_as_categories(make_metacells: Make) -> None:
     metacells = make_metacells()
     metacells.obs.loc["metacell_0", "cell_type"] = np.nan
     ax = scproto.pl.metacell_map(metacells, "cell_type", ax=axes())
@@ -129,8 +128,8 @@ def test_labels_as_categories(make_metacells: Make) -> None:
     np.testing.assert_allclose(circles.get_sizes() / circles.get_sizes()[0], sizes / sizes[0])
 
 
-@pytest.mark.parametrize("n", [1, 3, 4])  # not mistaken for one colour in RGB or RGBA
-def test_numbers_have_a_scale(make_metacells: Make, n: int) -> None:
+@pytest.mark.parametrize("n", [1, 3, 4])  # 3 or 4 numbers must not be read as one colour in RGB or RGBA
+def test_numbers_have_a_colour_bar(make_metacells: Make, n: int) -> None:
     metacells = make_metacells(n)
     ax = scproto.pl.metacell_map(metacells, "batch_entropy", ax=axes())
     by_size = metacells.obs.sort_values("n_cells", ascending=False)
@@ -149,7 +148,7 @@ def test_a_palette_colours_batches_and_labels(make_metacells: Make) -> None:
     assert legend(ax)[:2] == ["type 0", "1 other"]
 
 
-def test_global_settings_and_pyplot_are_left_alone(make_metacells: Make) -> None:
+def test_global_settings_and_pyplot_stay_unchanged(make_metacells: Make) -> None:
     import matplotlib.pyplot as plt
 
     before = mpl.rcParams.copy()
@@ -166,13 +165,13 @@ def test_without_axes_a_pyplot_figure_is_made(make_metacells: Make) -> None:
     plt.close(ax.figure)
 
 
-def test_bad_input_is_named(make_metacells: Make, metacells: AnnData) -> None:
+def test_errors_name_the_bad_input(make_metacells: Make, metacells: AnnData) -> None:
     import matplotlib.pyplot as plt
 
     made = make_metacells()
     with pytest.raises(InputError, match='no column "lineage" in obs of the metacells: choose one of n_cells'):
         scproto.pl.metacell_map(made, "lineage")
-    with pytest.raises(InputError, match=r'palette\["lab 0"\] is "?\'rainbow\'"?, which is no colour'):
+    with pytest.raises(InputError, match=r'palette\["lab 0"\] is "?\'rainbow\'"?, which is not a colour'):
         scproto.pl.metacell_map(made, palette={"lab 0": "rainbow"})
     with pytest.raises(InputError, match="No metacell has a cell"):
         scproto.pl.metacell_map(metacells[-1:])

@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 import scproto
 from scproto._errors import InputError
-from scproto.pl.metacells import _order, _spread
 
 
 def axes():
@@ -19,7 +18,7 @@ def axes():
 
 
 def tops(ax, n_metacells: int) -> np.ndarray:
-    """Height of each layer over the middle of each metacell, ``(n_batches, n_metacells)``, the first batch first."""
+    """Top of each batch's layer at the middle of each metacell, ``(n_batches, n_metacells)``."""
     middle = np.arange(n_metacells) + 0.5
     layers = [c.get_paths()[0].vertices for c in ax.collections if isinstance(c, PolyCollection)]
     heights = []
@@ -36,7 +35,7 @@ def test_histogram_counts_every_metacell_with_cells(metacells: AnnData) -> None:
     assert "median 25" in [text.get_text() for text in ax.texts]
 
 
-@pytest.mark.parametrize("sizes", [[7], [3, 3, 3], [1, 1000]], ids=["one", "all alike", "far apart"])
+@pytest.mark.parametrize("sizes", [[7], [3, 3, 3], [1, 1000]], ids=["one", "all the same", "far apart"])
 def test_histogram_of_unusual_sizes(sizes: list[int]) -> None:
     ax = scproto.pl.metacell_sizes(AnnData(obs=pd.DataFrame({"n_cells": sizes}).rename(str)), ax=axes())
     assert sum(bar.get_height() for bar in ax.patches) == len(sizes)
@@ -44,18 +43,18 @@ def test_histogram_of_unusual_sizes(sizes: list[int]) -> None:
 
 def test_bars_are_the_shares_in_label_order(metacells: AnnData) -> None:
     ax = scproto.pl.batch_shares(metacells, ax=axes())
-    # "type 0" has three metacells and comes first; within it from the first batch to the second.
+    # "type 0" has three metacells and comes first; they are sorted from the first batch to the second.
     np.testing.assert_allclose(tops(ax, 4), [[0.5, 0.25, 0.1, 0.9], [1, 1, 1, 1]])
     assert [text.get_text() for text in ax.texts] == ["all cells", "type 0", "type 1"]
 
 
-def test_bar_of_all_cells_weighs_metacells_by_their_cells(metacells: AnnData) -> None:
+def test_the_bar_of_all_cells_weights_metacells_by_their_cells(metacells: AnnData) -> None:
     ax = scproto.pl.batch_shares(metacells, ax=axes())
     expected = (10 * 0.9 + 20 * 0.5 + 30 * 0.1 + 40 * 0.25) / 100
     np.testing.assert_allclose([bar.get_height() for bar in ax.patches], [1, expected])
 
 
-def test_one_batch_one_metacell_no_label() -> None:
+def test_one_metacell_of_one_batch_without_a_label() -> None:
     one = AnnData(obs=pd.DataFrame({"n_cells": [5], "share_all": [1.0]}, index=["metacell_0"]))
     ax = scproto.pl.batch_shares(one, ax=axes())
     np.testing.assert_allclose(tops(ax, 1), [[1]])
@@ -70,26 +69,36 @@ def test_beyond_thirty_batches_the_smallest_are_added_up() -> None:
     np.testing.assert_allclose(tops(ax, 6)[-1], 1)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1)), min_size=1, max_size=40))
-def test_order_keeps_labels_together_and_the_largest_first(drawn: list[tuple[str, float]]) -> None:
-    labels, first = np.array([d[0] for d in drawn]), np.array([d[1] for d in drawn])
-    order, groups = _order(np.column_stack([first, 1 - first]), labels)
-    assert sorted(order) == list(range(len(drawn)))
-    sizes = [end - start for _, start, end in groups]
+def labelled(labels: list[str], first: list[float]) -> AnnData:
+    """Metacells of two batches, with a label each and the given shares of the first batch."""
+    shares = {"share_a": first, "share_b": 1 - np.array(first)}
+    obs = pd.DataFrame({"n_cells": 1, **shares, "label": pd.Categorical(labels), "label_share": 1.0})
+    return AnnData(obs=obs.rename(str))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0.01, 0.99)), min_size=1, max_size=40))
+def test_metacells_of_one_label_stand_together_and_the_most_frequent_label_first(
+    drawn: list[tuple[str, float]],
+) -> None:
+    labels, first = [d[0] for d in drawn], [d[1] for d in drawn]
+    ax = scproto.pl.batch_shares(labelled(labels, first), ax=axes())
+    sizes = [labels.count(text.get_text()) for text in ax.texts[1:]]
     assert sizes == sorted(sizes, reverse=True)
-    for name, start, end in groups:
-        assert set(labels[order[start:end]]) == {name}
-        assert (np.diff(first[order[start:end]]) <= 1e-12).all()
+    expected = [sorted((f for n, f in drawn if n == text.get_text()), reverse=True) for text in ax.texts[1:]]
+    np.testing.assert_allclose(tops(ax, len(drawn))[0], np.concatenate(expected))
 
 
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=30))
-def test_names_are_kept_apart(places: list[float]) -> None:
-    spread = _spread(np.sort(places), gap=3, limit=100)
-    assert (np.diff(spread) >= 3 - 1e-9).all()
-    assert spread[-1] <= 100
+@pytest.mark.parametrize("n_rare", [0, 1, 30])
+def test_names_of_rare_labels_do_not_overlap(n_rare: int) -> None:
+    labels = ["common"] * 300 + [f"rare {i}" for i in range(n_rare)]
+    ax = scproto.pl.batch_shares(labelled(labels, [0.5] * len(labels)), ax=axes())
+    places = [text.get_position()[0] for text in ax.texts]
+    assert (np.diff(places) >= len(labels) / 36 - 1e-9).all()
+    assert places[-1] <= len(labels)
 
 
-def test_bad_input_is_named(metacells: AnnData) -> None:
+def test_errors_name_the_bad_input(metacells: AnnData) -> None:
     with pytest.raises(InputError, match="No metacell has a cell"):
         scproto.pl.metacell_sizes(metacells[-1:])
     with pytest.raises(InputError, match=r"take the metacells from model\.get_metacells"):

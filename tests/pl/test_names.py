@@ -1,4 +1,4 @@
-"""Figures show names out of the data as they are, whatever matplotlib would make of them."""
+"""Figures show names from the data as they are, even where matplotlib would read them as markup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def texts(ax) -> list[str]:
 
 @pytest.fixture
 def odd(make_cells: Callable[..., AnnData]) -> AnnData:
-    """Cells whose labels, one of which is missing, and column are called oddly."""
+    """Cells with odd labels, some of them missing, in a column with an odd name."""
     cells = make_cells(64)
     cells.obs["$type_"] = pd.Series([*ODD, None] * 8, index=cells.obs_names, dtype=object)
     cells.obs[_keys.DISTANCE], cells.obs[_keys.OUTLIER] = 0.5, False
@@ -76,11 +76,11 @@ def test_batches_with_a_slash_have_their_names_and_colours(make_metacells: Calla
     handles = dict(zip(texts(ax), ax.get_legend().legend_handles, strict=True))
     assert handles["A/B"].get_markerfacecolor() == "#010203"
     assert handles["A|B"].get_markerfacecolor() == "#040506"
-    assert len(handles) == 3  # and the size
+    assert len(handles) == 3  # the third is the size
 
 
 def test_a_label_is_found_under_its_own_name(make_cells: Callable, make_metacells: Callable) -> None:
-    """Its column is called otherwise where scproto has one of that name."""
+    """Its column has another name if scproto uses that of the label."""
     metacells, cells = make_metacells(6), make_cells(60)
     cells.obs["n_cells"] = cells.obs["a/b"] = ["few", "many"] * 30
     metacells.obs["n_cells_label"] = metacells.obs["a|b"] = pd.Categorical(["few", "many"] * 3)

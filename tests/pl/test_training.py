@@ -16,7 +16,7 @@ def curve(name: str, values: list[float]) -> pd.DataFrame:
 
 @pytest.fixture
 def history() -> dict[str, pd.DataFrame]:
-    """Five epochs, the first two without prototypes: once as NaN, once by their absence."""
+    """Five epochs, the first two without prototypes: as NaN in one curve, as missing rows in another."""
     nan = float("nan")
     return {
         "loss": curve("loss", [5, 4, 3, 2, 1]),
@@ -58,25 +58,25 @@ def test_without_axes_a_pyplot_figure_is_made() -> None:
     plt.close(axes[0].figure)
 
 
-def test_bad_input_is_named(history: dict[str, pd.DataFrame]) -> None:
-    with pytest.raises(InputError, match="'learning_rate', and none of the curves"):
+def test_errors_name_the_bad_input(history: dict[str, pd.DataFrame]) -> None:
+    with pytest.raises(InputError, match="'learning_rate' but none of the curves"):
         scproto.pl.training({"learning_rate": history["learning_rate"]})
     with pytest.raises(InputError, match="2 axes for 3 curves"):
         scproto.pl.training(history, axes=Figure().subplots(1, 2))
 
 
-def test_numbers_of_prototypes_are_whole() -> None:
+def test_ticks_for_numbers_of_prototypes_are_whole() -> None:
     axes = scproto.pl.training({"prototypes_used": curve("prototypes_used", [30, 30, 29])}, axes=Figure().subplots())
     assert all(float(tick).is_integer() for tick in axes[0].get_yticks())
 
 
 @pytest.mark.parametrize("history", [None, {}], ids=["none", "empty"])
-def test_without_a_history_the_model_is_to_be_trained(history: dict[str, pd.DataFrame] | None) -> None:
+def test_without_a_history_the_error_says_to_train(history: dict[str, pd.DataFrame] | None) -> None:
     with pytest.raises(InputError, match="no training history: train the model first"):
         scproto.pl.training(history)
 
 
-def test_a_training_without_values_was_too_short() -> None:
+def test_a_history_without_values_means_the_training_was_too_short() -> None:
     nothing = {"loss": curve("loss", []), "loss_swav": curve("loss_swav", [float("nan")])}
-    with pytest.raises(InputError, match="too short to draw: its history has no value of loss, loss_swav"):
+    with pytest.raises(InputError, match="too short to draw, as its history has no values for loss, loss_swav"):
         scproto.pl.training(nothing)

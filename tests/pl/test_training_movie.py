@@ -18,7 +18,7 @@ from scproto.pl.training_movie import _project
 
 
 def snapshots(n_cells: int = 40, n_prototypes: int = 3, n_frames: int = 4) -> SimpleNamespace:
-    """Cells that go round; the prototypes come in half way."""
+    """Cells that move; the prototypes appear half-way."""
     rng = np.random.default_rng(0)
     start = rng.normal(size=(n_cells, 5)) * [3, 2, 0.1, 0.1, 0.1]
     frames = [
@@ -38,7 +38,7 @@ def cells(n: int = 80) -> AnnData:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """Colours ``(n_frames, height, width, 3)`` of a GIF, in [0, 1]."""
+    """Colours of a GIF in [0, 1], ``(n_frames, height, width, 3)``."""
     with Image.open(path) as film:
         frames = []
         for i in range(film.n_frames):
@@ -51,14 +51,14 @@ def near(frames: np.ndarray, color: str) -> np.ndarray:
     return np.abs(frames - to_rgb(color)).max(-1) < 0.06
 
 
-def test_a_frame_an_epoch_with_cells_in_their_colour(tmp_path: Path) -> None:
+def test_one_frame_per_epoch_shows_cells_in_their_colours(tmp_path: Path) -> None:
     path = scproto.pl.training_movie(snapshots(), cells(), tmp_path / "film.gif")
     assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
     frames = pixels(path)
     assert len(frames) == 4
     width = frames.shape[2]
     left = near(frames, PALETTE[0])[:, :, : width // 2]
-    assert (left.sum((1, 2)) > 100).all()  # every second cell was kept: all of "lab a"
+    assert (left.sum((1, 2)) > 100).all()  # the snapshots keep every second cell: all of "lab a"
     assert not near(frames, PALETTE[1]).any()
     assert (np.diff(left.astype(int), axis=0) != 0).any((1, 2)).all()  # they move
 
@@ -70,14 +70,14 @@ def test_the_legend_stays_where_it_is(tmp_path: Path) -> None:
     np.testing.assert_allclose(legend, legend[:1].repeat(4, axis=0), atol=0.05)
 
 
-def test_all_frames_are_the_principal_plane_of_the_last() -> None:
+def test_all_frames_show_the_principal_plane_of_the_last_frame() -> None:
     kept = snapshots()
     places, prototypes = _project(kept)
     last = kept.frames[-1].cells
     spread = places[-1].var(axis=0)
     eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(last.T, bias=True)))[::-1]
     np.testing.assert_allclose(spread, eigenvalues[:2], rtol=1e-4)
-    # One linear map for all frames.
+    # One linear map serves all frames.
     plane = np.linalg.lstsq(last - last.mean(0), places[-1], rcond=None)[0]
     for frame, cell_places, prototype_places in zip(kept.frames, places, prototypes, strict=True):
         np.testing.assert_allclose(cell_places, (frame.cells - last.mean(0)) @ plane, atol=1e-4)
@@ -91,7 +91,7 @@ def test_one_cell_in_one_frame(tmp_path: Path) -> None:
     assert near(frames, PALETTE[0]).any()
 
 
-def test_many_batches_and_none(tmp_path: Path) -> None:
+def test_many_labels_and_no_labels(tmp_path: Path) -> None:
     adata = cells(600)
     adata.obs["cell_type"] = np.nan
     kept = snapshots(300)
@@ -100,7 +100,7 @@ def test_many_batches_and_none(tmp_path: Path) -> None:
     assert len(pixels(scproto.pl.training_movie(kept, adata, tmp_path / "b.gif", "cell_type"))) == 4
 
 
-def test_bad_input_is_named(tmp_path: Path) -> None:
+def test_errors_name_the_bad_input(tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
     kept, adata = snapshots(), cells()
@@ -108,7 +108,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         scproto.pl.training_movie(SimpleNamespace(frames=[]), adata, tmp_path / "film.gif")
     with pytest.raises(InputError, match="of 80 cells, but adata has 10"):
         scproto.pl.training_movie(kept, cells(10), tmp_path / "film.gif")
-    with pytest.raises(InputError, match=r'"film\.mp4" is no name of a GIF'):
+    with pytest.raises(InputError, match=r'"film\.mp4" does not end in "\.gif"'):
         scproto.pl.training_movie(kept, adata, tmp_path / "film.mp4")
     with pytest.raises(InputError, match='no column "lineage"'):
         scproto.pl.training_movie(kept, adata, tmp_path / "film.gif", "lineage")

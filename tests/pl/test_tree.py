@@ -38,7 +38,7 @@ def names(labels) -> list[str]:
 
 @settings(deadline=None)
 @given(st.integers(2, 40), st.integers(0, 1000))
-def test_layout_is_that_of_scipy(n_leaves: int, seed: int) -> None:
+def test_layout_equals_that_of_scipy(n_leaves: int, seed: int) -> None:
     tree = linkage(np.random.default_rng(seed).normal(size=(n_leaves, 3)), "ward")
     order, corners = lay_out(tree)
     expected = dendrogram(tree, no_plot=True)
@@ -48,7 +48,7 @@ def test_layout_is_that_of_scipy(n_leaves: int, seed: int) -> None:
     np.testing.assert_allclose(np.sort(corners, axis=0), np.sort(drawn, axis=0))
 
 
-def test_a_chain_of_many_leaves_is_no_recursion() -> None:
+def test_a_chain_of_many_leaves_needs_no_recursion() -> None:
     n = 3000
     chain = np.column_stack([np.r_[0, n : 2 * n - 2], np.arange(1, n), np.arange(1.0, n), np.arange(2, n + 1)])
     order, corners = lay_out(chain)
@@ -56,7 +56,7 @@ def test_a_chain_of_many_leaves_is_no_recursion() -> None:
     assert corners[-1, 1, 1] == n - 1
 
 
-def test_tree_expression_and_labels_stand_in_the_same_order(make_metacells: Make) -> None:
+def test_tree_expression_and_labels_have_the_same_order(make_metacells: Make) -> None:
     metacells = make_metacells(12)
     ax = scproto.pl.tree(metacells, GENES, color="cell_type", ax=axes())
     order = dendrogram(metacells.uns[_keys.TREE], no_plot=True)["leaves"]
@@ -87,7 +87,7 @@ def test_heights_of_the_tree_are_the_ward_distances(make_metacells: Make) -> Non
     assert high == 2
 
 
-def test_the_scale_is_symmetric_and_cut_off(make_metacells: Make) -> None:
+def test_the_colour_scale_is_symmetric_and_cut_off(make_metacells: Make) -> None:
     metacells = make_metacells(50, 1)
     metacells.layers["decoded"][:] = 1
     metacells.layers["decoded"][7, 3] = 1000  # z-score 7
@@ -99,7 +99,7 @@ def test_the_scale_is_symmetric_and_cut_off(make_metacells: Make) -> None:
     assert bar.get_yticks().tolist() == [-2, 0, 2]
 
 
-def test_tree_alone(make_metacells: Make) -> None:
+def test_the_tree_without_genes_and_labels(make_metacells: Make) -> None:
     ax = scproto.pl.tree(make_metacells(), ax=axes())
     assert [len(parts(ax, LineCollection)), len(parts(ax, QuadMesh))] == [1, 0]
     assert len(parts(ax, LineCollection)[0].get_segments()) == 5
@@ -107,7 +107,7 @@ def test_tree_alone(make_metacells: Make) -> None:
     assert ax.get_legend() is None
 
 
-def test_one_metacell_has_no_tree_and_no_scale(make_metacells: Make) -> None:
+def test_one_metacell_has_no_tree_and_no_colour_bar(make_metacells: Make) -> None:
     ax = scproto.pl.tree(make_metacells(1), GENES, color="cell_type", ax=axes())
     ax.figure.draw_without_rendering()
     assert parts(ax, LineCollection)[0].get_segments() == []
@@ -124,7 +124,7 @@ def test_a_gene_that_does_not_vary_is_zero(make_metacells: Make) -> None:
     assert np.abs(heat[0]).max() > 1
 
 
-def test_metacells_that_are_all_alike(make_metacells: Make) -> None:
+def test_identical_metacells_have_a_flat_tree(make_metacells: Make) -> None:
     metacells = make_metacells(4)
     metacells.uns[_keys.TREE] = linkage(np.ones((4, 3)), "ward")
     segments = parts(scproto.pl.tree(metacells, ax=axes()), LineCollection)[0].get_segments()
@@ -148,7 +148,7 @@ def test_a_palette_colours_the_strip(make_metacells: Make) -> None:
 
 
 @pytest.mark.parametrize(("n", "width", "named"), [(12, 9, True), (60, 3, False), (300, 40, False)])
-def test_names_are_left_out_where_there_is_no_room(make_metacells: Make, n: int, width: float, named: bool) -> None:
+def test_names_are_left_out_if_there_is_no_room(make_metacells: Make, n: int, width: float, named: bool) -> None:
     ax = scproto.pl.tree(make_metacells(n), GENES, ax=axes(width))
     assert len(ax.get_xticks()) == (n if named else 0)
     assert names(ax.get_yticklabels()) == GENES
@@ -165,7 +165,7 @@ def test_names_do_not_overlap(make_metacells: Make) -> None:
     assert len(down) == 25
 
 
-def test_in_a_subfigure_and_without_global_state(make_metacells: Make) -> None:
+def test_a_subfigure_works_and_global_state_stays_unchanged(make_metacells: Make) -> None:
     import matplotlib.pyplot as plt
 
     before = mpl.rcParams.copy()
@@ -176,7 +176,7 @@ def test_in_a_subfigure_and_without_global_state(make_metacells: Make) -> None:
     assert plt.get_fignums() == []
 
 
-def test_bad_input_is_named(make_metacells: Make) -> None:
+def test_errors_name_the_bad_input(make_metacells: Make) -> None:
     import matplotlib.pyplot as plt
 
     metacells = make_metacells()
@@ -187,7 +187,7 @@ def test_bad_input_is_named(make_metacells: Make) -> None:
     with pytest.raises(InputError, match="has 6 leaves for 4 metacells: give all"):
         scproto.pl.tree(metacells[:4])
     del metacells.layers["decoded"]
-    with pytest.raises(InputError, match='no layer "decoded" in the metacells, but counts'):
+    with pytest.raises(InputError, match='no layer "decoded" in the metacells: choose one of counts'):
         scproto.pl.tree(metacells, GENES)
     del metacells.uns[_keys.TREE]
     with pytest.raises(InputError, match=r"take the metacells from model\.get_metacells"):

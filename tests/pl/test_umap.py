@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import scproto
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.pl.colors import MISSING, OTHER, PALETTE, group
+from scproto.pl.colors import MISSING, OTHER, PALETTE
 
 Make = Callable[..., AnnData]
 
@@ -26,7 +26,7 @@ def legend(ax) -> list[str]:
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_each_cell_has_its_place_and_the_colour_of_its_category(make_cells: Make) -> None:
+def test_each_cell_has_its_coordinates_and_the_colour_of_its_category(make_cells: Make) -> None:
     cells = make_cells()
     ax = scproto.pl.umap(cells, "cell_type", ax=axes())
     dots = ax.collections[0]
@@ -45,7 +45,7 @@ def test_circles_are_sized_by_cells_and_filled_by_label(make_cells: Make, metace
     assert legend(ax)[-1] == "metacell (area: cells)"
 
 
-def test_circles_are_hollow_where_the_metacells_lack_the_column(make_cells: Make, metacells: AnnData) -> None:
+def test_circles_are_hollow_if_the_metacells_lack_the_column(make_cells: Make, metacells: AnnData) -> None:
     ax = scproto.pl.umap(make_cells(), _keys.BATCH, metacells=metacells, ax=axes())
     assert {to_hex(c) for c in ax.collections[1].get_facecolors()} == {"#ffffff"}
 
@@ -61,11 +61,11 @@ def test_numbers_get_a_colour_bar_and_no_legend(make_cells: Make) -> None:
     assert len(ax.child_axes) == 1
 
 
-def test_truth_values_are_categories(make_cells: Make) -> None:
+def test_booleans_are_categories(make_cells: Make) -> None:
     assert legend(scproto.pl.umap(make_cells(), "doublet", ax=axes())) == ["False", "True"]
 
 
-def test_cells_without_a_value_are_grey_and_below(make_cells: Make) -> None:
+def test_cells_without_a_label_are_grey_and_lie_below(make_cells: Make) -> None:
     cells = make_cells()
     cells.obs.loc[cells.obs_names[:20], "cell_type"] = np.nan
     ax = scproto.pl.umap(cells, "cell_type", ax=axes())
@@ -75,23 +75,7 @@ def test_cells_without_a_value_are_grey_and_below(make_cells: Make) -> None:
     assert legend(ax)[-1] == "no value"
 
 
-def test_thirty_categories_have_thirty_colours(make_cells: Make) -> None:
-    groups = group(make_cells(120, n_types=30).obs["cell_type"])
-    assert len(set(groups.colors)) == len(groups.names) == 30
-
-
-def test_beyond_thirty_categories_the_smallest_share_one_grey(make_cells: Make) -> None:
-    values = make_cells(165, n_types=33).obs["cell_type"].iloc[:-1]  # "type 32" is the smallest
-    groups = group(values)
-    assert len(groups.names) == len(set(groups.colors)) == 30
-    assert groups.names[-1] == "4 others"
-    named = np.array(groups.names)[groups.codes]
-    kept = named != "4 others"
-    assert (named[kept] == values[kept]).all()
-    assert set(named[values == "type 32"]) == {"4 others"}
-
-
-def test_global_settings_and_pyplot_are_left_alone(make_cells: Make, metacells: AnnData) -> None:
+def test_global_settings_and_pyplot_stay_unchanged(make_cells: Make, metacells: AnnData) -> None:
     import matplotlib.pyplot as plt
 
     before = mpl.rcParams.copy()
@@ -108,7 +92,7 @@ def test_without_axes_a_pyplot_figure_is_made(make_cells: Make) -> None:
     plt.close(ax.figure)
 
 
-def test_bad_input_is_named(make_cells: Make, metacells: AnnData) -> None:
+def test_errors_name_the_bad_input(make_cells: Make, metacells: AnnData) -> None:
     cells = make_cells()
     with pytest.raises(InputError, match='no column "lineage" in obs: choose one of scproto_batch'):
         scproto.pl.umap(cells, "lineage")
@@ -117,7 +101,7 @@ def test_bad_input_is_named(make_cells: Make, metacells: AnnData) -> None:
         scproto.pl.umap(cells, "cell_type", metacells=metacells)
 
 
-def test_cells_without_a_number_are_grey_and_below(make_cells: Make) -> None:
+def test_cells_without_a_number_are_grey_and_lie_below(make_cells: Make) -> None:
     cells = make_cells()
     cells.obs.loc[cells.obs_names[:20], _keys.CONFIDENCE] = np.nan
     cells.obs.loc[cells.obs_names[20], _keys.CONFIDENCE] = np.inf
@@ -129,7 +113,7 @@ def test_cells_without_a_number_are_grey_and_below(make_cells: Make) -> None:
     assert legend(ax) == ["no value"]
 
 
-def test_metacells_of_the_small_categories_have_their_grey(make_cells: Make, metacells: AnnData) -> None:
+def test_metacells_of_the_smallest_categories_share_their_grey(make_cells: Make, metacells: AnnData) -> None:
     cells = make_cells(165, n_types=33)[:-1].copy()  # "type 32" is the smallest
     metacells.obs["cell_type"] = ["type 32", "type 0", None, "type 1", None]
     ax = scproto.pl.umap(cells, "cell_type", metacells=metacells, ax=axes())
@@ -139,7 +123,7 @@ def test_metacells_of_the_small_categories_have_their_grey(make_cells: Make, met
 
 def test_one_palette_gives_cells_and_metacells_the_same_colours(make_cells: Make, metacells: AnnData) -> None:
     cells = make_cells()
-    metacells.obs["cell_type"] = pd.Categorical(["type 2"] * 5)  # alone it would have the first colour
+    metacells.obs["cell_type"] = pd.Categorical(["type 2"] * 5)  # on its own it would have the first colour
     colors = scproto.pl.palette(cells.obs["cell_type"])
     assert colors == {"type 0": PALETTE[0], "type 1": PALETTE[1], "type 2": PALETTE[2]}
     ax = scproto.pl.metacell_map(metacells, "cell_type", palette=colors, ax=axes())
@@ -150,11 +134,6 @@ def test_a_given_palette_is_used(make_cells: Make) -> None:
     ax = scproto.pl.umap(make_cells(), "cell_type", palette={"type 2": "red", "absent": "blue"}, ax=axes())
     assert {to_hex(c) for c in ax.collections[0].get_facecolors()} == {"#ff0000", OTHER.lower()}
     assert legend(ax) == ["type 2", "2 others"]
-
-
-def test_a_palette_of_many_categories_names_29(make_cells: Make) -> None:
-    assert len(scproto.pl.palette(make_cells(600, n_types=300).obs["cell_type"])) == 29
-    assert scproto.pl.palette(pd.Series([np.nan, np.nan])) == {}
 
 
 def test_circles_shrink_with_the_axes(make_cells: Make, metacells: AnnData) -> None:

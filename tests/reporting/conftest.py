@@ -16,7 +16,7 @@ GENES = ["CD3D", "MS4A1", "<LYZ>", "NKG7", "GNLY", "ACTB"]
 
 @pytest.fixture
 def make_run() -> Callable[..., Made]:
-    """Cells, metacells and history of a run. Metacell 0 mixes two labels; the decoder knows all genes but the last."""
+    """Cells, metacells and history of a run. Metacell 0 mixes two labels; the decoder knows all but the last gene."""
 
     def make(n_metacells: int = 4, batches: tuple[str, ...] = ("lab a", "lab b")) -> Made:
         n_cells = 20 * n_metacells

@@ -1,4 +1,4 @@
-"""The report as a browser shows it: ``pytest -m browser``, with the extra ``browser`` and a Chromium."""
+"""The report in a browser: run ``pytest -m browser`` with the extra ``browser`` and Chromium."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCHES = ('lab "a" & <b>', "lab é, 2")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """playwright's Chromium, or the one that the system has."""
+    """Chromium of the system or, without one, that of playwright."""
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -50,7 +50,7 @@ def report(make_run: Callable, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_page(chromium: Any, report: Path) -> Iterator[Callable[..., Any]]:
-    """Open the report with settings of the device; at the end there was no error and no request but for the file."""
+    """Open the report on a device. Fail at the end if there were errors or requests for anything but the file."""
     contexts, complaints, requests = [], [], []
 
     def open_(**device: Any) -> Any:
@@ -72,7 +72,7 @@ def open_page(chromium: Any, report: Path) -> Iterator[Callable[..., Any]]:
 
 
 def pixels(page: Any) -> str:
-    """The drawn map, as it is now."""
+    """The map as drawn now."""
     return page.evaluate("(map.drawNow(), map.canvas.toDataURL())")
 
 
@@ -80,7 +80,7 @@ def names(page: Any) -> list[str]:
     return page.locator("#metacells tbody th").all_inner_texts()
 
 
-def test_map_is_drawn_and_coloured_by_label(open_page: Callable) -> None:
+def test_the_map_is_drawn_and_coloured_by_label(open_page: Callable) -> None:
     page = open_page()
     assert page.evaluate("new Set(map.canvas.getContext('2d').getImageData(0, 0, 600, 400).data).size") > 20
     assert page.locator("#legend").inner_text().split() == ["B", "T"]
@@ -108,7 +108,7 @@ def test_search_finds_by_name_number_and_label(open_page: Callable) -> None:
     assert page.locator("#status").inner_text() == "No metacell or label has “no such thing” in its name."
 
 
-def test_enter_goes_through_all_that_match(open_page: Callable) -> None:
+def test_enter_shows_all_matches_in_turn(open_page: Callable) -> None:
     page = open_page()
     page.fill("#metacell-query", "T")
     found = []
@@ -116,10 +116,10 @@ def test_enter_goes_through_all_that_match(open_page: Callable) -> None:
         page.press("#metacell-query", "Enter")
         found.append(page.locator("#details h3").first.inner_text())
     assert len(set(found)) >= 11
-    assert "of 12 that match" in page.locator("#status").inner_text()  # "metacell" has a t, too
+    assert " of 12. " in page.locator("#status").inner_text()  # "metacell" has a t, too
 
 
-def test_pointing_shows_a_metacell_and_a_click_keeps_it(open_page: Callable) -> None:
+def test_pointing_shows_a_metacell_and_a_click_selects_it(open_page: Callable) -> None:
     page = open_page()
     place = page.evaluate("map.place(4)")
     page.hover("#map", position={"x": place[0], "y": place[1]})
@@ -163,7 +163,7 @@ def test_columns_sort_both_ways(open_page: Callable) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_export_is_the_table_in_its_order(open_page: Callable, tmp_path: Path) -> None:
+def test_the_export_is_the_table_in_its_order(open_page: Callable, tmp_path: Path) -> None:
     page = open_page()
     page.click("#metacells thead button >> nth=0")
     with page.expect_download() as download:
@@ -179,7 +179,7 @@ def test_export_is_the_table_in_its_order(open_page: Callable, tmp_path: Path) -
     assert rows[5][head.index("doubts")] == "few cells"
 
 
-def test_all_is_done_with_the_keyboard(open_page: Callable) -> None:
+def test_the_keyboard_is_enough(open_page: Callable) -> None:
     page = open_page()
     focused = "document.activeElement.id || document.activeElement.className"
     page.keyboard.press("Tab")
@@ -205,7 +205,7 @@ def test_all_is_done_with_the_keyboard(open_page: Callable) -> None:
     assert page.evaluate("map.selected") == -1
 
 
-def test_arrow_keys_go_along_the_tree(open_page: Callable) -> None:
+def test_arrow_keys_move_along_the_tree(open_page: Callable) -> None:
     page = open_page()
     order = page.evaluate("data.tree.order")
     page.locator("#tree").locator("..").focus()
@@ -224,7 +224,7 @@ def test_arrow_keys_go_along_the_tree(open_page: Callable) -> None:
     assert page.evaluate("map.selected") == order[0]
 
 
-def test_arrow_keys_go_down_the_table_in_its_order(open_page: Callable) -> None:
+def test_arrow_keys_move_through_the_table_in_its_order(open_page: Callable) -> None:
     page = open_page()
     box, chosen = page.locator("#metacells").locator(".."), page.locator("#metacells tr.selected th")
     page.click("#metacells thead button >> nth=0")
@@ -250,7 +250,7 @@ def test_tree_and_warnings_lead_to_the_metacell(open_page: Callable) -> None:
     assert page.get_attribute("#leaf-mark", "x") == str(2 * step).removesuffix(".0")
 
 
-def test_what_is_chosen_is_scrolled_into_its_box_and_the_page_stays(open_page: Callable) -> None:
+def test_a_selection_scrolls_into_view_and_the_page_stays(open_page: Callable) -> None:
     page = open_page(viewport={"width": 360, "height": 740})
     page.add_style_tag(content=".scroll:has(table) { max-height: 150px }")
     last = page.evaluate("data.tree.order.at(-1)")
@@ -266,7 +266,7 @@ def test_what_is_chosen_is_scrolled_into_its_box_and_the_page_stays(open_page: C
         assert inside, chosen
 
 
-def test_zoom_drag_and_back(open_page: Callable) -> None:
+def test_zooming_dragging_and_showing_all(open_page: Callable) -> None:
     page = open_page()
     page.evaluate("map.select(map.hit(...map.toScreen(...map.center)))")
     before = page.evaluate("map.place(4)")
@@ -285,7 +285,7 @@ def test_zoom_drag_and_back(open_page: Callable) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility(open_page: Callable, scheme: str) -> None:
+def test_no_serious_accessibility_violation(open_page: Callable, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     page = open_page(color_scheme=scheme)
@@ -301,7 +301,7 @@ def test_no_serious_fault_of_accessibility(open_page: Callable, scheme: str) -> 
     assert ground == ("rgb(20, 23, 28)" if scheme == "dark" else "rgb(255, 255, 255)")
 
 
-def test_phone_needs_no_scrolling_to_the_side(open_page: Callable) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(open_page: Callable) -> None:
     page = open_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     page.fill("#metacell-query", "metacell_3")
     page.press("#metacell-query", "Enter")

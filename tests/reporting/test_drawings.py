@@ -15,7 +15,7 @@ def numbers(path: str) -> list[float]:
     return [float(text) for text in re.findall(r"-?[\d.]+", path)]
 
 
-def test_tree_has_a_branch_for_each_merge_and_every_leaf_once(make_run: Callable) -> None:
+def test_the_tree_has_one_branch_per_merge_and_every_leaf_once(make_run: Callable) -> None:
     cells, metacells, _ = make_run(n_metacells=12)
     tree = draw_tree(metacells, group(cells.obs[_keys.BATCH]))
     assert sorted(tree.order) == list(range(12))
@@ -31,10 +31,10 @@ def test_bars_of_the_batches_stack_up(make_run: Callable) -> None:
     bars = draw_tree(metacells, groups).bars
     assert [(name, color.upper()) for name, color, _ in bars] == list(zip(groups.names, groups.colors, strict=True))
     assert [path.count("M") for _, _, path in bars] == [4, 3]
-    assert numbers(bars[1][2])[1] == 35  # the second batch begins half way down
+    assert numbers(bars[1][2])[1] == 35  # the second batch starts half-way down
 
 
-def test_curves_fill_their_box_and_the_warm_up_ends_where_swapping_begins() -> None:
+def test_curves_fill_their_box_and_the_warm_up_ends_where_the_swapped_prediction_starts() -> None:
     epochs = np.arange(11)
     history = {
         "loss": pd.DataFrame({"value": np.linspace(2000, 1, 11)}, index=epochs),
@@ -49,6 +49,6 @@ def test_curves_fill_their_box_and_the_warm_up_ends_where_swapping_begins() -> N
     assert swav.path.startswith("M100 0L")
 
 
-def test_a_history_of_nothing_has_no_curves() -> None:
+def test_an_empty_history_gives_no_curves() -> None:
     assert draw_curves({}) == []
     assert draw_curves({"loss": pd.DataFrame({"loss": [np.nan]})}) == []

@@ -21,7 +21,7 @@ def test_values_come_back_within_half_a_step(dtype: type, steps: int) -> None:
     assert codes.max() == steps
 
 
-def test_a_scale_of_no_width_is_zero_and_values_outside_get_its_ends() -> None:
+def test_a_scale_without_width_gives_zeros_and_values_outside_get_its_ends() -> None:
     np.testing.assert_array_equal(quantise([5.0, 5.0], 5, 5, np.uint8), [0, 0])
     np.testing.assert_array_equal(quantise([-1.0, 0.5, 9.0], 0, 1, np.uint8), [0, 128, 255])
 
@@ -31,11 +31,11 @@ def test_bytes_are_little_endian_and_row_by_row() -> None:
     assert b64decode(to_base64(array.T)) == bytes([1, 0, 3, 0, 2, 0, 4, 0])
 
 
-def test_no_category_has_its_own_code() -> None:
+def test_a_missing_category_has_its_own_code() -> None:
     np.testing.assert_array_equal(category_codes(np.array([0, 29, -1])), [0, 29, 255])
 
 
-def test_what_is_no_number_is_none() -> None:
+def test_nan_and_infinity_become_none() -> None:
     assert numbers([1.23456, np.nan, np.inf, 2]) == [1.2346, None, None, 2.0]
 
 

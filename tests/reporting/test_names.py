@@ -1,4 +1,4 @@
-"""Labels and batches of any name and type in the report."""
+"""The report with labels and batches of any name and type."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_batches_have_their_own_names_and_colours(make_run: Callable) -> None:
     assert bars == {name: shade.lower() for name, shade in zip(colors.names, colors.colors, strict=True)}
 
 
-def test_a_label_under_another_name(make_run: Callable) -> None:
+def test_a_label_in_a_column_of_another_name(make_run: Callable) -> None:
     cells, metacells, _ = make_run()
     cells.obs["n_cells"] = cells.obs["cell_type"]
     metacells.obs = metacells.obs.rename(
@@ -45,7 +45,7 @@ def test_a_label_under_another_name(make_run: Callable) -> None:
 
 
 @pytest.mark.parametrize("label", ["metacell", "doubts", "top_genes"])
-def test_a_label_called_as_a_column_of_the_table(make_run: Callable, label: str) -> None:
+def test_a_label_with_the_name_of_a_table_column_gets_another(make_run: Callable, label: str) -> None:
     _, metacells, _ = make_run()
     metacells.obs = metacells.obs.rename(columns={"cell_type": label, "cell_type_share": f"{label}_share"})
     keys = tabulate(metacells, label, {}, [[]] * 4).to_json()["keys"]
@@ -61,13 +61,13 @@ KINDS = {
     "float": np.array([1.0, np.nan]),
     "boolean": pd.array([True, None], dtype="boolean"),
     "date": pd.to_datetime(["2020-01-01", None]),
-    "none at all": np.array([None, None], dtype=object),
-    "no number": np.array([np.nan, np.nan]),
+    "no labels": np.array([None, None], dtype=object),
+    "no numbers": np.array([np.nan, np.nan]),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_labels_of_any_type_with_missing_ones(make_run: Callable, tmp_path, kind) -> None:
+def test_labels_of_any_type_with_missing_values(make_run: Callable, tmp_path, kind) -> None:
     cells, metacells, history = make_run()
     cells.obs["cell_type"] = pd.Series(kind).take(np.tile([0, 1], 40)).array
     metacells.obs["cell_type"] = pd.Series(kind).take([0, 1, 1, 0]).array

@@ -24,7 +24,7 @@ def gather(cells, metacells, label_key="cell_type"):
     return payload.gather(cells, metacells, group(cells.obs[_keys.BATCH]), label, label_key)
 
 
-def test_places_of_cells_and_metacells_share_a_scale(make_run: Callable) -> None:
+def test_coordinates_of_cells_and_metacells_share_a_scale(make_run: Callable) -> None:
     cells, metacells, _ = make_run()
     found = gather(cells, metacells)
     ours = np.concatenate(
@@ -39,7 +39,7 @@ def test_places_of_cells_and_metacells_share_a_scale(make_run: Callable) -> None
     )
 
 
-def test_of_many_cells_some_are_drawn(make_run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_sample_of_many_cells_is_drawn(make_run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload, "MAX_CELLS", 30)
     cells, metacells, _ = make_run()
     found = gather(cells, metacells)["cells"]
@@ -57,7 +57,7 @@ def test_cells_and_metacells_share_the_colours_of_labels(make_run: Callable) -> 
     assert gather(cells, metacells, None)["labels"] is None
 
 
-def test_shares_of_many_batches_are_kept_and_share_a_grey(make_run: Callable) -> None:
+def test_all_shares_are_kept_and_small_batches_share_a_grey(make_run: Callable) -> None:
     cells, metacells, _ = make_run(n_metacells=8, batches=tuple(f"b{i}" for i in range(40)))
     cells.obs[_keys.BATCH] = pd.Categorical.from_codes(np.arange(160) % 40, [f"b{i}" for i in range(40)])
     found = gather(cells, metacells)["batches"]
@@ -68,14 +68,14 @@ def test_shares_of_many_batches_are_kept_and_share_a_grey(make_run: Callable) ->
     np.testing.assert_allclose(np.sum(found["shares"], axis=0), 1)
 
 
-def test_a_batch_that_no_cell_is_of_is_grey(make_run: Callable) -> None:
+def test_a_batch_without_cells_is_grey(make_run: Callable) -> None:
     cells, metacells, _ = make_run()
     found = gather(cells[cells.obs[_keys.BATCH] == "lab b"].copy(), metacells)["batches"]
     assert (found["names"], found["place"]) == (["lab a", "lab b"], [1, 0])
     assert found["shown"] == ["lab b", "others"]
 
 
-def test_expression_of_a_gene_comes_back(make_run: Callable) -> None:
+def test_expression_can_be_decoded(make_run: Callable) -> None:
     _, metacells, _ = make_run()
     found = payload.genes(metacells)
     assert sorted(found["names"]) == sorted(metacells.var_names)
@@ -87,14 +87,14 @@ def test_expression_of_a_gene_comes_back(make_run: Callable) -> None:
     np.testing.assert_allclose(codes / 255 * high, given, atol=high.max() / 255)
 
 
-def test_genes_that_do_not_fit_are_left_out_but_not_those_that_are_named(make_run: Callable) -> None:
+def test_genes_that_do_not_fit_are_left_out_except_top_genes(make_run: Callable) -> None:
     _, metacells, _ = make_run()
     found = payload.genes(metacells, max_bytes=1)
     named = {gene for key in ("rest", "siblings") for row in found[key] for gene, _ in row}
     assert named == set(range(len(found["names"])))
 
 
-def test_genes_are_those_of_rank_prototype_genes(tiny_atlas) -> None:
+def test_top_genes_equal_those_of_rank_prototype_genes(tiny_atlas) -> None:
     scproto.pp.prepare(tiny_atlas, batch_key="batch")
     scproto.SCPROTO.setup_anndata(tiny_atlas, batch_key="batch")
     model = scproto.SCPROTO(tiny_atlas, n_prototypes=8)
@@ -109,7 +109,7 @@ def test_genes_are_those_of_rank_prototype_genes(tiny_atlas) -> None:
         np.testing.assert_allclose([fold for _, fold in top], table["logfoldchanges"], atol=0.006)
 
 
-def test_50_000_cells_stay_small() -> None:
+def test_the_payload_of_50_000_cells_stays_small() -> None:
     rng = np.random.default_rng(0)
     n_metacells, n_genes = 667, 20_000
     names = [f"metacell_{i}" for i in range(n_metacells)]

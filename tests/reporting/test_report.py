@@ -21,7 +21,7 @@ FIGURES = ["umap_batch", "umap_label", "batch_shares", "metacell_sizes", "traini
 
 
 class Page(HTMLParser):
-    """What a browser would find: outside addresses, the text, the scripts' data, and tags left open."""
+    """Contents of the page: external addresses, text, the scripts' data, and tags that are not closed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Page(HTMLParser):
             self.text += data
 
 
-def test_page_stands_alone_and_the_figures_lie_beside_it(make_run: Callable, tmp_path: Path) -> None:
+def test_the_page_stands_alone_and_the_figures_lie_beside_it(make_run: Callable, tmp_path: Path) -> None:
     path = write_report(*make_run(), {"seed": 0}, tmp_path / "report.html", label_key="cell_type")
     page = Page(path)
     assert page.open == []
@@ -73,28 +73,28 @@ def test_page_stands_alone_and_the_figures_lie_beside_it(make_run: Callable, tmp
         assert figure.read_bytes().startswith(b"\x89PNG")
 
 
-def test_figures_drawn_before_are_not_drawn_again(make_run: Callable, tmp_path: Path) -> None:
+def test_given_figures_are_not_drawn_again(make_run: Callable, tmp_path: Path) -> None:
     write_report(*make_run(), {"seed": 0}, tmp_path / "report.html", figures={"training.png": b"drawn"})
     found = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     assert set(found) == {"umap_batch.png", "training.png"}
     assert found["training.png"] == b"drawn"
 
 
-def test_page_says_how_many_and_how_mixed(make_run: Callable, tmp_path: Path) -> None:
+def test_the_page_gives_numbers_and_mixing(make_run: Callable, tmp_path: Path) -> None:
     text = Page(write_report(*make_run(), {}, tmp_path / "report.html", label_key="cell_type")).text
     assert "80 cells from 2 batches in 4 metacells." in text
-    assert "The batches are well mixed: the mean batch entropy of a metacell is 1.00." in text
-    assert "93.8% of the cells carry the majority label of their metacell (cell_type; purity 0.94" in text
+    assert "The batches are well mixed: the mean batch entropy of the metacells is 1.00." in text
+    assert "93.8% of the cells have the majority label of their metacell (cell_type; purity 0.94" in text
 
 
-def test_batches_apart_are_called_so(make_run: Callable, tmp_path: Path) -> None:
+def test_separate_batches_are_reported(make_run: Callable, tmp_path: Path) -> None:
     cells, metacells, history = make_run()
     cells.obs[_keys.BATCH] = cells.obs[_keys.METACELL].astype(str)
     text = Page(write_report(cells, metacells, history, {}, tmp_path / "report.html")).text
-    assert "The batches are mostly apart: the mean batch entropy of a metacell is 0.00." in text
+    assert "The batches are mostly separate: the mean batch entropy of the metacells is 0.00." in text
 
 
-def test_verdict_is_shown(make_run: Callable, tmp_path: Path) -> None:
+def test_the_verdict_is_shown(make_run: Callable, tmp_path: Path) -> None:
     cells, metacells, history = make_run()
     assert "Check" not in Page(write_report(cells, metacells, history, {}, tmp_path / "a.html")).text
     cells.uns[_keys.UNS]["verdict"] = {"sentences": ["All 4 metacells have cells.", "1 < 2 & so on."]}
@@ -103,10 +103,10 @@ def test_verdict_is_shown(make_run: Callable, tmp_path: Path) -> None:
     assert "1 < 2 & so on." in text
 
 
-def test_one_batch_and_no_label(make_run: Callable, tmp_path: Path) -> None:
+def test_one_batch_without_labels(make_run: Callable, tmp_path: Path) -> None:
     page = Page(write_report(*make_run(batches=("all",)), {}, tmp_path / "report.html"))
     assert "80 cells from one batch in 4 metacells." in page.text
-    assert "entropy of a metacell" not in page.text
+    assert "entropy of the metacells" not in page.text
     assert "purity" not in page.text
     assert not (tmp_path / "figures" / "umap_label.png").exists()
 
@@ -119,12 +119,12 @@ def test_without_a_history_there_are_no_training_curves(make_run: Callable, tmp_
     assert not (tmp_path / "figures" / "training.png").exists()
 
 
-def test_cells_without_a_label_do_not_count_for_the_purity(make_run: Callable, tmp_path: Path) -> None:
+def test_the_purity_leaves_out_cells_without_a_label(make_run: Callable, tmp_path: Path) -> None:
     cells, metacells, history = make_run()
     cells.obs.loc[cells.obs["cell_type"] == "B", "cell_type"] = np.nan
     text = Page(write_report(cells, metacells, history, {}, tmp_path / "report.html", label_key="cell_type")).text
     assert "100.0% of the cells" in text
-    assert "5 cells without a label left out" in text
+    assert "leave out 5 cells without a label" in text
 
 
 def test_cluster_numbers_are_labels_too(make_run: Callable, tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_cluster_numbers_are_labels_too(make_run: Callable, tmp_path: Path) -> N
     cells.obs["leiden"] = np.arange(80) % 2
     data = Page(write_report(cells, metacells, history, {}, tmp_path / "report.html", label_key="leiden")).data
     assert data["labels"]["names"] == ["0", "1"]
-    assert data["metacells"]["label"] is None  # the metacells were made without it
+    assert data["metacells"]["label"] is None  # the metacells lack this label
 
 
-def test_verdict_warns_of_what_is_wrong(make_run: Callable, tmp_path: Path) -> None:
+def test_warnings_follow_the_verdict(make_run: Callable, tmp_path: Path) -> None:
     cells, metacells, history = make_run()
     cells.uns[_keys.UNS]["verdict"] = {
         "over_mixed": True,
@@ -157,11 +157,12 @@ def test_verdict_warns_of_what_is_wrong(make_run: Callable, tmp_path: Path) -> N
     assert page.data["doubts"] == {"metacell_2": ["few cells", "one batch"]}
 
 
-def test_table_has_every_metacell_the_largest_first(make_run: Callable, tmp_path: Path) -> None:
+def test_the_table_lists_every_metacell_the_largest_first(make_run: Callable, tmp_path: Path) -> None:
     cells, metacells, history = make_run(n_metacells=230)
     metacells.obs.loc["metacell_7", "n_cells"] = 21
     page = Page(write_report(cells, metacells, history, {"seed": 0}, tmp_path / "report.html"))
-    assert page.rows == 1 + 230 + 1 + page.text.count("is better") + 2 + 1 + 1  # two scores have no better side
+    n_scores = page.text.count("is better") + 2  # for two scores, neither high nor low is better
+    assert page.rows == 1 + 230 + 1 + n_scores + 1 + 1
     body = page.source.partition('<table id="metacells">')[2]
     assert re.findall(r'<th scope="row">(\w+)</th>', body)[:3] == ["metacell_7", "metacell_0", "metacell_1"]
 
@@ -180,7 +181,7 @@ def test_names_are_escaped(make_run: Callable, tmp_path: Path) -> None:
     assert "<LYZ>" in page.data["genes"]["names"]
 
 
-def test_settings_are_listed_flat(make_run: Callable, tmp_path: Path) -> None:
+def test_nested_settings_are_listed_flat(make_run: Callable, tmp_path: Path) -> None:
     settings = {"seed": 1, "layer": None, "model": {"sizes": (2, 3)}, "empty": [], "versions": {"numpy": "2.4"}}
     page = Page(write_report(*make_run(), settings, tmp_path / "report.html"))
     for name, value in [("seed", 1), ("layer", "none"), ("model.sizes", "2, 3"), ("empty", "none")]:
@@ -188,14 +189,14 @@ def test_settings_are_listed_flat(make_run: Callable, tmp_path: Path) -> None:
     assert '<th scope="row">versions.numpy</th><td class="wrap">2.4</td>' in page.source
 
 
-def test_missing_umap_is_computed(make_run: Callable, tmp_path: Path) -> None:
+def test_a_missing_umap_is_computed(make_run: Callable, tmp_path: Path) -> None:
     cells, metacells, history = make_run()
     del metacells.obsm[_keys.UMAP]
     write_report(cells, metacells, history, {"seed": 0}, tmp_path / "report.html")
     assert metacells.obsm[_keys.UMAP].shape == (4, 2)
 
 
-def test_same_run_gives_the_same_page(make_run: Callable, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_page(make_run: Callable, tmp_path: Path) -> None:
     first, second = (write_report(*make_run(), {}, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
 
@@ -217,7 +218,9 @@ def test_report_of_a_model(make_run: Callable, tmp_path: Path, monkeypatch: pyte
     assert '<th scope="row">torch</th><td class="wrap">2.0</td>' in page.source
 
 
-def test_failure_leaves_the_old_report(make_run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_writing_keeps_the_old_report(
+    make_run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
 
@@ -232,7 +235,7 @@ def test_failure_leaves_the_old_report(make_run: Callable, tmp_path: Path, monke
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "report.html"]
 
 
-def test_one_metacell_has_no_others_to_differ_from(make_run: Callable, tmp_path: Path) -> None:
+def test_a_single_metacell_has_no_top_genes(make_run: Callable, tmp_path: Path) -> None:
     data = Page(write_report(*make_run(n_metacells=1), {}, tmp_path / "report.html")).data
     assert data["genes"]["rest"] == [[]]
     assert data["tree"]["order"] == [0]
@@ -245,12 +248,12 @@ def test_one_metacell_has_no_others_to_differ_from(make_run: Callable, tmp_path:
         (lambda metacells: metacells.layers.pop("decoded"), 'no layers["decoded"]'),
         (
             lambda metacells: metacells.uns.update(scproto_tree=np.zeros((1, 4))),
-            "The tree has 2 metacells and the table 4",
+            "The tree has 2 metacells but the table has 4",
         ),
     ],
     ids=["no tree", "no layer", "part of the table"],
 )
-def test_metacells_must_be_those_of_the_model(
+def test_incomplete_metacells_are_refused(
     make_run: Callable, tmp_path: Path, spoil: Callable[[AnnData], None], message: str
 ) -> None:
     cells, metacells, history = make_run()
@@ -269,7 +272,7 @@ def test_metacells_must_be_those_of_the_model(
     ],
     ids=["no label", "no folder", "no metacells"],
 )
-def test_bad_input_is_named_before_any_work(
+def test_bad_input_is_refused_before_any_work(
     make_run: Callable, tmp_path: Path, label_key: str | None, folder: str, drop: str | None, message: str
 ) -> None:
     cells, metacells, history = make_run()

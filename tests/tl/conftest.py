@@ -1,4 +1,4 @@
-"""One small atlas and a short fit that tells its types apart; nothing may change them."""
+"""One small atlas and a short fit that separates its types. No test may change them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scproto.model import SCPROTO
 
 @pytest.fixture(scope="session")
 def atlas() -> AnnData:
-    """400 cells, 200 genes of which the model knows 150, 2 batches of unequal size, 4 types."""
+    """400 cells of 4 types in 2 batches of unequal size; the model knows 150 of the 200 genes."""
     atlas = simulate_atlas(400, 200, 2, 4, rare_fraction=0.1, batch_sizes=[2, 1], trajectory=False, seed=2)
     pp.prepare(atlas, "batch", n_top_genes=150)
     return atlas

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from scproto._errors import InputError
+from scproto.data.memory import MemoryCells
 from scproto.data.minibatch import normalise
-from scproto.data.module import CellViews
 from scproto.metacells.assignment import assign
 from scproto.metacells.tree import cut
 from scproto.model import SCPROTO
@@ -23,16 +23,17 @@ EVERY = 10**6
 
 
 class Fit:
-    """The model, its cells, and what their metacells' probabilities are."""
+    """The model, its cells, and the probabilities of their metacells."""
 
     def __init__(self, model: SCPROTO) -> None:
         self.model = model
         self.cells = model.cells()
         self.metacell = assign(model.get_latent_representation(), model.prototypes).metacell
-        self.baseline = batch_baselines(self.cells.x, self.cells.batch, 2)
+        self.x = normalise(self.cells.counts)
+        self.baseline = batch_baselines(self.cells, 2)[0]
 
     def probability(self, x: np.ndarray, batch: np.ndarray) -> np.ndarray:
-        """Probabilities of all prototypes of cells with these inputs, ``(n_cells, n_prototypes)``."""
+        """Probabilities of all prototypes for cells with these inputs, ``(n_cells, n_prototypes)``."""
         module = self.model.module
         with torch.no_grad():
             unit = module.alignment(module.encoder(torch.from_numpy(x), None), torch.from_numpy(batch)).numpy()
@@ -40,22 +41,22 @@ class Fit:
         return score / score.sum(1, keepdims=True)
 
     def own(self, x: np.ndarray) -> np.ndarray:
-        """Probability of each cell's own metacell with other inputs."""
+        """Probability of each cell's own metacell, given other inputs."""
         return self.probability(x, self.cells.batch)[np.arange(len(x)), self.metacell]
 
     def drop(self, x: np.ndarray) -> float:
-        """How much lower it is on average."""
-        return float((self.own(self.cells.x.toarray()) - self.own(x)).mean())
+        """Mean drop of that probability with other inputs."""
+        return float((self.own(self.x.toarray()) - self.own(x)).mean())
 
     def without(self, genes: np.ndarray) -> np.ndarray:
-        """Inputs of the cells without the counts of some genes, ``(n_prototypes, n_removed)``, of their metacell."""
+        """Inputs of the cells without the counts of their metacell's genes, given as ``(n_prototypes, n_removed)``."""
         counts = self.cells.counts.toarray()
         np.put_along_axis(counts, genes[self.metacell], 0, axis=1)
         return normalise(sparse.csr_matrix(counts)).toarray()
 
     def at_baseline(self, genes: np.ndarray) -> np.ndarray:
-        """Inputs of the cells with some genes as the average cell has them."""
-        x, genes = self.cells.x.toarray(), genes[self.metacell]
+        """Inputs of the cells, with their metacell's genes set to the values of the average cell."""
+        x, genes = self.x.toarray(), genes[self.metacell]
         average = np.take_along_axis(self.baseline[self.cells.batch], genes, axis=1)
         np.put_along_axis(x, genes, average, axis=1)
         return x
@@ -72,10 +73,10 @@ def table(model) -> pd.DataFrame:
 
 
 def naive(fit: Fit, cell: int, group: np.ndarray, n_steps: int) -> np.ndarray:
-    """Attributions of a cell: gradients at the genes through the whole model, one step after the other."""
+    """Attributions of a cell by gradients through the whole model, one step after the other."""
     network = fit.model.module
     batch = torch.tensor([fit.cells.batch[cell]])
-    x = torch.from_numpy(fit.cells.x[cell].toarray())
+    x = torch.from_numpy(fit.x[cell].toarray())
     baseline = torch.from_numpy(fit.baseline[fit.cells.batch[cell]])
     own = torch.from_numpy(group == group[fit.metacell[cell]])
     total = torch.zeros_like(x)
@@ -92,9 +93,9 @@ def test_mean_over_the_cells_equals_a_loop(model, fit, n, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 7)
     monkeypatch.setattr("scproto.nn.matmul.trains", lambda _: False)  # the loop asks for gradients
     group = cut(model.prototypes, n).group
-    cells = np.arange(0, len(fit.cells), 20)
+    cells = np.arange(0, fit.cells.n_cells, 20)
     found = mean_attributions(
-        model.module, fit.cells.x[cells], fit.cells.batch[cells], group[fit.metacell[cells]], group, fit.baseline, 5
+        model.module, fit.x[cells], fit.cells.batch[cells], group[fit.metacell[cells]], group, fit.baseline, 5
     )
     assert found.shape == (group.max() + 1, len(model.gene_names))
     for metacell in range(len(found)):
@@ -110,7 +111,7 @@ def test_attributions_sum_to_the_difference_of_the_log_probabilities(model, fit,
     level = cut(model.prototypes, n)
     member = np.eye(level.group.max() + 1)[level.group]  # (n_prototypes, n_metacells)
     own = level.group[fit.metacell]
-    here = fit.probability(fit.cells.x.toarray(), fit.cells.batch) @ member
+    here = fit.probability(fit.x.toarray(), fit.cells.batch) @ member
     there = (fit.probability(fit.baseline, np.arange(2)) @ member)[fit.cells.batch]
     difference = np.log(here / there)[np.arange(len(own)), own]
     total = table.groupby("group", observed=True)["attributions"].sum()
@@ -118,7 +119,7 @@ def test_attributions_sum_to_the_difference_of_the_log_probabilities(model, fit,
         assert total[name] == pytest.approx(difference[own == i].mean(), rel=0.03, abs=1e-4)
 
 
-def test_every_gene_once_and_the_strongest_first(model, table):
+def test_every_gene_occurs_once_and_the_strongest_come_first(model, table):
     assert len(table) == len(model.prototypes) * len(model.gene_names)
     assert not table.duplicated(["group", "names"]).any()
     for (_, evidence), lines in table.groupby(["group", "evidence"], observed=True):
@@ -132,7 +133,7 @@ def test_every_gene_once_and_the_strongest_first(model, table):
 def test_inputs_are_means_of_the_cells(model, fit, table):
     lines = table[table["group"] == "metacell_2"].set_index("names").loc[model.gene_names]
     cells = fit.metacell == 2
-    np.testing.assert_allclose(lines["inputs"], fit.cells.x[cells].toarray().mean(0), atol=1e-6)
+    np.testing.assert_allclose(lines["inputs"], fit.x[cells].toarray().mean(0), atol=1e-6)
     np.testing.assert_allclose(lines["inputs_baseline"], fit.baseline[fit.cells.batch[cells]].mean(0), atol=1e-6)
 
 
@@ -149,14 +150,14 @@ def random_genes(model: SCPROTO, n: int, seed: int) -> np.ndarray:
     return np.array([rng.permutation(len(model.gene_names))[:n] for _ in model.prototypes])
 
 
-def test_deletion_of_the_expressed_genes_lowers_the_probability(model, fit, table):
-    """Faithful: without the counts of a fifteenth of the genes the cells leave, without random ones they stay."""
+def test_deleting_the_expressed_genes_lowers_the_probability(model, fit, table):
+    """Deleting the top fifteenth of the genes moves the cells away; deleting random genes does not."""
     genes = top(table[table["evidence"] == "expressed"], model, 10)
     chance = [fit.drop(fit.without(random_genes(model, 10, seed))) for seed in range(5)]
     assert fit.drop(fit.without(genes)) > max(0.1, 2 * max(chance))
 
 
-def test_at_the_baseline_the_strongest_genes_of_both_kinds_matter(model, fit, table):
+def test_setting_the_strongest_genes_to_the_baseline_lowers_the_probability(model, fit, table):
     genes = top(table, model, 20)
     chance = [fit.drop(fit.at_baseline(random_genes(model, 20, seed))) for seed in range(5)]
     assert fit.drop(fit.at_baseline(genes)) > max(0.1, 2 * max(chance))
@@ -172,7 +173,7 @@ def test_expressed_and_lacking_genes_are_those_of_the_type(atlas, metacells, tab
         assert change[lines.loc[lines["evidence"] == "lacking", "names"]].mean() < -0.5
 
 
-def test_some_cells_are_enough(model, table):
+def test_a_sample_of_the_cells_is_enough(model, table):
     key = ["group", "names"]
     few, again, other = (
         attribute_prototype_genes(model, n_genes=None, n_cells=20, seed=seed).set_index(key)["attributions"]
@@ -196,27 +197,29 @@ def test_cells_are_drawn_from_each_metacell(metacell, n_cells, seed):
 
 
 def test_baselines_are_means_of_unit_norm():
-    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, (7, 5)).astype(np.float32))
-    x, batch = normalise(counts), np.array([0, 2, 0, 2, 2, 0, 0])
-    found = batch_baselines(x, batch, 3)
+    counts = np.random.default_rng(0).poisson(1.0, (7, 5)).astype(np.float32)
+    counts[3] = 0
+    counts, batch = sparse.csr_matrix(counts), np.array([0, 2, 0, 2, 2, 0, 0])
+    found, counted = batch_baselines(MemoryCells(counts, batch), 3)
     for b in (0, 2):
-        mean = x.toarray()[batch == b].mean(0)
+        mean = normalise(counts).toarray()[batch == b].mean(0)
         np.testing.assert_allclose(found[b], mean / np.linalg.norm(mean), rtol=1e-5)
     assert (found[1] == 0).all()  # a batch without cells
+    assert counted.tolist() == [0, 1, 2, 4, 5, 6]
 
 
 def test_cells_without_counts_are_left_out(model, fit, monkeypatch):
     counts = fit.cells.counts.toarray()
     counts[np.flatnonzero(fit.metacell == 0)[:5]] = 0
     counts = sparse.csr_matrix(counts)
-    cells = CellViews(counts, fit.cells.batch)
+    cells = MemoryCells(counts, fit.cells.batch)
     monkeypatch.setattr(model, "cells", lambda adata=None: cells)
     table = attribute_prototype_genes(model, n_genes=None, n_cells=EVERY)
     assert np.isfinite(table["attributions"]).all()
     metacell = assign(model.embed(cells), model.prototypes).metacell
     kept = (metacell == 0) & (np.diff(counts.indptr) > 0)
     lines = table[table["group"] == "metacell_0"].set_index("names").loc[model.gene_names]
-    np.testing.assert_allclose(lines["inputs"], cells.x[kept].toarray().mean(0), atol=1e-6)
+    np.testing.assert_allclose(lines["inputs"], normalise(counts)[kept].toarray().mean(0), atol=1e-6)
 
 
 def test_a_metacell_without_cells_has_no_lines(atlas, model):
@@ -227,17 +230,17 @@ def test_a_metacell_without_cells_has_no_lines(atlas, model):
 
 
 @pytest.mark.parametrize("cells", [slice(None), slice(1)])
-def test_one_metacell_needs_no_gene(atlas, model, cells):
+def test_no_gene_matters_for_a_single_metacell(atlas, model, cells):
     table = attribute_prototype_genes(model, atlas[cells].copy(), n=1, n_genes=None)
     np.testing.assert_allclose(table["attributions"], 0, atol=1e-5)
 
 
-def test_one_batch(atlas, model):
+def test_cells_of_one_batch_give_finite_attributions(atlas, model):
     table = attribute_prototype_genes(model, atlas[atlas.obs["batch"] == "batch_1"].copy())
     assert np.isfinite(table["attributions"]).all()
 
 
-def test_the_model_is_as_before(model):
+def test_the_model_stays_unchanged(model):
     def snapshot() -> list[torch.Tensor]:
         parameters = model.module.parameters()
         return [*(v.clone() for v in model.module.state_dict().values()), *(p.grad.clone() for p in parameters)]
@@ -255,12 +258,12 @@ def test_the_model_is_as_before(model):
 
 
 @pytest.mark.parametrize("name", ["n_genes", "n_cells", "n_steps"])
-def test_bad_numbers(model, name):
+def test_numbers_out_of_range_are_refused(model, name):
     with pytest.raises(InputError, match=f"{name}=0"):
         attribute_prototype_genes(model, **{name: 0})
 
 
-def test_untrained(atlas):
+def test_an_untrained_model_is_refused(atlas):
     SCPROTO.setup_anndata(atlas)
     with pytest.raises(InputError, match="not trained"):
         attribute_prototype_genes(SCPROTO(atlas, n_prototypes=2))

@@ -16,7 +16,7 @@ N_BATCHES, N_TYPES, N_EACH = 2, 4, 40
 
 @pytest.fixture
 def cells() -> AnnData:
-    """Four types in two batches, metacells that are the types."""
+    """Four types in two batches; each type is one metacell."""
     rng = np.random.default_rng(0)
     batch = np.repeat(np.arange(N_BATCHES), N_TYPES * N_EACH)
     kind = np.tile(np.repeat(np.arange(N_TYPES), N_EACH), N_BATCHES)
@@ -42,18 +42,18 @@ def test_a_good_fit(cells):
     assert found.doubtful.empty
     assert found.sentences == [
         "All 4 metacells have cells.",
-        "The metacells keep 100% of what k-means in each batch alone would tell apart, which is enough (85%).",
-        "The batches disagree about 0% of the differences between metacells, which is little (up to 15%): no sign of "
+        "The metacells keep 100% of the structure that k-means finds in each batch, which is enough (at least 85%).",
+        "The batches disagree on 0% of the differences between metacells, which is little (at most 15%): no sign of "
         "over-mixing.",
-        "0% of the cells have a partner in another batch that is missing from their metacell, and the median batch "
-        "entropy of a metacell is 1.00: no sign of under-mixing (up to 15%).",
+        "0% of the cells have a partner in a batch that is nearly absent from their metacell, and the median batch "
+        "entropy of the metacells is 1.00: no sign of under-mixing (at most 15% of the cells).",
         "No metacell is doubtful.",
         "No cell lies far from every prototype.",
     ]
     assert str(found) == "\n".join(found.sentences)
 
 
-def test_metacells_that_differ_by_noise_alone_can_be_written(cells):
+def test_metacells_that_differ_only_by_noise_can_be_written(cells):
     cells.obsm[_keys.PCA] = np.random.default_rng(0).normal(size=(cells.n_obs, 8))
     for seed in range(5):
         found = check(assigned(cells, np.random.default_rng(seed).integers(0, 4, cells.n_obs)))
@@ -68,15 +68,15 @@ def test_two_types_merged_across_the_batches_are_over_mixed(cells):
     assert not found.under_mixed
     assert set(found.doubtful.index) == {"metacell_0", "metacell_1"}
     assert found.doubtful["batches_disagree"].all()
-    assert "over-mixed, some metacells hold different populations" in str(found)
-    assert "align less (n_alignment=1 or 0; default 10), and see whether the batches share cell types" in str(found)
+    assert "over-mixed, and some metacells hold different populations" in str(found)
+    assert "align less (n_alignment=1 or 0; the default is 10), and check whether the batches share" in str(found)
 
 
 def test_types_lumped_together_are_over_mixed(cells):
     metacell = np.where(np.arange(cells.n_obs) % 2, 0, cells.obs["kind"] + 1)
     found = check(assigned(cells, metacell))
     assert found.over_mixed
-    assert "different cells are lumped together; train longer (max_steps), or align less (n_alignment=1" in str(found)
+    assert "they lump different cells together; train longer (max_steps), or align less (n_alignment=1" in str(found)
 
 
 def test_metacells_of_one_batch_each_are_under_mixed(cells):
@@ -86,11 +86,11 @@ def test_metacells_of_one_batch_each_are_under_mixed(cells):
     assert not found.over_mixed
     assert found.entropy == (0, 0, 0)
     assert found.doubtful["one_batch"].sum() == 8
-    assert "under-mixed (more than 15%)" in str(found)
-    assert "8 of 8 metacells are doubtful (8 of one batch only)" in str(found)
+    assert "under-mixed (more than 15% of the cells)" in str(found)
+    assert "8 of 8 metacells are doubtful (8 with only one batch)" in str(found)
 
 
-def test_reasons_for_doubt(cells):
+def test_doubtful_metacells_have_their_reasons(cells):
     metacell = cells.obs["kind"].to_numpy().copy()
     small = np.r_[0:4, 160:164]
     metacell[small] = 4
@@ -104,12 +104,12 @@ def test_reasons_for_doubt(cells):
     assert "20 cells (6.2%) lie far from every prototype" in str(found)
 
 
-def test_unused_prototypes(cells):
+def test_unused_prototypes_are_reported(cells):
     cells.uns[_keys.UNS]["n_metacells"] = 8
-    assert check(cells).sentences[0].startswith("Only 4 of 8 metacells have cells: take fewer prototypes")
+    assert check(cells).sentences[0].startswith("Only 4 of 8 metacells have cells: use fewer prototypes")
 
 
-def test_one_batch(cells):
+def test_one_batch_gets_no_sentences_on_mixing(cells):
     cells.obs[_keys.BATCH] = pd.Categorical(["all"] * cells.n_obs)
     found = check(cells)
     assert len(found.sentences) == 4
@@ -118,7 +118,7 @@ def test_one_batch(cells):
     assert "batch entropy" not in str(found)
 
 
-def test_json_holds_numbers_and_words(cells):
+def test_json_holds_numbers_and_sentences(cells):
     kept = json.loads(json.dumps(check(cells).to_json(), allow_nan=False))
     assert kept["over_mixed"] is False
     assert kept["sentences"] == check(cells).sentences
@@ -133,7 +133,7 @@ def test_nothing_is_changed(cells):
 
 
 @pytest.mark.parametrize("missing", ["metacells", "PCA"])
-def test_what_is_missing_is_named(cells, missing):
+def test_the_error_says_how_to_add_what_is_missing(cells, missing):
     if missing == "PCA":
         del cells.obsm[_keys.PCA]
     else:

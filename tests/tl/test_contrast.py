@@ -24,7 +24,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_cp10k_counts_all_genes_but_returns_some(rng):
+def test_cp10k_scales_by_all_genes_but_returns_some(rng):
     counts = rng.poisson(2.0, (4, 6)).astype(np.float32)
     counts[2] = 0
     genes = np.array([True, False, True, True, False, False])
@@ -46,7 +46,7 @@ def test_weighted_means_equal_a_loop(rng):
         np.testing.assert_allclose(found[i], expected)
 
 
-def test_members_of():
+def test_members_become_a_mask():
     assert members_of(np.array([[1], [0], [1]])).tolist() == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
 
 
@@ -85,8 +85,8 @@ def test_join_keeps_the_order_of_groups_and_tables():
 
 
 @pytest.mark.parametrize("value", [0, -3, 1.0, True, "5", None])
-def test_numbers(value):
-    with pytest.raises(InputError, match=r"n_genes=.*: choose a whole number from 1\.$"):
+def test_anything_but_a_whole_number_is_refused(value):
+    with pytest.raises(InputError, match=r"n_genes=.*: give a whole number of at least 1\.$"):
         check_number("n_genes", value)
     if value is None:
         check_number("n_genes", value, none=True)
@@ -97,7 +97,7 @@ def test_numbers(value):
 
 
 @pytest.mark.parametrize("value", [0, -1.0, np.inf, np.nan])
-def test_pseudocounts(value):
-    with pytest.raises(InputError, match="choose a positive number, in CP10k"):
+def test_pseudocounts_must_be_positive_and_finite(value):
+    with pytest.raises(InputError, match="give a positive number, in CP10k"):
         check_pseudocount(value)
     check_pseudocount(1)

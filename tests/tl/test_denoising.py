@@ -14,7 +14,7 @@ STEPS = {"max_steps": 60, "batch_size": 64, "accelerator": "cpu"}
 
 @pytest.fixture(scope="module")
 def found(atlas, model):
-    """The cells with the record, and the result."""
+    """The cells, which hold the record, and the result."""
     cells = atlas.copy()
     cells.uns["scproto"] = dict(atlas.uns["scproto"])
     return cells, choose_denoising(cells, model, **STEPS)
@@ -32,7 +32,7 @@ def test_the_lowest_loss_wins_and_is_recorded(found):
     assert str(result).endswith(f"Best: {record['words']}.")
 
 
-def test_the_record_can_be_written_and_serves(found, model, tmp_path):
+def test_the_record_can_be_written_and_used(found, model, tmp_path):
     from anndata import read_h5ad
 
     cells, result = found
@@ -43,13 +43,13 @@ def test_the_record_can_be_written_and_serves(found, model, tmp_path):
     np.testing.assert_array_equal(auto, named)
 
 
-def test_the_model_and_its_cells_stay_as_they_were(atlas, model, found):
+def test_the_model_and_its_cells_stay_unchanged(atlas, model, found):
     assert "denoising" not in atlas.uns["scproto"]
     assert model.adata is atlas
 
 
 def test_loss_equals_that_of_a_model_trained_on_the_seen_counts(atlas, model, found):
-    """The network that predicts has not seen what it predicts."""
+    """The network that predicts the held-out counts has not seen them."""
     rng = np.random.default_rng(0)
     seen, held_out = split_counts(sparse.csr_matrix(model.cells().counts), rng, 0.9)
     refitted = module._fit_again(model, seen, atlas, STEPS)
@@ -60,14 +60,14 @@ def test_loss_equals_that_of_a_model_trained_on_the_seen_counts(atlas, model, fo
     assert found[1].table["loss"][0] == pytest.approx(loss, rel=1e-3)
 
 
-def test_some_cells_are_enough(atlas, model, found, monkeypatch):
+def test_only_a_sample_of_the_cells_is_scored(atlas, model, found, monkeypatch):
     monkeypatch.setattr(module, "MAX_SCORED", 50)
     result = choose_denoising(atlas.copy(), model, **STEPS)
     assert np.isfinite(result.table["loss"]).all()
     assert not result.table.equals(found[1].table)
 
 
-def test_genes_that_vanish_and_cells_of_which_nothing_is_seen_are_left_out(atlas, model):
+def test_genes_and_cells_without_seen_counts_are_left_out(atlas, model):
     cells = atlas.copy()
     gone, last = (atlas.var_names.get_loc(model.reader.genes[i]) for i in (0, 1))
     counts = sparse.csr_matrix(atlas.X, copy=True)

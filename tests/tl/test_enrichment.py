@@ -22,7 +22,7 @@ COLUMNS = ["gene_set", "n_overlap", "n_set", "log_odds_ratio", "pvals", "pvals_a
 
 
 def genes(**lists: list[int]) -> pd.DataFrame:
-    """Table of ranked genes, by the numbers of those of each metacell."""
+    """Table of ranked genes, given the numbers of each metacell's genes."""
     lines = [(name, "rest", f"g{i}") for name, numbers in lists.items() for i in numbers]
     return pd.DataFrame(lines, columns=["group", "reference", "names"])
 
@@ -36,13 +36,13 @@ WITH_DECOUPLER = pytest.mark.usefixtures("decoupler")
 
 
 @WITH_DECOUPLER
-def test_equals_a_loop():
+def test_the_table_equals_a_loop():
     lists = {"m10": [0, 1, 2, 3, 20, 30], "m2": [7, 14, 15, 16], "m3": [40, 41]}
     table = enrich_prototype_genes(genes(**lists), SETS, BACKGROUND)
     expected, p_values = [], []
     for group, numbers in lists.items():
         features = {f"g{i}" for i in numbers}
-        for name in ("elsewhere", "first", "spread"):  # the small one has two known genes only
+        for name in ("elsewhere", "first", "spread"):  # the small set has only two known genes
             known = [gene for gene in SETS[name] if gene in BACKGROUND]
             shared = [gene for gene in known if gene in features]
             a, b, c = len(shared), len(known) - len(shared), len(features) - len(shared)
@@ -63,7 +63,7 @@ def test_equals_a_loop():
 
 
 @WITH_DECOUPLER
-def test_gene_sets_as_a_data_frame():
+def test_gene_sets_may_be_a_data_frame():
     pairs = [(name, gene) for name, members in SETS.items() for gene in members]
     frame = pd.DataFrame(pairs + pairs[:3], columns=["source", "target"]).assign(weight=1.0)
     listed = genes(m0=[0, 1, 2], m1=[55, 7])
@@ -74,20 +74,20 @@ def test_gene_sets_as_a_data_frame():
 
 @WITH_DECOUPLER
 @pytest.mark.parametrize("listed", [genes(m0=[40, 41]), genes()], ids=["no gene in common", "no gene"])
-def test_nothing_is_found(listed):
+def test_without_a_gene_in_common_the_table_is_empty(listed):
     table = enrich_prototype_genes(listed, SETS, BACKGROUND)
     assert table.empty
     assert table.columns.tolist() == ["group", "reference", *COLUMNS]
 
 
 @WITH_DECOUPLER
-def test_a_set_of_all_genes_tells_nothing():
+def test_a_set_of_all_genes_is_not_enriched():
     table = enrich_prototype_genes(genes(m0=[3, 4]), {"all": BACKGROUND}, BACKGROUND)
     assert table["pvals"].tolist() == table["pvals_adj"].tolist() == [1.0]
 
 
 @WITH_DECOUPLER
-def test_every_kind_of_table(atlas, model, metacells):
+def test_every_kind_of_table_works(atlas, model, metacells):
     profile = atlas.varm["type_profile"].loc[model.gene_names]
     marks = {kind: profile.index[profile[kind] > 1.5 * profile.drop(columns=kind).max(axis=1)] for kind in profile}
     for table, key in (
@@ -105,17 +105,17 @@ def test_every_kind_of_table(atlas, model, metacells):
         assert best[name] == kind
 
 
-def test_known_sets_are_those_with_enough_genes():
+def test_sets_with_few_known_genes_are_left_out():
     sets = known_sets(SETS, set(BACKGROUND), 5)
     assert sets.groupby("source").size().to_dict() == {"elsewhere": 10, "first": 8, "spread": 9}
     assert set(known_sets(SETS, set(BACKGROUND), 2)["source"]) == set(SETS)
 
 
-def test_bad_input():
+def test_errors_name_the_bad_input():
     listed = genes(m0=[0, 1])
-    with pytest.raises(InputError, match='needs columns "group" and "names"'):
+    with pytest.raises(InputError, match='needs the columns "group" and "names"'):
         enrich_prototype_genes(listed.drop(columns="names"), SETS, BACKGROUND)
-    with pytest.raises(InputError, match="1 ranked genes are not in the background, 'g1' for one"):
+    with pytest.raises(InputError, match="1 ranked genes are not in the background, such as 'g1'"):
         enrich_prototype_genes(listed, SETS, ["g0", "g2"])
     with pytest.raises(InputError, match="No gene set has 20 of the 60 genes"):
         enrich_prototype_genes(listed, SETS, BACKGROUND, min_genes=20)
@@ -125,7 +125,7 @@ def test_bad_input():
         enrich_prototype_genes(listed, SETS, BACKGROUND, min_genes=0)
 
 
-def test_without_decoupler(monkeypatch):
+def test_without_decoupler_the_error_says_how_to_install_it(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "decoupler"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "decoupler", None)
@@ -133,5 +133,5 @@ def test_without_decoupler(monkeypatch):
         enrich_prototype_genes(genes(m0=[0, 1]), SETS, BACKGROUND)
 
 
-def test_one_gene_is_a_set_by_its_name():
+def test_a_set_may_be_the_name_of_one_gene():
     assert known_sets({"one": "g1"}, set(BACKGROUND), 1)["target"].tolist() == ["g1"]

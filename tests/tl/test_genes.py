@@ -27,7 +27,7 @@ def cp10k(metacells: AnnData, row: int, gene: str) -> float:
 
 
 def profiles(metacells: AnnData, genes: list[str]) -> dict[str, np.ndarray]:
-    """Decoded and observed CP10k, value by value, ``(n_metacells, n_genes)``."""
+    """Decoded and observed CP10k, computed one by one, ``(n_metacells, n_genes)``."""
     observed = [[cp10k(metacells, row, gene) for gene in genes] for row in range(metacells.n_obs)]
     return {"decoded": np.asarray(metacells[:, genes].X, dtype=float), "observed": np.array(observed)}
 
@@ -60,7 +60,7 @@ def test_the_table_equals_a_loop(atlas, model, metacells, table):
             np.testing.assert_allclose(found["pct_nz_reference"], seen[np.isin(metacell, rows)].mean(0))
 
 
-def test_few_genes_are_the_first_of_all(model, table):
+def test_n_genes_keeps_the_first_genes(model, table):
     few = rank_prototype_genes(model, n_genes=3, n_siblings=2)
     pd.testing.assert_frame_equal(few, table[table["rank"] <= 3].reset_index(drop=True))
     for _, lines in table.groupby(["group", "reference"], observed=True):
@@ -68,11 +68,11 @@ def test_few_genes_are_the_first_of_all(model, table):
         assert lines["logfoldchanges"].is_monotonic_decreasing
 
 
-def test_only_genes_that_the_decoder_knows(model, metacells, table):
+def test_only_genes_that_the_decoder_knows_are_ranked(model, metacells, table):
     assert set(table["names"]) == set(model.gene_names) < set(metacells.var_names)
 
 
-def test_top_genes_are_those_of_the_type(atlas, metacells, table):
+def test_top_genes_are_markers_of_the_type(atlas, metacells, table):
     profile, share = atlas.varm["type_profile"], atlas.obs["cell_type"].value_counts(normalize=True)
     for name, kind in metacells.obs["cell_type"].items():
         rest = sum(profile[other] * share[other] for other in profile if other != kind) / (1 - share[kind])
@@ -89,7 +89,7 @@ def test_a_larger_pseudocount_shrinks_the_changes(model, table):
     assert (shrunk["logfoldchanges"].abs() <= change.abs()[shrunk.index] + 1e-9).all()
 
 
-def test_with_many_siblings_they_are_the_rest(model):
+def test_with_many_siblings_the_siblings_are_the_rest(model):
     table = rank_prototype_genes(model, n_genes=4, n_siblings=100)
     rest, siblings = (table[table["reference"] == r].drop(columns="reference") for r in ("rest", "siblings"))
     pd.testing.assert_frame_equal(rest.reset_index(drop=True), siblings.reset_index(drop=True))
@@ -98,7 +98,7 @@ def test_with_many_siblings_they_are_the_rest(model):
 def test_other_cells_and_levels(atlas, model):
     some = atlas[atlas.obs["cell_type"].isin(["type_0", "type_1"])].copy()
     metacells = model.get_metacells(some)
-    assert metacells.n_obs < len(model.prototypes)  # some prototypes have no cell
+    assert metacells.n_obs < len(model.prototypes)  # some prototypes have no cells
     assert rank_prototype_genes(model, some)["group"].cat.categories.tolist() == metacells.obs_names.tolist()
     coarse = rank_prototype_genes(model, n=3)
     assert coarse["group"].cat.categories.tolist() == [f"metacell_{i}_of_3" for i in range(3)]
@@ -106,19 +106,19 @@ def test_other_cells_and_levels(atlas, model):
         assert value in model.get_metacells(n=3)[name].X
 
 
-def test_one_metacell_has_none_to_compare_with(atlas, model):
+def test_a_single_metacell_is_refused(atlas, model):
     for arguments in ({"n": 1}, {"adata": atlas[:1].copy()}):
         with pytest.raises(InputError, match="Only one metacell has cells"):
             rank_prototype_genes(model, **arguments)
 
 
-def test_one_batch(atlas, model):
+def test_cells_of_one_batch_give_finite_values(atlas, model):
     table = rank_prototype_genes(model, atlas[atlas.obs["batch"] == "batch_1"].copy(), n_genes=2)
     assert np.isfinite(table.select_dtypes("number")).all(axis=None)
 
 
 @pytest.mark.parametrize("name", ["n_genes", "n_siblings", "pseudocount"])
-def test_bad_numbers(model, name):
+def test_numbers_out_of_range_are_refused(model, name):
     with pytest.raises(InputError, match=f"{name}=0"):
         rank_prototype_genes(model, **{name: 0})
 
@@ -135,7 +135,7 @@ def test_scanpy_plots_the_genes(metacells, table):
 
 
 def below(tree: np.ndarray, node: int, n: int) -> list[int]:
-    """Rows below a node."""
+    """Leaves below a node."""
     return [node] if node < n else [row for child in tree[node - n, :2] for row in below(tree, int(child), n)]
 
 
@@ -160,7 +160,7 @@ def test_splits_equal_a_loop(model, metacells, splits):
                 np.testing.assert_allclose(found[f"{prefix}logfoldchanges"], change, atol=1e-5)
 
 
-def test_splits_go_from_the_root_down_to_the_parents_of_the_metacells(metacells, splits):
+def test_splits_run_from_the_root_down_to_the_parents_of_the_metacells(metacells, splits):
     assert splits["split"].is_monotonic_decreasing
     assert splits["height"].is_monotonic_decreasing
     leaves = splits.drop_duplicates("group").set_index("group").loc[metacells.obs_names]
@@ -175,7 +175,7 @@ def test_the_two_sides_mirror_each_other(splits):
         np.testing.assert_allclose(left, -right[left.index], atol=1e-9)
 
 
-def test_splits_of_a_table_from_disk(metacells, splits, tmp_path):
+def test_splits_of_a_table_read_from_disk(metacells, splits, tmp_path):
     metacells.write_h5ad(tmp_path / "metacells.h5ad")
     read = rank_split_genes(read_h5ad(tmp_path / "metacells.h5ad"), n_genes=4)
     pd.testing.assert_frame_equal(read, splits[splits["rank"] <= 4].reset_index(drop=True))
@@ -187,15 +187,15 @@ def test_one_metacell_has_no_split(model, splits):
     assert found.columns.tolist() == splits.columns.tolist()
 
 
-def test_tables_without_a_whole_tree(atlas, metacells):
+def test_tables_without_a_whole_tree_are_refused(atlas, metacells):
     with pytest.raises(InputError, match=r"take it from model\.get_metacells"):
         rank_split_genes(atlas)
-    with pytest.raises(InputError, match="The tree has 6 metacells and the table 2: give the whole table"):
+    with pytest.raises(InputError, match="The tree has 6 metacells but the table has 2: give the whole table"):
         rank_split_genes(metacells[:2].copy())
 
 
 @pytest.mark.parametrize("name", ["n_genes", "pseudocount"])
-def test_bad_numbers_of_splits(metacells, name):
+def test_numbers_out_of_range_are_refused_for_splits(metacells, name):
     with pytest.raises(InputError, match=f"{name}=0"):
         rank_split_genes(metacells, **{name: 0})
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from scproto._errors import InputError
-from scproto.data.module import CellViews
+from scproto.data.memory import MemoryCells
 from scproto.tl import choose_resolution
 from scproto.tl import resolution as module
 
@@ -16,7 +16,7 @@ N_TYPES, N_BATCHES, N_CELLS, N_PROTOTYPES = 4, 2, 600, 40
 
 @pytest.fixture(scope="module")
 def model() -> SimpleNamespace:
-    """Four types in two batches. Ten prototypes lie close to each type, a cell goes to any of them."""
+    """Four types in two batches. Ten prototypes lie close to each type; a cell goes to any of the ten."""
     rng = np.random.default_rng(0)
     kind, batch = np.arange(N_CELLS) % N_TYPES, rng.integers(N_BATCHES, size=N_CELLS)
     profile, shift = rng.gamma(0.5, 2, (N_TYPES, 80)), rng.lognormal(0, 0.4, (N_BATCHES, 80))
@@ -27,12 +27,12 @@ def model() -> SimpleNamespace:
     unit = prototypes[kind * 10 + rng.integers(10, size=N_CELLS)]
     seen = []
 
-    def embed(cells: CellViews) -> np.ndarray:
+    def embed(cells: MemoryCells) -> np.ndarray:
         seen.append(cells.counts.copy())
         return unit
 
     return SimpleNamespace(
-        cells=lambda adata: CellViews(counts, batch), embed=embed, prototypes=prototypes, counts=counts, seen=seen
+        cells=lambda adata: MemoryCells(counts, batch), embed=embed, prototypes=prototypes, counts=counts, seen=seen
     )
 
 
@@ -58,8 +58,8 @@ def test_the_finest_level_that_keeps_enough_is_chosen(model):
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1.0, float("nan")])
-def test_tolerance_is_a_share(model, tolerance):
-    with pytest.raises(InputError, match="choose a number from 0 to below 1"):
+def test_tolerance_must_be_a_share(model, tolerance):
+    with pytest.raises(InputError, match="give a number of at least 0 and below 1"):
         choose_resolution(None, model, tolerance=tolerance)
 
 
@@ -76,7 +76,7 @@ def test_the_seed_decides(model):
     assert not first.equals(other)
 
 
-def test_some_cells_are_enough(model, monkeypatch):
+def test_a_sample_of_the_cells_is_enough(model, monkeypatch):
     monkeypatch.setattr(module, "MAX_SCORED", 150)
     assert choose_resolution(None, model, tolerance=0).best == N_TYPES
 

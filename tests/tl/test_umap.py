@@ -15,7 +15,7 @@ umap = importlib.import_module("scproto.tl.umap").umap
 
 
 def data(n_cells: int, n_metacells: int, n_latent: int = 8) -> tuple[AnnData, AnnData]:
-    """Two groups on the sphere, far apart; prototypes lie among the cells, even ones in the first group."""
+    """Two distant groups on the sphere. Items alternate between them, and prototypes lie among the cells."""
     rng = np.random.default_rng(0)
     made = []
     for n in (n_cells, n_metacells):
@@ -44,13 +44,13 @@ def test_same_seed_gives_the_same_layout() -> None:
     assert not np.array_equal(layouts[0], layouts[2])
 
 
-def test_more_cells_than_scanpy_searches_exactly_by_itself() -> None:
+def test_more_cells_than_scanpy_searches_exactly() -> None:
     cells, metacells = data(8_200, 4, n_latent=3)
     umap(cells, metacells)
     assert np.isfinite(cells.obsm[_keys.UMAP]).all()
 
 
-def test_duplicates_do_not_hide_a_point() -> None:
+def test_duplicate_cells_get_finite_coordinates() -> None:
     cells, metacells = data(80, 6)
     cells.obsm[_keys.LATENT][:40] = cells.obsm[_keys.LATENT][0]
     umap(cells, metacells)
@@ -68,14 +68,14 @@ def test_neighbours_and_distances_are_those_of_scikit_learn() -> None:
     assert (found.getnnz(axis=1) == 8).all()
 
 
-def test_smallest_input() -> None:
+def test_few_cells_and_one_metacell_get_finite_coordinates() -> None:
     cells, metacells = data(4, 1)
     umap(cells, metacells)
     assert np.isfinite(cells.obsm[_keys.UMAP]).all()
     assert metacells.obsm[_keys.UMAP].shape == (1, 2)
 
 
-def test_bad_input_is_named() -> None:
+def test_errors_name_the_bad_input() -> None:
     cells, metacells = data(3, 1)
     with pytest.raises(InputError, match="seed=-1"):
         umap(cells, metacells, seed=-1)
@@ -86,7 +86,7 @@ def test_bad_input_is_named() -> None:
         umap(cells, metacells)
 
 
-def test_few_points_are_laid_out_too() -> None:
+def test_three_points_get_different_coordinates() -> None:
     cells, metacells = data(2, 1)
     umap(cells, metacells)
     both = np.concatenate([cells.obsm[_keys.UMAP], metacells.obsm[_keys.UMAP]])
@@ -95,7 +95,7 @@ def test_few_points_are_laid_out_too() -> None:
 
 
 @pytest.mark.parametrize(("n_points", "epochs"), [(9, None), (10, 200)])
-def test_many_points_have_few_epochs(monkeypatch, n_points, epochs):
+def test_many_points_get_few_epochs(monkeypatch, n_points, epochs):
     seen = []
     monkeypatch.setattr(layout, "FEW_EPOCHS_FROM", 10)
     monkeypatch.setattr(

@@ -16,16 +16,16 @@ from .console import say_error
 from .errors import HANGUP, TERMINATED, explain
 
 _USAGE = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""What the parser of the command line raises and explains itself; its module depends on the version of typer."""
+"""Error that the command line's parser raises and explains itself; its module depends on the version of typer."""
 
 
 class _Commands(TyperGroup):
-    """All commands: every error ends in a sentence and an exit code."""
+    """All commands. Every error ends in one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except SystemExit as stop:  # by a signal
+        except SystemExit as stop:  # a signal ended the command
             if hasattr(stop, "__notes__"):
                 say_error(" ".join(stop.__notes__))
             raise
@@ -59,7 +59,7 @@ def _scproto(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Metacells across batches, and an integrated embedding, from single-cell counts.
+    """Metacells across batches and an integrated embedding from single-cell counts.
 
     Example: [bold]scproto fit cells.h5ad --batch-key study --out run[/]
     """
@@ -76,11 +76,11 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "replace")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # of a terminal that does not know all characters
-    for name in ("SIGTERM", "SIGHUP"):  # a job that is ended leaves no temporary files behind either
+            stream.reconfigure(errors=errors)  # the terminal may lack some characters
+    for name in ("SIGTERM", "SIGHUP"):  # so that a job that is ended leaves no temporary files behind either
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _terminate)
     app()

@@ -1,4 +1,4 @@
-"""What the commands say: progress and messages to stderr, results to stdout."""
+"""Output of the commands: progress and messages go to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from io import TextIOWrapper
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,20 +21,18 @@ from .. import _lightning
 stderr = Console(stderr=True)
 
 FILES = {
-    "report.html": "the first look: open it in a browser",
-    "figures/": "its pictures as PNG files",
+    "report.html": "the report: open it in a browser first",
+    "figures/": "the figures of the report as PNG files",
     "cells.h5ad": 'your cells with the embedding (obsm["X_scproto"]) and their metacells (obs["metacell"])',
     "metacells.h5ad": 'one metacell per row: decoded profiles, summed counts (layers["counts"]) and batch shares',
-    "model/": "the fitted model: scproto.SCPROTO.load",
+    "model/": "the fitted model, to load with scproto.SCPROTO.load",
     "run.json": "settings, versions, timings, losses, diagnostics and the verdict",
 }
-"""What a run folder holds, the best thing to open first."""
+"""Contents of a run folder and their purposes, the file to open first at the top."""
 
 
 def show(*results: str | Table) -> None:
-    """Print results to stdout; letters that its encoding lacks are written as escapes."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Print results to stdout."""
     console = Console()
     for result in results:
         console.print(Text(result) if isinstance(result, str) else result, soft_wrap=isinstance(result, str))
@@ -47,15 +44,15 @@ def say(message: str) -> None:
 
 
 def say_error(message: str) -> None:
-    """Print one sentence in red to stderr."""
+    """Print an error to stderr, in red."""
     stderr.print(Text(f"Error: {message}", style="red"), soft_wrap=True)
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Show that a stage is running, and afterwards how long it took."""
+    """Show that a stage is running and, at its end, how long it took."""
     start = perf_counter()
-    # the training has a bar of its own
+    # the training has its own progress bar
     with nullcontext() if name == "Training" else stderr.status(Text(f"{name} ...")):
         yield
     stderr.print(Text.assemble(("✓", "green"), f" {name} ", (f"{perf_counter() - start:.1f} s", "dim")))
@@ -63,14 +60,14 @@ def stage(name: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let scproto's log through to stderr, and of other libraries only errors.
+    """Show scproto's log on stderr, and only errors of other libraries.
 
-    scproto itself logs and does not warn. What others print (the bar of the training too) goes to stderr, so
-    that stdout holds results alone.
+    scproto itself logs messages and raises no warnings. Everything that other libraries print (including the progress
+    bar of the training) goes to stderr, so that stdout holds only results.
     """
     for name in ("scvi", "scib_metrics"):
-        logging.getLogger(name).addHandler(logging.NullHandler())  # without one they add their own
-    # names in messages may look like markup
+        logging.getLogger(name).addHandler(logging.NullHandler())  # without a handler they add their own
+    # no markup, because names in messages may look like it
     handler = RichHandler(console=stderr, show_time=False, show_level=False, show_path=False, markup=False)
     handler.addFilter(lambda record: record.name.startswith("scproto") or record.levelno >= logging.ERROR)
     logging.getLogger("scproto").setLevel(logging.INFO)
@@ -84,7 +81,7 @@ def quiet() -> Iterator[None]:
 
 
 def run_summary(record: dict[str, Any], out: Path) -> str:
-    """Say in words what a run made, and where it lies."""
+    """Summary of what a run found and wrote."""
     from ..reporting.summary import mixing
 
     metacells = record["metacells"]
@@ -97,15 +94,15 @@ def run_summary(record: dict[str, Any], out: Path) -> str:
         entropy = metacells["batch_entropy"]
         lines.append(
             f"Batch entropy {entropy:.2f}: the batches are {mixing(entropy)} "
-            "(0: every metacell holds one batch, 1: all batches alike)."
+            "(0: each metacell holds a single batch, 1: each metacell holds all batches equally)."
         )
     for key, purity in metacells["purity"].items():
         if purity is not None:
             lines.append(
-                f"Purity {purity:.2f}: {purity:.0%} of the cells share the most common {key} of their metacell."
+                f"Purity {purity:.2f}: {purity:.0%} of the cells have the most common {key} of their metacell."
             )
     if record["verdict"]:
-        lines += ["", "Check, without labels:", *(f"  {sentence}" for sentence in record["verdict"]["sentences"])]
+        lines += ["", "Check (without labels):", *(f"  {sentence}" for sentence in record["verdict"]["sentences"])]
     lines += ["", f"Written to {out}:"]
     made = [(f"{out}/{name}", purpose) for name, purpose in FILES.items() if (out / name).exists()]
     width = max(len(path) for path, _ in made)

@@ -1,4 +1,4 @@
-"""One place for all errors: whatever a command raises ends in a sentence and an exit code."""
+"""Errors of all commands: each ends in one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._errors import InputError
 from .console import say_error
 
 DEFECT, BAD_INPUT, NO_MEMORY, IO_ERROR, INTERRUPTED, HANGUP, TERMINATED = 1, 2, 71, 74, 130, 129, 143
-"""Exit codes; 71 and 74 are those of sysexits.h, and those from 129 on 128 and the number of the signal."""
+"""Exit codes: 71 and 74 as in sysexits.h, and those from 129 on are 128 plus the number of the signal."""
 
 MENDS = {
     errno.ENOSPC: "make room, or write to another disk",
@@ -22,14 +22,14 @@ MENDS = {
     errno.EPERM: "check its permissions",
     errno.EROFS: "write to a disk that is not read-only",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.EIO: "check the disk",
 }
-"""What to do about an error of the system, by its number."""
+"""What to do about a system error, by its number."""
 
 
 def explain(error: BaseException) -> int:
-    """Say in words what went wrong and what was kept, and return the exit code."""
+    """Print what went wrong and what was kept, and return the exit code."""
     code, message = _explanation(error)
     say_error(" ".join([message, *getattr(error, "__notes__", ())]))
     return code
@@ -40,8 +40,8 @@ def _explanation(error: BaseException) -> tuple[int, str]:
         return BAD_INPUT, str(error)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "Interrupted." if hasattr(error, "__notes__") else "Interrupted: nothing was written."
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second of torch
-        return NO_MEMORY, "There is not enough memory: close other programs, or take fewer cells or genes."
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's error
+        return NO_MEMORY, "There is not enough memory: close other programs, or use fewer cells or genes."
     if isinstance(error, OSError):
         return IO_ERROR, _of_system(error)
     return DEFECT, _defect(error)
@@ -55,11 +55,11 @@ def _of_system(error: OSError) -> str:
 
 
 def _defect(error: BaseException) -> str:
-    """Write the traceback into a file, and tell where that is."""
+    """Write the traceback to a file, and return a message that names the file."""
     from .._versions import library_versions
 
     reason = (str(error).splitlines() or [""])[0]
-    said = f"This is a defect of scproto ({type(error).__name__}: {reason})"
+    said = f"This is a bug in scproto ({type(error).__name__}: {reason})"
     lines = [f"{name} {version}" for name, version in library_versions().items()]
     text = "\n".join([platform.platform(), *lines, "", *traceback.format_exception(error)])
     log = Path(tempfile.gettempdir()) / f"scproto-{uuid4().hex[:8]}.log"
@@ -67,4 +67,4 @@ def _defect(error: BaseException) -> str:
         log.write_text(text, encoding="utf-8")
     except OSError:
         return f"{said}. Please report it."
-    return f"{said}. Please report it, with the log in {log}."
+    return f"{said}. Please report it with the log in {log}."

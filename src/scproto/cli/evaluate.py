@@ -1,4 +1,4 @@
-"""``scproto evaluate``: how good an embedding and its metacells are, against known labels."""
+"""``scproto evaluate``: scores of an embedding and its metacells against known labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PARTS = ("metacells", "homogeneity", "geometry", "integration", "scgraph")
-"""Parts of the table; in the JSON file each is a dictionary."""
+"""Parts of the table; each is a dictionary in the JSON file."""
 
 LOWER_IS_BETTER = {
     "size_cv",
@@ -40,21 +40,23 @@ NO_SCORE = {"n_metacells", "scib_metrics_version"}
 
 
 def evaluate(
-    cells: Annotated[Path, typer.Argument(metavar="CELLS", help="cells.h5ad of a run, or any .h5ad or .zarr.")],
+    cells: Annotated[
+        Path, typer.Argument(metavar="CELLS", help="cells.h5ad of a run, or any .h5ad file or .zarr folder.")
+    ],
     label_key: Annotated[str, typer.Option(help="Column of obs with the known labels.")],
-    batch_key: Annotated[str, typer.Option(help="Column of obs that names the batch.")] = _keys.BATCH,
-    embedding: Annotated[str, typer.Option(help="Embedding in obsm.")] = _keys.LATENT,
-    assignment: Annotated[str, typer.Option(help="Column of obs that names the metacell.")] = _keys.METACELL,
+    batch_key: Annotated[str, typer.Option(help="Column of obs with the batch.")] = _keys.BATCH,
+    embedding: Annotated[str, typer.Option(help="Entry of obsm with the embedding.")] = _keys.LATENT,
+    assignment: Annotated[str, typer.Option(help="Column of obs with the metacell.")] = _keys.METACELL,
     layer: Annotated[str | None, typer.Option(help="Layer with the raw counts; by default X.")] = None,
     round_counts: Annotated[
         bool, typer.Option("--round-counts", help="Round fractional counts at random, as scproto fit does.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the scores as JSON to this file, too.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the scores as JSON.")] = None,
 ) -> None:
     """Score an embedding (scIB, scGraph) and metacells against known labels.
 
-    Cells without a label are left out. The integration scores use at most 8,000 cells. Scores that need counts
-    are left out if the file has none.
+    Cells without a label are left out. The integration scores use at most 8,000 cells. Scores that need counts are
+    left out if the file has none.
 
     Example: [bold]scproto evaluate run/cells.h5ad --label-key cell_type --out scores.json[/]
     """
@@ -84,7 +86,7 @@ def evaluate(
 
 
 def _points(embedding: Any) -> Any:
-    """Embedding as a dense table, whether ``obsm`` holds it so or not."""
+    """Embedding as a dense table; ``obsm`` may hold a sparse one."""
     return embedding.toarray() if hasattr(embedding, "toarray") else embedding
 
 
@@ -92,30 +94,31 @@ def _known(obs: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
     """Mask of the cells with a label, a batch and a metacell."""
     for key in keys:
         if not obs[key].notna().any():
-            raise InputError(f"No cell has a value in obs[{key!r}]: choose a column that has some.")
+            raise InputError(f"No cell has a value in obs[{key!r}]: choose a column with values.")
     known = obs[keys].notna().all(axis=1).to_numpy()
     if not known.any():
-        raise InputError(f"No cell has a value in each of obs: {', '.join(map(repr, keys))}; choose other columns.")
+        columns = ", ".join(f"obs[{key!r}]" for key in keys)
+        raise InputError(f"No cell has a value in all of {columns}: choose other columns.")
     if not known.all():
-        say(f"{(~known).sum():,} cells without label, batch or metacell are left out.")
+        say(f"{(~known).sum():,} cells without a label, a batch or a metacell are left out.")
     return known
 
 
 def _names(values: pd.Series[Any]) -> NDArray[Any]:
-    """Text of each value, ``(n_cells,)``; NaN for a missing one."""
+    """Text of each value, ``(n_cells,)``; NaN for a missing value."""
     from .._labels import as_text
 
     return as_text(values).to_numpy()
 
 
 def _counts(adata: AnnData, layer: str | None, known: NDArray[np.bool_], rounding: int | None) -> Any | None:
-    """Counts of the known cells, or None, with a sentence that says why."""
+    """Counts of the known cells; without counts, print why and return None."""
     from ..inputs import read_counts
 
     try:
         counts = read_counts(adata, layer, rounding=rounding)
     except InputError as error:
-        say(f"{error} The scores of homogeneity and scGraph need counts (--layer) and are left out.")
+        say(f"{error} The homogeneity and scGraph scores need counts (--layer) and are left out.")
         return None
     for notice in counts.notices:
         say(notice)
@@ -148,7 +151,7 @@ def _score(
 
 
 def _attempt(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Scores; none, with a sentence that says why, where cells, labels or batches are too few."""
+    """Scores; if there are too few cells, labels or batches, print so and return none."""
     try:
         return compute()
     except InputError as error:
@@ -158,7 +161,7 @@ def _attempt(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _check_exists(name: str, names: list[str], where: str) -> None:
     if name not in names:
-        raise InputError(f"{where} has no {name!r}; it has {', '.join(map(str, names)) or 'nothing'}.")
+        raise InputError(f"{where} has no {name!r}; it has {', '.join(map(str, names)) or 'no entries'}.")
 
 
 def _table(scores: dict[str, Any]) -> Table:
@@ -174,9 +177,12 @@ def _table(scores: dict[str, Any]) -> Table:
 
 def _label_table(recall: dict[str, float]) -> Table:
     table = Table(
-        "label", "recall", title="Share of the cells in metacells that their label leads", title_justify="left"
+        "label",
+        "recall",
+        title="Share of each label's cells in metacells where it is the majority",
+        title_justify="left",
     )
-    table.columns[0].overflow = "fold"  # the whole name
+    table.columns[0].overflow = "fold"  # shows the whole name
     table.columns[1].justify = "right"
     for label, value in recall.items():
         table.add_row(Text(label), f"{value:.3f}")

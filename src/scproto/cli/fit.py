@@ -13,7 +13,7 @@ from .console import quiet, run_summary, say, show, stage, stderr
 
 
 class Accelerator(StrEnum):
-    """Where the training runs."""
+    """Device of the training."""
 
     auto = "auto"
     cpu = "cpu"
@@ -21,7 +21,7 @@ class Accelerator(StrEnum):
 
 
 def parse_n_prototypes(text: str) -> int | Literal["auto"]:
-    """Read a number of prototypes, or "auto"."""
+    """Parse a number of prototypes or "auto"."""
     if text == "auto":
         return "auto"
     if not text.isdecimal() or int(text) < 1:
@@ -33,50 +33,53 @@ def parse_n_prototypes(text: str) -> int | Literal["auto"]:
 
 def fit(
     cells: Annotated[
-        Path, typer.Argument(metavar="CELLS", help="Counts: an .h5ad file, a .zarr folder, a 10x .h5 file or folder.")
+        Path,
+        typer.Argument(metavar="CELLS", help="Counts as an .h5ad file, .zarr folder, or 10x .h5 file or folder."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to make.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to create.")],
     batch_key: Annotated[
         list[str] | None,
-        typer.Option(help="Column of obs that names the batch. Give it again for the product of several columns."),
+        typer.Option(help="Column of obs with the batch. Repeat the option to combine several columns."),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer that holds the counts.", show_default="X")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Take the counts, and the genes, of raw in place of X.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Use the counts and genes of raw instead of X.")] = False,
     round_counts: Annotated[
         bool,
-        typer.Option("--round-counts", help="Round fractional counts (SoupX, alevin, RSEM) at random, by the seed."),
+        typer.Option(
+            "--round-counts", help="Round fractional counts (SoupX, alevin, RSEM) at random, depending on the seed."
+        ),
     ] = False,
     n_prototypes: Annotated[
-        str, typer.Option(help="Number of metacells; auto: one for 75 cells.", metavar="INTEGER|auto")
+        str, typer.Option(help="Number of metacells; auto gives one per 75 cells.", metavar="INTEGER|auto")
     ] = "auto",
     label_key: Annotated[
         list[str] | None,
-        typer.Option(help="Column of obs to carry over to the metacells; never used in the fit. May be repeated."),
+        typer.Option(help="Column of obs to carry over to the metacells; the fit never uses it. May be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed; the same seed gives the same result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed. The same seed gives the same result.")] = 0,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps.", show_default="what suits the number of cells")
+        int | None, typer.Option(min=1, help="Number of training steps.", show_default="depends on the number of cells")
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="CPU threads; with 1 no second process prepares the UMAP.",
-            show_default="one less than the cores",
+            help="Number of CPU threads. With 1, no second process prepares the UMAP.",
+            show_default="one less than the number of cores",
         ),
     ] = None,
-    accelerator: Annotated[Accelerator, typer.Option(help="Where the training runs.")] = Accelerator.auto,
+    accelerator: Annotated[Accelerator, typer.Option(help="Device of the training.")] = Accelerator.auto,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run, once the new one is complete.")
+        bool, typer.Option("--overwrite", help="Replace an earlier run once the new one is complete.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training of a run into the same folder that was stopped.")
+        bool, typer.Option("--resume", help="Continue the training of a stopped run into the same folder.")
     ] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out UMAP, figures and report.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Skip UMAP, figures and report.")] = False,
 ) -> None:
     """Find metacells and an embedding across the batches of CELLS.
 
-    Writes cells.h5ad, metacells.h5ad, model/, report.html, figures/ and run.json into one folder.
+    The command writes cells.h5ad, metacells.h5ad, model/, report.html, figures/ and run.json into one folder.
 
     Example: [bold]scproto fit cells.h5ad --batch-key study --label-key cell_type --out run[/]
     """
@@ -98,9 +101,9 @@ def fit(
             report=not no_report,
         )
         if raw and layer:
-            raise InputError("--raw and --layer name two places for the counts; give one of them.")
+            raise InputError("--raw and --layer name two places for the counts; give only one.")
         if not batch_key:
-            say("No --batch-key: all cells are taken as one batch.")
+            say("Without --batch-key, all cells are taken as one batch.")
         record = run(
             cells,
             out,

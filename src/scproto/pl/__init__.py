@@ -1,6 +1,6 @@
-"""Figures. Each function draws into the axes that it is given and returns them; none shows a window.
+"""Figures. Each function draws into the axes that it is given and returns them; none opens a window.
 
-The training movie alone is written to a file.
+Only the training movie is written to a file.
 """
 
 from __future__ import annotations

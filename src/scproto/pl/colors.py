@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .._labels import NO_VALUE, as_text
 
-# Okabe and Ito's seven colours and Tol's indigo. The others were added one by one, each the colour that lies
-# farthest from those before it in OKLab, for full colour vision and simulated protan-, deutan- and tritanopia
-# (Machado et al., 2009) alike. The closest pair of all 30 is 14 % closer than the closest of the first seven.
+# Okabe and Ito's seven colours and Tol's indigo. The others were added one by one. Each is the colour farthest
+# from all before it in OKLab, both for full colour vision and for simulated protan-, deutan- and tritanopia
+# (Machado et al., 2009). The closest pair of all 30 is 14 % closer than the closest pair of the first seven.
 # fmt: off
 PALETTE = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#332288", "#700A00", "#0000E0",
@@ -31,7 +31,7 @@ OTHER = "#9E9E9E"
 
 @dataclass(frozen=True)
 class Groups:
-    """Categories with a colour each; ``codes`` index ``names`` and ``colors``, -1 stands for no value."""
+    """Categories and their colours. ``codes`` index ``names`` and ``colors``; -1 stands for a missing value."""
 
     codes: NDArray[np.intp]
     names: list[str]
@@ -43,39 +43,40 @@ class Groups:
         return np.array([*self.colors, MISSING])[self.codes]
 
     def colors_of(self, values: pd.Series[Any]) -> NDArray[np.str_]:
-        """Colour of each of other items that have the same categories, ``(n_others,)``."""
+        """Colours of other items with the same categories, ``(n_others,)``."""
         return group(values, dict(zip(self.names, self.colors, strict=True))).color_of_each
 
     @property
     def entries(self) -> list[tuple[str, str]]:
-        """(name, colour) of each category, and of items without a value where there are some."""
+        """(name, colour) of each category, and of the items without a value if there are any."""
         without = [(NO_VALUE, MISSING)] if (self.codes < 0).any() else []
         return [*zip(self.names, self.colors, strict=True), *without]
 
 
 def palette(values: pd.Series[Any]) -> dict[str, str]:
-    """Choose a colour for each category, for figures that shall share them.
+    """Choose one colour per category, for figures that should share their colours.
 
-    A figure chooses colours by the categories that it shows. Metacells may lack some of those of the cells, so that
-    figures of cells and of metacells have the same colours only if both are given the same palette.
+    By default, a figure chooses colours for the categories that it shows. Metacells may lack some categories of the
+    cells, so give figures of cells and of metacells the same palette to make their colours agree.
 
     Parameters
     ----------
     values
-        Categories, ``(n_items,)``, such as ``adata.obs["cell_type"]``; NaN is no category.
+        Categories, ``(n_items,)``, such as ``adata.obs["cell_type"]``. NaN is not a category.
 
     Returns
     -------
-    Colour of each category, by its name as text, in the order of the categories. The colours can be told apart by
-    the colour-blind. There are 30: of more categories the 29 most frequent get one, and figures add up the others
-    in grey.
+    colors : dict
+        Colour of each category, by its name as text, in the order of the categories. Colour-blind readers can
+        distinguish the 30 colours. With more categories, only the 29 most frequent get a colour, and figures show the
+        others in one grey.
     """
     names, codes = _categories(values)
     return choose_colors(names, np.bincount(codes[codes >= 0], minlength=len(names)))
 
 
 def choose_colors(names: Sequence[str], sizes: NDArray[Any]) -> dict[str, str]:
-    """Colours in the order of the names; beyond 30 names for the 29 of the largest size only."""
+    """Colours in the order of the names. With more than 30 names, only the 29 largest get a colour."""
     if len(names) <= len(PALETTE):
         return dict(zip(names, PALETTE, strict=False))
     kept = np.sort(np.argsort(-sizes, kind="stable")[: len(PALETTE) - 1])
@@ -83,14 +84,14 @@ def choose_colors(names: Sequence[str], sizes: NDArray[Any]) -> dict[str, str]:
 
 
 def group(values: pd.Series[Any], colors: Mapping[str, Any] | None = None) -> Groups:
-    """Give every category its colour, by default that of :func:`palette`; those without one are a grey group."""
+    """Colour every category, by default as :func:`palette` does; categories without a colour form one grey group."""
     names, codes = _categories(values)
     place, names, kept = merge(names, palette(values) if colors is None else check_colors(colors))
     return Groups(np.where(codes < 0, -1, np.append(place, -1)[codes]), names, kept)
 
 
 def merge(names: Sequence[str], colors: Mapping[str, str]) -> tuple[NDArray[np.intp], list[str], list[str]]:
-    """Place of each name among those with a colour, these names and their colours; the rest is one grey place."""
+    """Index of each name among those with a colour, then these names and their colours; the rest share one grey."""
     kept = [name for name in names if name in colors]
     place_of = {name: i for i, name in enumerate(kept)}
     place = np.array([place_of.get(name, len(kept)) for name in names], dtype=np.intp)
@@ -102,18 +103,18 @@ def merge(names: Sequence[str], colors: Mapping[str, str]) -> tuple[NDArray[np.i
 
 
 def check_colors(colors: Mapping[str, Any]) -> dict[str, str]:
-    """Colours in hexadecimal.
+    """Convert colours to hexadecimal.
 
     Raises
     ------
     InputError
-        If matplotlib does not know one of them.
+        If matplotlib does not know one of the colours.
     """
     from matplotlib.colors import is_color_like, to_hex
 
     for name, color in colors.items():
         if not is_color_like(color):
-            raise InputError(f'palette["{name}"] is {color!r}, which is no colour: give one such as "#0072B2".')
+            raise InputError(f'palette["{name}"] is {color!r}, which is not a colour: give one such as "#0072B2".')
     return {str(name): to_hex(color) for name, color in colors.items()}
 
 

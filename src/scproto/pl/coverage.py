@@ -17,38 +17,40 @@ from .style import clean, column, marker, new_axes, outside_legend, shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_POINTS = 1000  # of a curve; more cannot be told apart
+MOST_POINTS = 1000  # per curve; nobody can see more
 
 
 def coverage(
     adata: AnnData, color: str = BATCH, *, palette: Mapping[str, Any] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the share of cells that have a prototype within a distance, a curve for each batch or label.
+    """Draw the share of cells that have a prototype within a given distance, one curve per batch or label.
 
-    A curve that rises late belongs to cells that the prototypes cover badly: a batch that is not well integrated,
-    or a label that is rare. Cells flagged as outliers are marked on the curves.
+    A curve that rises late belongs to cells that the prototypes cover badly, for example a poorly integrated batch
+    or a rare label. Marks on the curves show cells flagged as outliers.
 
     Parameters
     ----------
     adata
-        Cells after :func:`scproto.tl.assign_metacells`: with ``obs["metacell_distance"]``, the cosine distance to
+        Cells after :func:`scproto.tl.assign_metacells`, with ``obs["metacell_distance"]``, the cosine distance to
         the nearest prototype, and ``obs["metacell_outlier"]``.
     color
-        Column of ``adata.obs``, taken as categories; by default the batch. Of more than 30 the smallest are one
-        grey curve.
+        Column of ``adata.obs``, read as categories; by default the batch. If there are more than 30 categories, the
+        smallest share one grey curve.
     palette
-        Colour of each category; those left out are one grey curve. By default that of :func:`scproto.pl.palette`.
+        Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
+        one grey curve.
     ax
-        Axes to draw into; without it a new pyplot figure is made.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
-    The axes.
+    ax : matplotlib.axes.Axes
+        The axes drawn into.
 
     Raises
     ------
     InputError
-        If a column is missing, no cell has a distance, or a colour of the palette is none.
+        If a column is missing, no cell has a distance, or the palette holds something that is not a colour.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -72,20 +74,20 @@ def coverage(
     outside_legend(ax, handles, handlelength=1.2)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     title = f"Coverage by {'batch' if color == BATCH else color}"
-    clean(ax, title=title, x="cosine distance to the prototype", y="share of the cells")
+    clean(ax, title=title, x="cosine distance to the nearest prototype", y="share of cells")
     ax.set(xlim=(0, 1.03 * distance.max() or 1.0), ylim=(0, 1.02))
     return ax
 
 
 def _draw_curve(ax: Axes, distance: NDArray[np.float64], outlier: NDArray[np.bool_], shade: str, name: str) -> Any:
-    """Cumulative share over the distance, and a mark where a cell is an outlier; return the curve."""
+    """Draw the cumulative share over the distance, with a mark for each outlier, and return the curve."""
     order = np.argsort(distance, kind="stable")
     distance, outlier = distance[order], outlier[order]
     share = np.arange(1, len(distance) + 1) / len(distance)
     shown = np.unique(np.linspace(0, len(distance) - 1, MOST_POINTS).round().astype(int))
     x, y = np.append(distance[0], distance[shown]), np.append(0.0, share[shown])
     (curve,) = ax.plot(x, y, drawstyle="steps-post", color=shade, linewidth=1.4)
-    curve.set_label(shorten(name))  # which plot does not do if it is empty
+    curve.set_label(shorten(name))  # plot ignores an empty label
     if outlier.any():
         ax.scatter(
             distance[outlier], share[outlier], s=12, facecolors="white", edgecolors=shade, linewidths=0.8,

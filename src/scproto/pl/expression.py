@@ -1,4 +1,4 @@
-"""Expression of genes by their names."""
+"""Expression of genes, looked up by name."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from .._errors import InputError
 
 
 def matrix(data: AnnData, layer: str | None, who: str) -> Any:
-    """``X``, or a layer; ``who`` names the data in the message if it is not there."""
+    """``X`` or a layer. If the layer is missing, the message calls the data ``who``."""
     if layer is None:
         return data.X
     if layer not in data.layers:
         names = ", ".join(name for name in data.layers if name is not None)  # None is X, from anndata 0.13 on
-        raise InputError(f'There is no layer "{layer}" in {who}, but {names or "none at all"}.')
+        mend = f"choose one of {names}" if names else "they have none"
+        raise InputError(f'There is no layer "{layer}" in {who}: {mend}.')
     return data.layers[layer]
 
 
 def places(data: AnnData, genes: Sequence[str], who: str) -> NDArray[np.intp]:
-    """Columns of some genes, ``(n_genes,)``."""
+    """Column of each gene, ``(n_genes,)``."""
     if not data.var_names.is_unique:
-        raise InputError(f"Genes of {who} have the same name: call var_names_make_unique() on them.")
+        raise InputError(f"Some genes of {who} have the same name: call var_names_make_unique() on {who} first.")
     found = data.var_names.get_indexer(list(genes))
     if (found < 0).any():
         raise InputError(
@@ -37,9 +38,9 @@ def places(data: AnnData, genes: Sequence[str], who: str) -> NDArray[np.intp]:
 
 
 def expression(data: AnnData, genes: Sequence[str], layer: str | None, who: str) -> NDArray[np.float64]:
-    """Values of some genes in ``X`` or a layer, ``(n_obs, n_genes)``, in the order asked for."""
+    """Values of the given genes in ``X`` or a layer, in the given order, ``(n_obs, n_genes)``."""
     matrix(data, layer, who)
-    columns, back = np.unique(places(data, genes, who), return_inverse=True)  # files are read in order
+    columns, back = np.unique(places(data, genes, who), return_inverse=True)  # files must be read in order
     values = matrix(data[:, columns], layer, who)
     dense = values.toarray() if sp.issparse(values) else np.asarray(values)
     return dense.astype(np.float64)[:, back]

@@ -1,4 +1,4 @@
-"""Two genes against each other, in cells and in metacells."""
+"""Scatter plots of two genes, in cells and in metacells."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .umap import CELL_AREA
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METACELL_AREA = 0.1  # of the axes, all circles together
-LARGEST_METACELL = 0.003  # of the axes
+METACELL_AREA = 0.1  # of all circles together, as a share of the axes
+LARGEST_METACELL = 0.003  # as a share of the axes
 
 
 def marker_scatter(
@@ -35,40 +35,42 @@ def marker_scatter(
     layer: str | None = None,
     axes: Any = None,
 ) -> np.ndarray:
-    """Draw two genes against each other in cells, in metacells by their counts, and in decoded metacells.
+    """Plot two genes against each other in cells, in the summed counts of metacells, and in decoded metacells.
 
-    In single cells most counts of two markers are 0; the sum over a metacell and the decoded mean show whether they
-    exclude each other. All values are log1p of counts per 10,000. The first title tells how many cells have a
-    count of neither gene.
+    In single cells, most counts of two markers are 0. The sums over metacells and the decoded means show whether the
+    markers exclude each other. All values are log1p of counts per 10,000. The first title gives the share of cells
+    that have counts of neither gene.
 
     Parameters
     ----------
     adata
         Cells with raw counts, ``(n_cells, n_genes)``.
     metacells
-        Their metacells, as ``model.get_metacells`` gives them, with ``layers["counts"]`` and ``layers["decoded"]``.
+        Their metacells from ``model.get_metacells``, with ``layers["counts"]`` and ``layers["decoded"]``.
         The area of a circle is proportional to ``obs["n_cells"]``; metacells without cells are not drawn.
     x, y
         Names of the genes.
     color
-        Column of ``adata.obs``, taken as categories; where the metacells have that label too, as with
-        ``label_keys=[color]``, the circles are filled with it. By default all are alike.
+        Column of ``adata.obs``, read as categories. If the metacells have that label too (``label_keys=[color]``),
+        it also colours the circles. By default, everything has one colour.
     palette
-        Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
+        Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
+        one grey.
     layer
         Layer of ``adata`` with the counts; by default where :func:`scproto.pp.prepare` found them, else ``X``.
     axes
-        Three axes to draw into; without it a new pyplot figure is made.
+        Three axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
-    The three axes, a flat array.
+    axes : numpy.ndarray
+        The three axes, as a flat array.
 
     Raises
     ------
     InputError
-        If a gene, a layer or a column is missing, the values are no counts, a colour of the palette is none, or there
-        are other than three axes.
+        If a gene, a layer or a column is missing, the values are not counts, the palette holds something that is not
+        a colour, or the number of axes is not three.
     """
     if axes is not None and np.size(axes) != 3:
         raise InputError(f"There are {np.size(axes)} axes: give three, for cells, counts and decoded metacells.")
@@ -81,7 +83,7 @@ def marker_scatter(
     _draw_cells(axes[0], panels[0], groups)
     for ax, values in zip(axes[1:], panels[1:], strict=True):
         _draw_metacells(ax, values, n_cells, face)
-    titles = (f"Cells ({neither:.0%} neither)", "Metacells, counts", "Metacells, decoded")
+    titles = (f"Cells ({neither:.0%} with neither)", "Metacells, counts", "Metacells, decoded")
     for ax, title, values in zip(axes, titles, panels, strict=True):
         clean(ax, title=title, x=f"{x}, log1p CP10k", y=f"{y}, log1p CP10k")
         right, top = np.where(values.max(axis=0) > 0, values.max(axis=0), 1.0)
@@ -109,7 +111,7 @@ def _log1p_cp10k(counts: NDArray[np.float64], totals: ArrayLike) -> NDArray[np.f
 
 
 def _draw_cells(ax: Axes, values: NDArray[np.float64], groups: Groups | None) -> None:
-    order = np.random.default_rng(0).permutation(len(values))  # the last category does not hide the others
+    order = np.random.default_rng(0).permutation(len(values))  # so that the last category does not hide the others
     colors = PALETTE[0] if groups is None else groups.color_of_each[order]
     area = float(np.clip(CELL_AREA / len(values), 2.0, 12.0))
     x, y = values[order].T
@@ -124,7 +126,7 @@ def _draw_metacells(ax: Axes, values: NDArray[np.float64], n_cells: NDArray[Any]
 
 
 def _fill(metacells: AnnData, color: str | None, groups: Groups | None) -> NDArray[np.str_]:
-    """Colour of each metacell: that of the cells, white where the metacells lack the column."""
+    """Colour of each metacell: that of the cells, or white if the metacells lack the column."""
     if groups is None:
         return np.full(metacells.n_obs, PALETTE[0])
     label = label_column(metacells, str(color))

@@ -1,4 +1,4 @@
-"""Metacells alone on the UMAP, as pies of their batches or coloured by what is known of them."""
+"""The UMAP of the metacells without cells: pies of their batches, or circles coloured by a column."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .umap import finish_map, umap_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AREA = 0.2  # of the axes, all circles together
-LARGEST = 0.005  # of the axes
+AREA = 0.2  # of all circles together, as a share of the axes
+LARGEST = 0.005  # as a share of the axes
 EDGE = 0.5  # points
-LEGEND_AREA = 120.0  # points², most that a circle in the legend may have
+LEGEND_AREA = 120.0  # points², at most, for the circle in the legend
 
 
 def metacell_map(
@@ -31,32 +31,35 @@ def metacell_map(
     palette: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the metacells at their place in the UMAP, each a pie of its batches.
+    """Draw the metacells on the UMAP, each as a pie of its batches.
 
-    The area of a metacell is proportional to its number of cells. Small ones lie on top.
+    The area of a metacell is proportional to its number of cells. Small metacells lie on top.
 
     Parameters
     ----------
     metacells
-        Metacells with ``obsm["X_scproto_umap"]``, ``(n_metacells, 2)``, as :func:`scproto.tl.umap` makes it, with
-        ``obs["n_cells"]`` and, for pies, one column ``share_<batch>`` a batch. Those without cells are not drawn.
+        Metacells with ``obsm["X_scproto_umap"]``, ``(n_metacells, 2)``, from :func:`scproto.tl.umap`, with
+        ``obs["n_cells"]`` and, for pies, one column ``share_<batch>`` per batch. Metacells without cells are not
+        drawn.
     color
-        Column of ``metacells.obs`` to colour the metacells by in place of the pies: a label, or a number such as
-        ``"batch_entropy"``. Numbers are drawn on a continuous scale, anything else as categories.
+        Column of ``metacells.obs`` that colours the metacells instead of the pies: a label, or a number such as
+        ``"batch_entropy"``. Numbers get a continuous scale, anything else is read as categories.
     palette
-        Colour of each batch or category; those left out share one grey. By default that of
-        :func:`scproto.pl.palette`, in which beyond 30 the smallest share one grey.
+        Colour of each batch or category; by default that of :func:`scproto.pl.palette`. Those without a colour share
+        one grey, as do the smallest ones if there are more than 30.
     ax
-        Axes to draw into; without it a new pyplot figure is made.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
-    The axes.
+    ax : matplotlib.axes.Axes
+        The axes drawn into.
 
     Raises
     ------
     InputError
-        If the UMAP or a column is missing, no metacell has a cell, or a colour of the palette is none.
+        If the UMAP or a column is missing, no metacell has a cell, or the palette holds something that is not a
+        colour.
     """
     obs, xy = with_cells(metacells), umap_of(metacells)[metacells.obs["n_cells"].to_numpy() > 0]
     order = np.argsort(-obs["n_cells"].to_numpy(), kind="stable")
@@ -83,9 +86,9 @@ def metacell_map(
 def _draw_pies(
     ax: Axes, xy: NDArray[np.float32], area: NDArray[np.float64], shares: NDArray[np.float64], colors: list[str]
 ) -> None:
-    """Draw all pies as one collection, clockwise from the top: the wedges of a pie, its rim, the next pie.
+    """Draw all pies as one collection: the wedges of a pie, clockwise from the top, its rim, then the next pie.
 
-    The paths are in points, so that pies stay round and keep their size in any scale of the axes.
+    The paths are in points, so that pies stay round and keep their size whatever the scales of the axes.
     """
     from matplotlib.collections import PathCollection
     from matplotlib.path import Path
@@ -103,7 +106,7 @@ def _draw_pies(
         faces.append("none")
         widths += [0.0] * len(batches) + [EDGE]
         row += [i] * (len(batches) + 1)
-    # A path has radius 1 where a marker of scatter has 1/2: a quarter of the area.
+    # These paths have radius 1, markers of scatter have 1/2: hence a quarter of the area.
     pies = PathCollection(paths, sizes=area[row] / 4, offsets=xy[row], offset_transform=ax.transData)
     pies.set(facecolors=faces, edgecolors=INK, linewidths=widths, transform=IdentityTransform())
     ax.add_collection(pies)
@@ -111,7 +114,7 @@ def _draw_pies(
 
 
 def _size_handle(area_of_cell: float) -> Any:
-    """Legend entry of the largest round number of cells whose circle fits a line of the legend."""
+    """Legend entry for the largest round number of cells whose circle fits into a line of the legend."""
     most = max(1.0, LEGEND_AREA / area_of_cell)
     power = 10 ** int(np.log10(most))
     n = power * max(step for step in (1, 2, 5) if step * power <= most)

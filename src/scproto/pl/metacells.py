@@ -1,4 +1,4 @@
-"""How large the metacells are and how they mix the batches."""
+"""Sizes of the metacells, and how they mix the batches."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
 
 def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
-    """Draw the histogram of the number of cells in a metacell, with its median.
+    """Draw a histogram of the number of cells per metacell, with the median.
 
     Parameters
     ----------
     metacells
-        Metacells with ``obs["n_cells"]``. Those without cells are counted in the title only.
+        Metacells with ``obs["n_cells"]``. Only the title counts those without cells.
     ax
-        Axes to draw into; without it a new pyplot figure is made.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
-    The axes.
+    ax : matplotlib.axes.Axes
+        The axes drawn into.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
 
     sizes = with_cells(metacells)["n_cells"].to_numpy()
     ax = new_axes(4.4, 3.0) if ax is None else ax
-    # Bins of whole numbers: each holds the same number of possible sizes.
+    # The bins hold whole numbers: each covers the same number of possible sizes.
     n_bins = np.clip(1.5 * np.sqrt(len(sizes)), 5, 40)
     width = max(1, round((sizes.max() - sizes.min()) / n_bins))
     edges = np.arange(sizes.min(), sizes.max() + width + 1, width) - 0.5
@@ -63,36 +64,37 @@ def metacell_sizes(metacells: AnnData, ax: Axes | None = None) -> Axes:
     )
     empty = metacells.n_obs - len(sizes)
     counted = count(len(sizes), "metacell") + (f", {empty} more without cells" if empty else "")
-    clean(ax, title=f"{counted}, size CV {size_cv(sizes):.2f}", x="cells in the metacell", y="metacells")
+    clean(ax, title=f"{counted}, size CV {size_cv(sizes):.2f}", x="cells per metacell", y="metacells")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(edges[0] - width / 2, edges[-1] + width / 2)
-    ax.set_ylim(0, 1.15 * np.max(counts))  # room for the median's name
+    ax.set_ylim(0, 1.15 * np.max(counts))  # leaves room for the label of the median
     return ax
 
 
 def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
-    """Draw the share of each batch in each metacell as stacked bars, beside the shares over all cells.
+    """Draw the shares of the batches in each metacell as stacked bars, beside the shares over all cells.
 
-    Metacells are grouped by their majority label where ``obs`` has one (the first that ``model.get_metacells`` carried
-    over), largest label first, and within a label go from the first batch to the last. A metacell that mixes the
-    batches well looks like the bar of all cells.
+    If ``obs`` has a majority label (the first that ``model.get_metacells`` carried over), metacells are grouped by it,
+    the most frequent label first. Within a label, they are sorted from the first batch to the last. A metacell that
+    mixes the batches well looks like the bar of all cells.
 
     Parameters
     ----------
     metacells
-        Metacells with ``obs["n_cells"]`` and one column ``share_<batch>`` a batch. Those without cells are
-        not drawn. Of more than 30 batches the smallest are added up in grey.
+        Metacells with ``obs["n_cells"]`` and one column ``share_<batch>`` per batch. Metacells without cells are not
+        drawn. If there are more than 30 batches, the smallest are added up in grey.
     ax
-        Axes to draw into; without it a new pyplot figure is made.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
-    The axes.
+    ax : matplotlib.axes.Axes
+        The axes drawn into.
 
     Raises
     ------
     InputError
-        If there is no such column, or no metacell has a cell.
+        If there is no column ``share_<batch>``, or no metacell has a cell.
     """
     obs = with_cells(metacells)
     shares, names, colors = shares_by_batch(obs, _keys.batches_by_column(metacells))
@@ -107,19 +109,19 @@ def batch_shares(metacells: AnnData, ax: Axes | None = None) -> Axes:
     for i in reversed(range(len(names))):  # each covers the lower part of the one before
         ax.fill_between(edges, np.append(stacked[:, i], stacked[-1, i]), step="post", color=colors[i], linewidth=0)
         ax.bar(-width, overall[i], width=width, color=colors[i], linewidth=0)
-    clean(ax, title=f"Batches in {count(len(order), 'metacell')}", y="share of the cells")
+    clean(ax, title=f"Batches in {count(len(order), 'metacell')}", y="share of cells")
     ax.set(xlim=(-1.6 * width, len(order)), ylim=(0, 1), xticks=[])
     ax.spines["bottom"].set_visible(False)
-    name_of = [*labels.categories, NO_VALUE]  # the code of no value is -1
+    name_of = [*labels.categories, NO_VALUE]  # the code of a missing value is -1
     named = [] if label is None else [(name_of[code], start, end) for code, start, end in groups]
     _name_groups(ax, named, len(order), -width)
-    # From the top down, as the bars are stacked.
+    # From the top down, in the order of the stack.
     outside_legend(ax, patches(zip(names, colors, strict=True)), reverse=True, handlelength=0.9, handleheight=0.9)
     return ax
 
 
 def with_cells(metacells: AnnData) -> pd.DataFrame:
-    """``obs`` of the metacells that have a cell."""
+    """``obs`` of the metacells that have at least one cell."""
     obs = metacells.obs[column(metacells.obs, "n_cells", "obs of the metacells").to_numpy() > 0]
     if not len(obs):
         raise InputError("No metacell has a cell: assign the cells to metacells first.")
@@ -131,7 +133,7 @@ def shares_by_batch(
 ) -> tuple[NDArray[np.float64], list[str], list[str]]:
     """Shares ``(n_metacells, n_batches)``, names and colours; batches without a colour are added up in grey.
 
-    `columns` are those of :func:`scproto._keys.batches_by_column`.
+    `columns` comes from :func:`scproto._keys.batches_by_column`.
     """
     if not columns:
         raise InputError(
@@ -146,10 +148,10 @@ def shares_by_batch(
 
 
 def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[np.intp], list[tuple[Any, int, int]]]:
-    """Order of the metacells, and (label, start, end) of each label in it, the label with most metacells first."""
+    """Order of the metacells, the most frequent label first, and (label, start, end) of each label in that order."""
     names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     rank = np.argsort(np.argsort(-counts, kind="stable"))
-    # The mean place of a metacell's cells in the list of batches: a smooth run from the first batch to the last.
+    # The mean index of a metacell's batches: sorted by it, metacells run smoothly from the first batch to the last.
     place = shares @ np.arange(shares.shape[1])
     order = np.lexsort((place, rank[codes]))
     largest_first = np.argsort(rank)
@@ -159,7 +161,7 @@ def _order(shares: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDArray[n
 
 
 def _name_groups(ax: Axes, groups: list[tuple[str, int, int]], n: int, overall: float) -> None:
-    """Write "all cells" and the labels under the bars, apart from each other, each tied to its middle."""
+    """Write "all cells" and the labels under the bars without overlap, each joined by a line to its middle."""
     named = [("all cells", overall, overall), *groups]
     middle = np.array([(start + end) / 2 for _, start, end in named])
     text = _spread(middle, gap=n / 36, limit=n * 0.995)
@@ -172,7 +174,7 @@ def _name_groups(ax: Axes, groups: list[tuple[str, int, int]], n: int, overall: 
 
 
 def _spread(x: NDArray[np.float64], gap: float, limit: float) -> NDArray[np.float64]:
-    """Move sorted places apart to at least `gap`, the last no further right than `limit`."""
+    """Move sorted places until they are at least `gap` apart and the last is not beyond `limit`."""
     steps = gap * np.arange(len(x))
     right = np.maximum.accumulate(x - steps) + steps
     return np.minimum(right, limit - steps[::-1])

@@ -1,4 +1,4 @@
-"""Axes, legends and sizes that all figures share. matplotlib's global settings are left alone."""
+"""Axes, legends and sizes that all figures share. matplotlib's global settings stay as they are."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 FONT = 8.5
 TEXT: dict[str, Any] = {"color": INK, "parse_math": False}
-"""Of names out of the data: a dollar sign in them begins no formula."""
+"""Style of names taken from the data: a dollar sign in them does not start a formula."""
 LONGEST_NAME = 28
 
 
 def column(obs: pd.DataFrame, name: str, where: str = "obs") -> pd.Series[Any]:
-    """Return a column of ``obs``, or say which there are."""
+    """Return a column of ``obs``; if it is missing, the error names those that exist."""
     if name not in obs:
         raise InputError(f'There is no column "{name}" in {where}: choose one of {", ".join(map(str, obs.columns))}.')
     return obs[name]
 
 
 def metacell_column(metacells: AnnData, name: str, obs: pd.DataFrame | None = None) -> pd.Series[Any]:
-    """Return a column of the metacells, or of `obs` with some of them, also by the name of the label that it holds."""
+    """Return a column of the metacells, or of `obs` with some of them, by its own name or that of its label."""
     found = name if name in metacells.obs else label_column(metacells, name)
     return column(metacells.obs if obs is None else obs, found or name, "obs of the metacells")
 
 
 @dataclass(frozen=True)
 class Coloring:
-    """How scatter colours items.
+    """How ``scatter`` colours items.
 
-    ``values`` of each are for ``c``, ``known`` tells which have one; ``handles`` are for the legend. Numbers have
-    no ``groups``, but ``settings`` of their scale.
+    ``values`` is its argument ``c``, ``known`` masks the items that have a value, and ``handles`` are for the legend.
+    Categories have ``groups``; numbers have ``settings`` for their scale instead.
     """
 
     values: NDArray[Any]
@@ -54,7 +54,7 @@ class Coloring:
 
 
 def color_by(values: pd.Series[Any], palette: Mapping[str, Any] | None) -> Coloring:
-    """Colours of categories, or viridis for numbers; grey for items without a value."""
+    """Colour categories by the palette and numbers by viridis; items without a value are grey."""
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         groups = group(values, palette)
         handles = [marker(name, markerfacecolor=color, markersize=5) for name, color in groups.entries]
@@ -74,26 +74,26 @@ def shorten(name: str) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """Write a number of things: "1 metacell", "1,000 metacells"."""
+    """Number and noun, such as "1 metacell" or "1,000 metacells"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def new_axes(width: float, height: float) -> Axes:
-    """Axes of a new pyplot figure, for the caller who gave none."""
+    """Axes of a new pyplot figure, for callers who gave none."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def extent(ax: Axes) -> tuple[float, float]:
-    """Width and height of the axes in points; those of a figure that is not laid out yet are somewhat larger."""
+    """Width and height of the axes in points, somewhat too large as long as the figure is not laid out."""
     box = ax.get_window_extent()
     points = 72 / ax.figure.dpi
     return box.width * points, box.height * points
 
 
 def clean(ax: Axes, *, title: str, x: str = "", y: str = "") -> None:
-    """Title on the left, names of the axes, two thin spines, small type."""
+    """Set the title on the left and the axis labels, keep two thin spines, and use small type."""
     ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold", **TEXT)
     ax.set_xlabel(x, fontsize=FONT, **TEXT)
     ax.set_ylabel(y, fontsize=FONT, **TEXT)
@@ -106,7 +106,7 @@ def clean(ax: Axes, *, title: str, x: str = "", y: str = "") -> None:
 def circle_areas(ax: Axes, n_cells: NDArray[Any], total: float, largest: float) -> NDArray[np.float64]:
     """Areas of circles for scatter, in points², proportional to ``n_cells``.
 
-    ``total`` and ``largest`` are the most that all circles together and one alone may take, as shares of the axes.
+    All circles together take at most the share ``total`` of the axes, and each circle at most ``largest``.
     """
     if not len(n_cells):
         return np.zeros(0)
@@ -122,15 +122,15 @@ def marker(name: str, **style: Any) -> Any:
 
 
 def patches(entries: Iterable[tuple[str, str]]) -> list[Any]:
-    """Legend entries of areas, for each (name, colour)."""
+    """One filled legend entry per (name, colour)."""
     from matplotlib.patches import Patch
 
     return [Patch(color=color, label=shorten(name)) for name, color in entries]
 
 
 def outside_legend(ax: Axes, handles: list[Any], *, y: float = 0.5, **settings: Any) -> None:
-    """Legend to the right of the axes around the height ``y``, in as many columns as its height asks for."""
-    # matplotlib leaves names with a leading underscore out, so they are put in afterwards.
+    """Put a legend to the right of the axes, centred at the height ``y``, with one column per 18 entries."""
+    # matplotlib drops names with a leading underscore, so the names are set afterwards.
     legend = ax.legend(
         handles,
         [str(i) for i in range(len(handles))],
@@ -150,7 +150,7 @@ def outside_legend(ax: Axes, handles: list[Any], *, y: float = 0.5, **settings: 
 
 
 def color_bar(ax: Axes, artist: Any, box: tuple[float, float, float, float]) -> Axes:
-    """Colour bar in ``box`` (left, bottom, width, height in shares of the axes); return its axes."""
+    """Draw a colour bar in ``box`` (left, bottom, width, height as shares of the axes) and return its axes."""
     bar = ax.figure.colorbar(artist, cax=ax.inset_axes(box))
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=FONT - 0.5, colors=MUTED, width=0.7, length=3)

@@ -28,27 +28,27 @@ COLUMNS = 5
 def training(history: Mapping[str, pd.DataFrame] | None, axes: Any = None) -> np.ndarray:
     """Draw the losses and the diagnostics of collapse over the epochs.
 
-    The warm-up, in which the reconstruction loss trains alone, is shaded. Few prototypes in use or a
-    falling perplexity (the exponential of the entropy of their use) tell of collapse.
+    The warm-up, during which only the reconstruction loss is trained, is shaded. Few prototypes in use, or a falling
+    perplexity (the exponential of the entropy of their use), indicate collapse.
 
     Parameters
     ----------
     history
-        ``model.history``: one DataFrame a curve, its index the epoch, its first column the value. Drawn are
-        ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``, ``prototypes_used``,
-        ``perplexity``, ``perplexity_batch`` and ``nearest_cosine``, those that are there.
+        ``model.history``: one DataFrame per curve, with the epoch as its index and the value in its first column.
+        The function draws those of ``loss``, ``loss_reconstruction``, ``loss_swav``, ``loss_propagation``,
+        ``prototypes_used``, ``perplexity``, ``perplexity_batch`` and ``nearest_cosine`` that the history holds.
     axes
-        Axes to draw into, at least one a curve; those left over are hidden. Without it a new pyplot figure
-        is made.
+        Axes to draw into, at least one per curve; unused axes are hidden. By default the axes of a new pyplot figure.
 
     Returns
     -------
-    The axes, a flat array.
+    axes : numpy.ndarray
+        The axes, as a flat array.
 
     Raises
     ------
     InputError
-        If the history holds none of these curves, as before training or after very few steps, or there are too few
+        If the history holds none of these curves, as before training or after very few steps, or if there are too few
         axes.
     """
     curves = curves_of(history)
@@ -56,7 +56,7 @@ def training(history: Mapping[str, pd.DataFrame] | None, axes: Any = None) -> np
         raise InputError(_no_curve(history))
     axes = _new_axes(len(curves)) if axes is None else np.asarray(axes).ravel()
     if len(axes) < len(curves):
-        raise InputError(f"There are {len(axes)} axes for {len(curves)} curves: give one a curve.")
+        raise InputError(f"There are {len(axes)} axes for {len(curves)} curves: give one per curve.")
     first, warm_up, last = epochs_of(curves)
     for ax, (name, curve) in zip(axes, curves.items(), strict=False):
         if warm_up > first:
@@ -80,24 +80,24 @@ def _no_curve(history: Mapping[str, pd.DataFrame] | None) -> str:
         return "There is no training history: train the model first, and give model.history."
     if known := [name for name in PANELS if name in history]:
         return (
-            f"The training was too short to draw: its history has no value of {', '.join(known)}; train for more steps "
-            "(max_steps)."
+            f"The training was too short to draw, as its history has no values for {', '.join(known)}: train for more "
+            "steps (max_steps)."
         )
     return (
-        f"The history holds {', '.join(map(repr, history))}, and none of the curves that are drawn "
+        f"The history holds {', '.join(map(repr, history))} but none of the curves to draw "
         f"({', '.join(PANELS)}): give model.history."
     )
 
 
 def curves_of(history: Mapping[str, pd.DataFrame] | None) -> dict[str, pd.Series[Any]]:
-    """Values that are numbers, by epoch, of each curve that has some, in the order of the panels."""
+    """Values of each curve by epoch, without NaN and without empty curves, in the order of the panels."""
     history = history or {}
     found = {name: history[name].iloc[:, 0].astype(float).dropna() for name in PANELS if name in history}
     return {name: curve for name, curve in found.items() if len(curve)}
 
 
 def epochs_of(curves: Mapping[str, pd.Series[Any]]) -> tuple[int, int, int]:
-    """First epoch of the curves, the first after the warm-up, and the last."""
+    """First epoch, first epoch after the warm-up, and last epoch of the curves."""
     first = int(min(curve.index[0] for curve in curves.values()))
     last = int(max(curve.index[-1] for curve in curves.values()))
     return first, int(curves["loss_swav"].index[0]) if "loss_swav" in curves else first, last

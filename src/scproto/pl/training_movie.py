@@ -1,4 +1,4 @@
-"""A film of the training."""
+"""A movie of the training."""
 
 from __future__ import annotations
 
@@ -37,33 +37,35 @@ def training_movie(
     *,
     palette: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a GIF of cells and prototypes over the epochs, five a second.
+    """Write a GIF of cells and prototypes over the epochs, five epochs per second.
 
-    All frames are the same projection: the first two principal components of the cells in the last one. Early frames
-    are hence flatter than the embedding was.
+    All frames use the same projection: the first two principal components of the cells in the last frame. Early frames
+    therefore look flatter than the embedding was.
 
     Parameters
     ----------
     snapshots
-        What :class:`scproto.train.Snapshots` kept, given to ``model.train(callbacks=[snapshots])``.
+        The :class:`scproto.train.Snapshots` that the training filled, by ``model.train(callbacks=[snapshots])``.
     adata
         The cells that the model was trained on, in the same order.
     path
-        The file, its name ending in ``.gif``. Its folder must exist.
+        File to write; its name ends in ``.gif``. Its folder must exist.
     color
-        Column of ``adata.obs``, taken as categories; by default the batch.
+        Column of ``adata.obs``, read as categories; by default the batch.
     palette
-        Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
+        Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
+        one grey.
 
     Returns
     -------
-    The path.
+    path : pathlib.Path
+        The file.
 
     Raises
     ------
     InputError
-        If there are no snapshots, the cells are others, the column is missing, a colour of the palette is none, or
-        the file is no GIF or cannot be written.
+        If there are no snapshots, the number of cells differs, the column is missing, the palette holds something that
+        is not a colour, the name does not end in ``.gif``, or the file cannot be written.
     """
     from matplotlib.animation import PillowWriter
     from matplotlib.figure import Figure
@@ -74,7 +76,7 @@ def training_movie(
     cells, prototypes = _project(snapshots)
     figure = Figure(figsize=(5.8, 4.4), layout="constrained")
     ax = figure.subplots()
-    order = np.random.default_rng(0).permutation(len(cells[0]))  # the last category does not hide the others
+    order = np.random.default_rng(0).permutation(len(cells[0]))  # so that the last category does not hide the others
     dots = ax.scatter([], [], s=CELL, linewidths=0, zorder=1)
     dots.set_facecolor(groups.color_of_each[order].tolist())
     circles = ax.scatter([], [], s=PROTOTYPE, facecolors="#FFFFFFA0", edgecolors=INK, linewidths=0.7, zorder=2)
@@ -101,25 +103,25 @@ def _check(snapshots: Snapshots, adata: AnnData, path: Path) -> None:
             "the model was trained on."
         )
     if path.suffix.lower() != ".gif":
-        raise InputError(f'"{path.name}" is no name of a GIF: end it in ".gif".')
+        raise InputError(f'"{path.name}" does not end in ".gif": choose a name that does.')
 
 
 def _project(snapshots: Snapshots) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Cells and prototypes of each frame in the principal plane of the last cells, each ``(n_points, 2)``."""
+    """Cells and prototypes of each frame, projected to the principal plane of the last frame, ``(n_points, 2)``."""
     last = snapshots.frames[-1].cells
     middle = last.mean(axis=0)
-    axes = np.linalg.svd(last - middle, full_matrices=False)[2][:2].T  # (n_latent, 2), fewer for one cell
+    axes = np.linalg.svd(last - middle, full_matrices=False)[2][:2].T  # (n_latent, 2); fewer columns for one cell
     plane = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
     frames = snapshots.frames
     return [(f.cells - middle) @ plane for f in frames], [(f.prototypes - middle) @ plane for f in frames]
 
 
 def _settle(ax: Axes, figure: Figure, points: NDArray[np.float32]) -> None:
-    """Give the axes room for all points of the film, and lay the figure out once for all frames."""
+    """Make room for the points of all frames, and lay the figure out once for all of them."""
     clean(ax, title="Epoch", **NAMES)
     centre, reach = (points.max(0) + points.min(0)) / 2, 0.54 * max(np.ptp(points, axis=0).max(), 1e-3)
     ax.set(xlim=centre[0] + np.array([-reach, reach]), ylim=centre[1] + np.array([-reach, reach]))
     ax.set(aspect="equal", xticks=[], yticks=[])
-    for _ in range(2):  # axes of equal scales settle at the second time
+    for _ in range(2):  # axes with equal scales settle the second time
         figure.draw_without_rendering()
     figure.set_layout_engine("none")

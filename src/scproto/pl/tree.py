@@ -30,11 +30,11 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GAP = 0.35  # rows between the parts
-STRIP = 0.3  # rows high without genes
+GAP = 0.35  # between the parts, in rows
+STRIP = 0.3  # height without genes, in rows
 HIGHEST_Z = 2.5
-SMALLEST_NAME = 4.0  # points; names that would have to be smaller are left out
-MOST_NAMES = 200  # metacells whose names are tried
+SMALLEST_NAME = 4.0  # points; names that would need smaller type are left out
+MOST_NAMES = 200  # with more metacells, their names are left out
 
 
 def tree(
@@ -45,35 +45,37 @@ def tree(
     palette: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the tree of the metacells and, below each, its expression of some genes.
+    """Draw the tree of the metacells and, below it, the expression of some genes in each metacell.
 
-    Metacells stand side by side in the order of the tree. From the top down: the tree, its heights proportional to
-    the Ward distance; a strip with the label of each metacell; a row a gene.
+    Metacells stand side by side in the order of the tree. The figure shows, from the top down, the tree, with heights
+    proportional to the Ward distance; a strip with the label of each metacell; and one row per gene.
 
     Parameters
     ----------
     metacells
-        As ``model.get_metacells`` gives them, ``(n_metacells, n_genes)``: with ``uns["scproto_tree"]``, SciPy's
+        Metacells from ``model.get_metacells``, ``(n_metacells, n_genes)``, with ``uns["scproto_tree"]``, SciPy's
         linkage ``(n_metacells - 1, 4)``, and ``layers["decoded"]``, CP10k.
     genes
-        Genes to show, in this order; by default none, the tree alone. Shown is the z-score over the metacells
-        of log1p of the decoded expression, cut off at 2.5 on either side; 0 for a gene that does not vary.
+        Genes to show, in this order; by default only the tree is drawn. Colours show the z-score over the metacells
+        of log1p of the decoded expression, cut off at 2.5 on either side. It is 0 for a gene that does not vary.
     color
-        Column of ``metacells.obs`` for the strip, taken as categories; by default there is no strip.
+        Column of ``metacells.obs`` for the strip, read as categories; by default there is no strip.
     palette
-        Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
+        Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
+        one grey.
     ax
-        Axes to draw into; without it a new pyplot figure is made. Names for which there is no room are left out.
+        Axes to draw into; by default the axes of a new pyplot figure. Names that do not fit are left out.
 
     Returns
     -------
-    The axes. A metacell is as wide as 1, from 0 on; a row is as high as 1, the first gene from 0 to 1.
+    ax : matplotlib.axes.Axes
+        The axes drawn into. Each metacell is 1 wide, starting at 0, and each row 1 high, the first gene from 0 to 1.
 
     Raises
     ------
     InputError
-        If the tree, a gene or the column is missing, the tree has other leaves than the metacells, or a colour of
-        the palette is none.
+        If the tree, a gene or the column is missing, the tree does not have one leaf per metacell, or the palette
+        holds something that is not a colour.
     """
     from matplotlib.colors import to_rgba_array
 
@@ -103,7 +105,7 @@ def tree(
 def lay_out(linkage: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Order of the leaves, ``(n_leaves,)``, and the corners (place, height) of each merge, ``(n_leaves - 1, 4, 2)``.
 
-    Without recursion, which a tree of many leaves may exhaust.
+    It works without recursion, whose limit a tree with many leaves may exceed.
     """
     from scipy.cluster.hierarchy import leaves_list
 
@@ -121,14 +123,14 @@ def lay_out(linkage: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.
 
 
 def _linkage(metacells: AnnData) -> NDArray[np.float64]:
-    """Return the linkage, checked against the number of metacells."""
+    """Linkage of the tree, checked against the number of metacells."""
     if TREE not in metacells.uns:
         raise InputError(f'uns["{TREE}"] is missing: take the metacells from model.get_metacells().')
     linkage = np.asarray(metacells.uns[TREE], dtype=np.float64).reshape(-1, 4)
     if len(linkage) + 1 != metacells.n_obs:
         raise InputError(
             f'The tree in uns["{TREE}"] has {len(linkage) + 1} leaves for {metacells.n_obs} metacells: give all that '
-            "model.get_metacells() returned, or ask it for fewer with n=..."
+            "model.get_metacells() returned, or ask it for fewer with its argument n."
         )
     return linkage
 
@@ -150,7 +152,7 @@ def _draw_tree(ax: Axes, branches: NDArray[np.float64], bottom: float, height: f
 
 
 def _draw_expression(ax: Axes, z: NDArray[np.float64], height: float) -> None:
-    """Heat map, and its colour bar left of the tree, above the names of the genes; no bar if all is 0."""
+    """Draw the heat map and, left of the tree, its colour bar; there is no bar if all values are 0."""
     limit = min(HIGHEST_Z, float(np.abs(z).max()))
     mesh = ax.pcolormesh(z.T, cmap="RdBu_r", vmin=-limit or -1, vmax=limit or 1, rasterized=True)
     if limit:
@@ -164,7 +166,7 @@ def _draw_expression(ax: Axes, z: NDArray[np.float64], height: float) -> None:
 
 
 def _name(ax: Axes, rows: Mapping[float, str], columns: Sequence[str]) -> None:
-    """Name rows and columns, in smaller type where they are narrow, and leave names out that would be too small."""
+    """Name rows and columns in type that fits; leave out names that would be too small."""
     style: dict[str, Any] = {"fontsize": FONT - 0.5} | TEXT
     ax.set_yticks(list(rows), [shorten(name) for name in rows.values()], **style)
     if len(columns) <= MOST_NAMES:
@@ -174,7 +176,7 @@ def _name(ax: Axes, rows: Mapping[float, str], columns: Sequence[str]) -> None:
     ax.tick_params(length=0, pad=2)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.figure.figure.draw_without_rendering()  # how much room there is is known only now
+    ax.figure.figure.draw_without_rendering()  # only now the room for names is known
     for axis, room in zip((ax.xaxis, ax.yaxis), extent(ax), strict=True):
         size = 0.8 * room / abs(np.subtract(*axis.get_view_interval()))
         if size < SMALLEST_NAME:

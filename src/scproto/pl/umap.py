@@ -17,9 +17,9 @@ from .style import circle_areas, clean, color_bar, color_by, column, marker, new
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CELL_AREA = 25_000  # points², of all dots together, so that many cells get small dots
-METACELL_AREA = 0.04  # of the axes, all circles together
-LARGEST_METACELL = 0.001  # of the axes
+CELL_AREA = 25_000  # points², all dots together, so that dots are small if there are many
+METACELL_AREA = 0.04  # of all circles together, as a share of the axes
+LARGEST_METACELL = 0.001  # as a share of the axes
 
 
 def umap(
@@ -30,38 +30,40 @@ def umap(
     palette: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw cells as dots and, on top, prototypes as circles.
+    """Draw cells as dots and, on top of them, prototypes as circles.
 
     Parameters
     ----------
     adata
-        Cells with ``obsm["X_scproto_umap"]``, ``(n_cells, 2)``, as :func:`scproto.tl.umap` makes it.
+        Cells with ``obsm["X_scproto_umap"]``, ``(n_cells, 2)``, from :func:`scproto.tl.umap`.
     color
-        Column of ``adata.obs``. Numbers are drawn on a continuous scale (for cluster numbers make the column
-        categorical), anything else as categories in colours that the colour-blind can tell apart. Of more
-        than 30 categories the smallest share one grey.
+        Column of ``adata.obs``. Numbers get a continuous scale; make a column of cluster numbers categorical. Anything
+        else is read as categories, with colours that colour-blind readers can distinguish. If there are more than 30
+        categories, the smallest share one grey.
     metacells
-        Metacells with the same ``obsm`` and ``obs["n_cells"]``. The area of a circle is proportional to its
-        number of cells; metacells without cells are not drawn. Where the metacells have the label `color` too, the
-        circles are filled with it.
+        Metacells with the same ``obsm``, and with ``obs["n_cells"]``. The area of a circle is proportional to its
+        number of cells; metacells without cells are not drawn. If the metacells have the label `color` too, it fills
+        the circles.
     palette
-        Colour of each category; those left out share one grey. By default that of :func:`scproto.pl.palette`.
+        Colour of each category; by default that of :func:`scproto.pl.palette`. Categories without a colour share
+        one grey.
     ax
-        Axes to draw into; without it a new pyplot figure is made.
+        Axes to draw into; by default the axes of a new pyplot figure.
 
     Returns
     -------
-    The axes.
+    ax : matplotlib.axes.Axes
+        The axes drawn into.
 
     Raises
     ------
     InputError
-        If the UMAP or the column is missing, or a colour of the palette is none.
+        If the UMAP or the column is missing, or the palette holds something that is not a colour.
     """
     umaps = [umap_of(data) for data in (adata, metacells) if data is not None]
     coloring = color_by(column(adata.obs, color), palette)
     ax = new_axes(5.8, 4.4) if ax is None else ax
-    # A random order, so that the last category does not hide the others; cells without a value lie below.
+    # The order is random, so that the last category does not hide the others; cells without a value lie below.
     order = np.random.default_rng(0).permutation(adata.n_obs)
     order = order[np.argsort(coloring.known[order], kind="stable")]
     x, y = umaps[0][order].T
@@ -91,7 +93,7 @@ def umap_of(data: AnnData) -> NDArray[np.float32]:
 
 
 def finish_map(ax: Axes, title: str, handles: list[Any], numbers: Any = None) -> None:
-    """Legend, a colour bar for the artist that shows numbers, and no ticks: the scales of a UMAP mean nothing."""
+    """Add the legend and a colour bar for `numbers`, and drop the ticks, as the scales of a UMAP mean nothing."""
     if numbers is not None:
         color_bar(ax, numbers, (1.03, 0.45, 0.03, 0.4))
     if handles:
@@ -112,4 +114,4 @@ def _draw_metacells(ax: Axes, metacells: AnnData, xy: NDArray[np.float32], color
     area = circle_areas(ax, n_cells[filled], METACELL_AREA, LARGEST_METACELL)
     x, y = xy[filled].T
     circles = ax.scatter(x, y, s=area, facecolors=face, edgecolors=INK, linewidths=0.6, zorder=2)
-    circles.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # stands out from dots of its colour
+    circles.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # to stand out from dots of its colour

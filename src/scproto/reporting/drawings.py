@@ -1,4 +1,4 @@
-"""Tree and training curves as paths of an SVG, which take the colours of the page."""
+"""Tree and training curves as SVG paths, which take the colours of the page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CURVE_WIDTH, CURVE_HEIGHT = 200, 70
 class Tree:
     """Metacells side by side in the order of their tree, each ``step`` wide.
 
-    ``branches`` is a path above the line 0 up to ``-TREE_HEIGHT``; ``bars`` are (batch, colour, path) of stacked
-    shares, from 0 down to ``BARS_HEIGHT``.
+    ``branches`` is a path from 0 up to ``-TREE_HEIGHT``; ``bars`` are (batch, colour, path) of the stacked shares, from
+    0 down to ``BARS_HEIGHT``.
     """
 
     order: list[int]
@@ -40,7 +40,7 @@ class Tree:
 
 
 def draw_tree(metacells: AnnData, batches: Groups) -> Tree:
-    """Lay out the tree of the metacells, and below it the shares of the batches in their colours."""
+    """Lay out the tree of the metacells and, below it, the coloured shares of the batches."""
     linkage = np.asarray(metacells.uns[TREE], dtype=np.float64).reshape(-1, 4)
     order, corners = lay_out(linkage)
     step = float(np.clip(TREE_WIDTH / len(order), 4, 40))
@@ -61,7 +61,7 @@ def draw_tree(metacells: AnnData, batches: Groups) -> Tree:
 
 
 def _bars(top: NDArray[np.float64], share: NDArray[np.float64], step: float) -> str:
-    """Path of one rectangle for each metacell that has the batch."""
+    """Path with one rectangle per metacell that has the batch."""
     return "".join(
         f"M{_short(i * step)} {_short(top[i] * BARS_HEIGHT)}h{_short(step)}v{_short(share[i] * BARS_HEIGHT)}"
         f"h{_short(-step)}z"
@@ -71,7 +71,10 @@ def _bars(top: NDArray[np.float64], share: NDArray[np.float64], step: float) -> 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve over the epochs: ``path`` in ``CURVE_WIDTH`` by ``CURVE_HEIGHT``, the warm-up left of ``warm_up``."""
+    """A curve over the epochs.
+
+    ``path`` fills ``CURVE_WIDTH`` by ``CURVE_HEIGHT``; the warm-up lies to the left of ``warm_up``.
+    """
 
     title: str
     path: str
@@ -83,7 +86,7 @@ class Curve:
 
 
 def draw_curves(history: Mapping[str, pd.DataFrame] | None) -> list[Curve]:
-    """Curves of the losses and of the signs of collapse, those that the history has."""
+    """Curves of the losses and of the diagnostics of collapse, as far as the history has them."""
     found = curves_of(history)
     if not found:
         return []
@@ -110,5 +113,5 @@ def _line(x: Iterable[float], y: Iterable[float]) -> str:
 
 
 def _short(value: float) -> str:
-    """A number with one decimal at most."""
+    """A number with at most one decimal."""
     return f"{round(float(value), 1) + 0:g}"

@@ -21,7 +21,20 @@ DPI = 110
 
 
 def draw_figures(metacells: AnnData, history: Mapping[str, pd.DataFrame] | None) -> dict[str, bytes]:
-    """Draw the figures that show no UMAP, by file name; the training curves where the history has some."""
+    """Draw the figures without a UMAP.
+
+    Parameters
+    ----------
+    metacells
+        Metacells from ``model.get_metacells``.
+    history
+        ``model.history``; without curves in it, there is no figure of the training.
+
+    Returns
+    -------
+    pictures : dict
+        PNG images by file name.
+    """
     pictures = {
         "batch_shares.png": _single(pl.batch_shares, metacells, (11.0, 3.7)),
         "metacell_sizes.png": _single(pl.metacell_sizes, metacells, (6.4, 3.6)),
@@ -32,7 +45,7 @@ def draw_figures(metacells: AnnData, history: Mapping[str, pd.DataFrame] | None)
 
 
 def draw_maps(adata: AnnData, metacells: AnnData, label_key: str | None) -> dict[str, bytes]:
-    """Draw the UMAP by batch and, with `label_key`, by label, by file name."""
+    """Draw the UMAP by batch and, with `label_key`, by label; PNG images by file name."""
     pictures = {"umap_batch.png": _umap(adata, metacells, BATCH)}
     if label_key is not None:
         pictures["umap_label.png"] = _umap(adata, metacells, label_key)
@@ -40,7 +53,7 @@ def draw_maps(adata: AnnData, metacells: AnnData, label_key: str | None) -> dict
 
 
 def _umap(adata: AnnData, metacells: AnnData, color: str) -> bytes:
-    # Cluster numbers are categories here.
+    # Text, so that cluster numbers are categories.
     obs = pd.DataFrame({color: as_text(adata.obs[color])}, index=adata.obs_names)
     cells = AnnData(obs=obs, obsm={UMAP: adata.obsm[UMAP]})
     figure = _figure(6.4, 4.4)

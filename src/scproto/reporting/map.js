@@ -1,7 +1,7 @@
 "use strict";
-// A map of cells (dots) and metacells (circles) on a canvas. It knows places, sizes and colours, and nothing of what they mean.
+// A map of cells (dots) and metacells (circles) on a canvas. It knows places, sizes and colours, but not their meaning.
 class MetacellMap {
-  // points: {x, y, n} of the cells and {x, y, area} of the metacells, coordinates from 0 to 1.
+  // cells: {x, y, n}; metacells: {x, y, area}; coordinates run from 0 to 1.
   constructor(canvas, cells, metacells, { onHover, onSelect }) {
     Object.assign(this, { canvas, cells, metacells, onHover, onSelect });
     this.paint = { cells: null, fill: [], pies: null };
@@ -20,7 +20,7 @@ class MetacellMap {
     this.draw();
   }
 
-  // Around a place on the screen: by default the chosen metacell, or the middle.
+  // Zoom around a place on the screen, by default the selected metacell or the middle of the map.
   zoomBy(factor, at = this.selected < 0 ? this.toScreen(...this.center) : this.place(this.selected)) {
     const before = this.toMap(at);
     this.zoom = Math.min(40, Math.max(1, this.zoom * factor));
@@ -31,11 +31,11 @@ class MetacellMap {
   moveTo(x, y) {
     const inside = (value) => Math.min(1, Math.max(0, value));
     this.center = this.zoom === 1 ? [0.5, 0.5] : [inside(x), inside(y)];
-    this.canvas.style.touchAction = this.zoom === 1 ? "auto" : "none"; // a finger scrolls the page until one zooms in
+    this.canvas.style.touchAction = this.zoom === 1 ? "auto" : "none"; // without zoom, a finger scrolls the page
     this.draw();
   }
 
-  // Pixels that one unit of the map is long, and the places in between.
+  // Pixels per unit of the map, and conversions between places on the screen and on the map.
   scale() { return Math.max(1, Math.min(this.canvas.clientWidth, this.canvas.clientHeight) - 40) * this.zoom; }
   toScreen(x, y) {
     const s = this.scale();
@@ -99,7 +99,7 @@ class MetacellMap {
     context.stroke();
   }
 
-  // The metacell under a place on the screen, -1 for none.
+  // The metacell at a place on the screen; -1 if there is none.
   hit(px, py) {
     let best = -1, nearest = Infinity;
     this.metacells.x.forEach((_, i) => {
@@ -110,7 +110,7 @@ class MetacellMap {
     return best;
   }
 
-  // The metacell to the left, right, above or below of one; itself where there is none.
+  // The metacell to the left or right of metacell i, or above or below it; i itself if there is none.
   neighbour(i, dx, dy) {
     let best = i, least = Infinity;
     this.metacells.x.forEach((x, j) => {

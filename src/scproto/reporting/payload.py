@@ -1,4 +1,4 @@
-"""What the page's scripts draw, search and export: plain values out of cells and metacells."""
+"""Data for the page's scripts, which draw, search and export them: plain values from cells and metacells."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ..tl.contrast import N_SIBLINGS, PSEUDOCOUNT, log2_fold_change, members_of,
 from .encode import category_codes, numbers, quantise, to_base64
 
 MAX_CELLS = 50_000
-"""Cells that the map draws; more add bytes and hardly a dot that is not covered."""
+"""Maximum number of cells on the map; more cells add bytes but hardly any visible dots."""
 
 MAX_EXPRESSION = 3_000_000
-"""Bytes of the expression of genes in metacells, before base64."""
+"""Maximum number of bytes for the expression of genes in metacells, before base64."""
 
 N_TOP = 10
-"""Genes that are named for a metacell."""
+"""Maximum number of top genes per metacell."""
 
 
 def gather(
     adata: AnnData, metacells: AnnData, batch: Groups, label: Groups | None, label_key: str | None
 ) -> dict[str, Any]:
-    """Everything that the scripts of the page need.
+    """Gather everything that the scripts of the page need.
 
     Parameters
     ----------
     adata, metacells
-        As :func:`scproto.reporting.write_report` takes them, with a UMAP.
+        Cells and metacells as in :func:`scproto.reporting.write_report`, with a UMAP.
     batch, label
         Batch and label of each cell.
     label_key
@@ -43,9 +43,10 @@ def gather(
 
     Returns
     -------
-    ``cells``, ``metacells``, ``batches``, ``labels`` (None without labels) and ``genes``; arrays are in base64.
+    payload : dict
+        ``cells``, ``metacells``, ``batches``, ``labels`` (None without labels) and ``genes``; arrays are in base64.
     """
-    # A random order, so that the last category does not hide the others.
+    # The order is random, so that the last category does not hide the others.
     drawn = np.random.default_rng(0).permutation(adata.n_obs)[:MAX_CELLS]
     cells_at, metacells_at = _places(umap_of(adata)[drawn], umap_of(metacells))
     cells = cells_at | {"n": adata.n_obs, "batch": to_base64(category_codes(batch.codes[drawn]))}
@@ -68,7 +69,7 @@ def gather(
 
 
 def _places(cells: NDArray[np.floating], metacells: NDArray[np.floating]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Coordinates of both from 0 to 65535 on one scale, the same for both axes."""
+    """Coordinates of cells and metacells from 0 to 65535, with the same scale for both and for both axes."""
     both = np.concatenate([cells, metacells])
     low = both.min(axis=0)
     high = low + max(float(np.ptp(both, axis=0).max()), 1e-9)
@@ -78,18 +79,18 @@ def _places(cells: NDArray[np.floating], metacells: NDArray[np.floating]) -> tup
 
 
 def codes_of(groups: Groups, values: Sequence[str | None]) -> list[int]:
-    """Place of each name among the groups; -1 for none. Others get the shared grey, which may be one place more."""
+    """Index of each name among the groups; -1 for None. Other names get that of the shared grey, after the last."""
     place = {name: i for i, name in enumerate(groups.names)}
     grey = len(groups.names) - (groups.colors[-1:] == [OTHER])
     return [-1 if name is None else place.get(name, grey) for name in values]
 
 
 def batches(metacells: AnnData, colors: Groups) -> dict[str, Any]:
-    """Names of the batches, share of each in each metacell, and the colour that each is drawn in."""
+    """Names of the batches, their shares in each metacell, and their colours."""
     columns = _keys.batches_by_column(metacells)
     all_names = list(columns.values())
     place = codes_of(colors, all_names)
-    more = len(colors.names) in place  # batches that no cell is of
+    more = len(colors.names) in place  # batches without cells
     return {
         "names": all_names,
         "place": place,
@@ -100,14 +101,22 @@ def batches(metacells: AnnData, colors: Groups) -> dict[str, Any]:
 
 
 def genes(metacells: AnnData, max_bytes: int = MAX_EXPRESSION) -> dict[str, Any]:
-    """Expression of genes in metacells, and the genes that tell a metacell from the others.
+    """Expression of genes in metacells, and the top genes of each metacell.
+
+    Parameters
+    ----------
+    metacells
+        Metacells from ``model.get_metacells``.
+    max_bytes
+        Maximum number of bytes for the expression; the top genes are always included.
 
     Returns
     -------
-    ``names``: the genes, those that the decoder knows first (``decoded`` of them), then those of the highest mean, as
-    many as fit. ``total``: number of all genes. ``high``: the largest log1p of CP10k of each gene. ``codes``: log1p of
-    CP10k from 0 to 255 in proportion to it, gene by gene. ``rest`` and ``siblings``: (gene, log2 fold change) of the
-    top genes of each metacell against all others and against the nearest.
+    genes : dict
+        ``names``: as many genes as fit, first those that the decoder knows (``decoded`` of them), then those with the
+        highest means. ``total``: number of all genes. ``high``: the largest log1p CP10k of each gene. ``codes``: log1p
+        CP10k, gene by gene, scaled from 0 to 255 for that maximum. ``rest`` and ``siblings``: (gene, log2 fold change)
+        of the top genes of each metacell against all others and against the nearest ones.
     """
     top = top_genes(metacells)
     order, n_decoded = _choose(metacells, {gene for each in top.values() for row in each for gene, _ in row}, max_bytes)
@@ -125,7 +134,7 @@ def genes(metacells: AnnData, max_bytes: int = MAX_EXPRESSION) -> dict[str, Any]
 
 
 def _choose(metacells: AnnData, needed: set[int], max_bytes: int) -> tuple[NDArray[np.intp], int]:
-    """Genes for the page, the needed ones whatever their number, and how many of them the decoder knows."""
+    """Genes for the page, always including the needed ones, and how many of them the decoder knows."""
     modelled = metacells.var[_keys.GENES].to_numpy(bool)
     is_needed = np.isin(np.arange(metacells.n_vars), list(needed))
     mean = np.asarray(metacells.layers["decoded"]).mean(axis=0)
@@ -140,12 +149,19 @@ Top = dict[str, list[list[tuple[int, float]]]]
 def top_genes(metacells: AnnData) -> Top:
     """Genes that are highest in a metacell against the ``rest`` and its ``siblings``, the five nearest metacells.
 
-    The fold changes are the decoded ones of :func:`scproto.tl.rank_prototype_genes`, which needs the model for more.
+    The fold changes are the decoded ones of :func:`scproto.tl.rank_prototype_genes`, without the columns for which that
+    function needs the model.
+
+    Parameters
+    ----------
+    metacells
+        Metacells from ``model.get_metacells``.
 
     Returns
     -------
-    For each reference and metacell, (place in ``var``, log2 fold change) of up to ten genes that are higher and that
-    the decoder knows. None where there is but one metacell.
+    genes : dict
+        For each reference and metacell, (index in ``var``, log2 fold change) of at most ten genes that are higher and
+        that the decoder knows. The lists are empty if there is only one metacell.
     """
     n = metacells.n_obs
     if n < 2:

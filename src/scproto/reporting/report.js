@@ -12,7 +12,7 @@ function bytes(text, Type) {
   return new Type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 }
 
-// An element with properties and children; text is never read as HTML.
+// Create an element with properties and children; text is never read as HTML.
 function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
@@ -27,7 +27,7 @@ const places = (text) => Float32Array.from(bytes(text, Uint16Array), (code) => c
 
 const geneCodes = bytes(data.genes.codes, Uint8Array);
 
-// log1p of CP10k from 0 to 1, of the gene's highest.
+// log1p CP10k as a share of the gene's maximum, from 0 to 1.
 const level = (gene, i) => geneCodes[gene * metacellNames.length + i] / 255;
 const cp10k = (gene, i) => Math.expm1(level(gene, i) * data.genes.high[gene]);
 
@@ -40,7 +40,7 @@ function viridis(share) {
 
 // Colours
 
-// What one can colour by: name, paint of cells and metacells, and legend.
+// Colour schemes: each sets the colours of cells and metacells, and the legend.
 function schemes() {
   const found = {};
   if (data.labels) found.label = { name: data.labels.key, set: colorByLabel };
@@ -150,7 +150,7 @@ function details(i) {
     ...(doubts ? [make("p", {}, `Doubtful: ${doubts.join(", ")}`)] : []),
     ...(state.gene >= 0 ? [make("p", {}, `${data.genes.names[state.gene]}: ${short(cp10k(state.gene, i))} CP10k`)] : []),
     ...genePart("Genes higher than in the rest", data.genes.rest[i]),
-    ...genePart("Genes higher than in the nearest", data.genes.siblings[i]),
+    ...genePart("Genes higher than in the nearest metacells", data.genes.siblings[i]),
     make("h3", {}, "Batches"),
     shareList(i),
   );
@@ -192,7 +192,7 @@ function hover(i, x, y) {
   tip.style.cssText = `${right ? "right" : "left"}:${(right ? map.canvas.clientWidth - x : x) + 12}px;top:${Math.max(0, y - 12)}px`;
 }
 
-// Scroll a box, not the page, so that one sees a place in it.
+// Scroll a box, but not the page, until a place in the box is visible.
 function reveal(box, x, y) {
   if (x < box.scrollLeft || x > box.scrollLeft + box.clientWidth) box.scrollLeft = x - box.clientWidth / 2;
   if (y < box.scrollTop || y > box.scrollTop + box.clientHeight - 40) box.scrollTop = y - box.clientHeight / 2;
@@ -214,7 +214,7 @@ function select(i) {
   say([`${metacellNames[i]}`, describe(i), `${sizes[i]} cells`, genes.length ? `top genes ${genes.join(", ")}` : ""].filter(Boolean).join("; ") + ".");
 }
 
-// Metacells that a text means: the name, the number at its end, or a part of the name or of the label.
+// Metacells that match a text: by name, by the number in the name, or by a part of the name or the label.
 function matching(text) {
   const query = text.trim().toLowerCase();
   const all = metacellNames.map((name, i) => [name.toLowerCase(), (data.metacells.majority?.[i] || "").toLowerCase(), i]);
@@ -237,10 +237,10 @@ function findMetacell(event) {
   }
   const place = (found.indexOf(state.selected) + 1) % found.length;
   select(found[place]);
-  if (found.length > 1) say(`${place + 1} of ${found.length} that match. ${$("status").textContent} Enter goes to the next.`);
+  if (found.length > 1) say(`Match ${place + 1} of ${found.length}. ${$("status").textContent} Press Enter for the next one.`);
 }
 
-// Names of genes that a text may mean: the whole name, then those that begin with it, then those that have it.
+// Genes that match a text: first the whole name, then names that start with the text, then names that contain it.
 function suggest(text) {
   const query = text.trim().toLowerCase(), rank = (name) => (name === query ? 0 : name.startsWith(query) ? 1 : 2);
   const found = data.genes.names.map((name, gene) => [name.toLowerCase(), gene]).filter(([name]) => query && name.includes(query));
@@ -296,7 +296,7 @@ function exportCsv() {
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
-// Let the arrow keys choose one metacell after the other in a box that has the focus.
+// Let the arrow keys select one metacell after another while the box has the focus.
 function walk(box, back, forth, listed) {
   box.addEventListener("keydown", (event) => {
     if (event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -314,7 +314,7 @@ const spread = sizes.reduce((sum, size) => sum + size, 0), most = Math.max(...si
 const map = new MetacellMap(
   $("map"),
   { x: places(data.cells.x), y: places(data.cells.y), n: places(data.cells.x).length },
-  // All circles take 6 % of the map, one alone 0.15 % at most.
+  // All circles together take at most 6 % of the map, and each circle at most 0.15 %.
   { x: places(data.metacells.x), y: places(data.metacells.y), area: sizes.map((n) => n * Math.min(0.06 / spread, 0.0015 / most) / Math.PI) },
   { onHover: hover, onSelect: select },
 );

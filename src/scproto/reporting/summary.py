@@ -1,4 +1,4 @@
-"""What the report says in words: plain values for the template."""
+"""The sentences and numbers of the report, as plain values for the template."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BETWEEN_BATCHES = ("batch_entropy", "disagreement", "apart")
 
 @dataclass(frozen=True)
 class Summary:
-    """Plain values.
+    """Sentences and numbers of the report.
 
     Attributes
     ----------
     headline, details
-        One sentence, and those that follow it.
+        The first sentence, and those that follow it.
     tiles, scores
         (value, name, meaning) of the main numbers, and of all scores.
     state, verdict
-        The check in a few words, and its sentences; empty where there was none.
+        The check in a few words, and its sentences; empty without a check.
     warnings
-        A sentence each.
+        Warnings, one sentence each.
     doubts
-        Reasons for doubt by the name of the metacell, those with most reasons first.
+        Reasons for doubt by name of the metacell, those with the most reasons first.
     """
 
     headline: str
@@ -48,7 +48,7 @@ class Summary:
 
 
 def summarise(adata: AnnData, label_key: str | None) -> Summary:
-    """Describe cells, batches, metacells, how they mix, and what the check says of it."""
+    """Summarise the cells, batches and metacells, their mixing, and the verdict of the check."""
     assignment, batches = adata.obs[METACELL], adata.obs[BATCH]
     scores = metacell_scores(as_text(assignment), batches=as_text(batches))
     verdict = record_of(adata).get("verdict", {})
@@ -63,7 +63,7 @@ def summarise(adata: AnnData, label_key: str | None) -> Summary:
     n_unlabelled = 0
     if several:
         details.append(_entropy(scores["batch_entropy"]))
-        tiles.append((f"{scores['batch_entropy']:.2f}", "mean batch entropy", "0: apart, 1: fully mixed"))
+        tiles.append((f"{scores['batch_entropy']:.2f}", "mean batch entropy", "0: separate, 1: fully mixed"))
     if label_key is not None and (labelled := adata.obs[label_key].notna().to_numpy()).any():
         by_label = metacell_scores(as_text(assignment)[labelled], as_text(adata.obs[label_key])[labelled])
         n_unlabelled = int((~labelled).sum())
@@ -90,39 +90,51 @@ def summarise(adata: AnnData, label_key: str | None) -> Summary:
 
 
 def mixing(entropy: float) -> str:
-    """Say in words what a mean batch entropy means."""
+    """Put a mean batch entropy into words."""
     if entropy >= 0.8:
         return "well mixed"
-    return "partly mixed" if entropy >= 0.5 else "mostly apart"
+    return "partly mixed" if entropy >= 0.5 else "mostly separate"
 
 
 def _entropy(entropy: float) -> str:
     return (
-        f"The batches are {mixing(entropy)}: the mean batch entropy of a metacell is {entropy:.2f}. It is 0 if each "
-        "metacell holds cells of one batch only, and 1 if all batches are alike in each. It stays below 1 where the "
-        "batches hold different cell types."
+        f"The batches are {mixing(entropy)}: the mean batch entropy of the metacells is {entropy:.2f}. It is 0 if each "
+        "metacell holds cells of only one batch, and 1 if each metacell holds all batches equally. It stays below 1 if "
+        "the batches have different cell types."
     )
 
 
 def _purity(scores: Mapping[str, float], label_key: str) -> str:
     return (
-        f"{scores['purity']:.1%} of the cells carry the majority label of their metacell ({label_key}; purity "
-        f"{scores['purity']:.2f}, averaged over labels {scores['balanced_purity']:.2f}), and {scores['coverage']:.1%} "
-        "of the labels are the majority of some metacell."
+        f"{scores['purity']:.1%} of the cells have the majority label of their metacell ({label_key}; purity "
+        f"{scores['purity']:.2f}, or {scores['balanced_purity']:.2f} averaged over labels), and "
+        f"{scores['coverage']:.1%} of the labels are the majority in at least one metacell."
     )
 
 
 MEANINGS = {
-    "purity": ("purity", "share of cells that carry the majority label of their metacell; higher is better"),
-    "balanced_purity": ("balanced purity", "the same, averaged over the labels; higher is better"),
-    "coverage": ("coverage", "share of labels that are the majority of some metacell; higher is better"),
-    "mean_label_recall": ("label recall", "share of a label's cells in metacells that it leads; higher is better"),
-    "recall_of_rarest": ("recall of the rarest label", "the same for the label of fewest cells; higher is better"),
-    "batch_entropy": ("batch entropy", "0: metacells of one batch each, 1: all batches alike in each"),
-    "structure_kept": ("structure kept", "of what k-means in each batch alone tells apart; higher is better"),
-    "disagreement": ("disagreement of the batches", "about the differences between metacells; lower is better"),
-    "apart": ("cells apart from their partner", "in another batch, as to their metacell; lower is better"),
-    "size_cv": ("variation of the sizes", "standard deviation over mean of the cells in a metacell; 0: all alike"),
+    "purity": ("purity", "share of cells that have the majority label of their metacell; higher is better"),
+    "balanced_purity": ("balanced purity", "purity averaged over the labels; higher is better"),
+    "coverage": ("coverage", "share of labels that are the majority in at least one metacell; higher is better"),
+    "mean_label_recall": (
+        "label recall",
+        "share of a label's cells in metacells where it is the majority, averaged over the labels; higher is better",
+    ),
+    "recall_of_rarest": (
+        "recall of the rarest label",
+        "label recall of the label with the fewest cells; higher is better",
+    ),
+    "batch_entropy": ("batch entropy", "0: each metacell holds one batch, 1: each metacell holds all batches equally"),
+    "structure_kept": ("structure kept", "share of the structure that k-means finds in each batch; higher is better"),
+    "disagreement": (
+        "disagreement of the batches",
+        "share of the differences between metacells on which the batches disagree; lower is better",
+    ),
+    "apart": (
+        "cells apart from their partners",
+        "share of cells with a partner in a batch that is nearly absent from their metacell; lower is better",
+    ),
+    "size_cv": ("variation of the sizes", "standard deviation of the cells per metacell over their mean; 0: all equal"),
 }
 
 
@@ -141,17 +153,17 @@ def _state(verdict: Mapping[str, Any]) -> str:
 
 def _warnings(verdict: Mapping[str, Any], n_cells: int, n_unlabelled: int) -> Iterator[str]:
     if verdict.get("over_mixed"):
-        yield "Over-mixed: some metacells hold different kinds of cells. The check above says what to do."
+        yield "Over-mixed: some metacells hold different types of cells. The check above says what to do."
     if verdict.get("under_mixed"):
-        yield "Under-mixed: cells of one kind sit in metacells of their own batch. The check above says what to do."
+        yield "Under-mixed: cells of one type sit in metacells of their own batch. The check above says what to do."
     if (n_outliers := int(verdict.get("n_outliers", 0))) > MANY_OUTLIERS * n_cells:
         yield f"{count(n_outliers, 'cell')} ({n_outliers / n_cells:.0%}) lie far from every prototype."
     if n_unlabelled:
-        yield f"{count(n_unlabelled, 'cell')} without a label left out of the scores by label."
+        yield f"The scores by label leave out {count(n_unlabelled, 'cell')} without a label."
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (name, value) pairs as text, nested names joined by a dot."""
+    """Yield (name, value) pairs as text, with nested names joined by dots."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""The table of metacells, as text to read and as values to sort and export."""
+"""The table of metacells, as text for reading and as values for sorting and export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN_GENES = 3
 
 @dataclass(frozen=True)
 class Column:
-    """``values`` are numbers or text, ``shown`` what the page says instead; ``key`` is the name in an export."""
+    """A column: ``values`` are numbers or text, ``shown`` is their text on the page, ``key`` the name in an export."""
 
     key: str
     title: str
@@ -30,13 +30,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns over the metacells in their own order; the page shows the rows in the order of ``first``."""
+    """Columns with the metacells in their original order; the page shows the rows in the order of ``first``."""
 
     columns: list[Column]
     first: list[int]
 
     def to_json(self) -> dict[str, Any]:
-        """Keys and values of the columns."""
+        """Keys, values and types of the columns."""
         return {
             "keys": [column.key for column in self.columns],
             "values": [column.values for column in self.columns],
@@ -52,13 +52,18 @@ def tabulate(
     Parameters
     ----------
     metacells
-        As ``model.get_metacells`` gives them.
+        Metacells from ``model.get_metacells``.
     label_key
-        Column of their majority label, or None.
+        Label of the cells whose majority is listed, or None.
     doubts
-        Reasons for doubt, by the name of the metacell.
+        Reasons for doubt by name of the metacell.
     genes
         Top genes of each metacell, the strongest first.
+
+    Returns
+    -------
+    table : Table
+        Columns, and the order of the rows.
     """
     obs = metacells.obs
     formats = {

@@ -1,4 +1,4 @@
-"""Gather words, tables and drawings and write the report."""
+"""Combine sentences, tables and drawings, and write the report."""
 
 from __future__ import annotations
 
@@ -24,27 +24,28 @@ PARTS = ("report.css", "map.js", "report.js")
 
 
 def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str | None = None) -> Path:
-    """Write a report of a trained model as one HTML file that a browser opens anywhere, and figures beside it.
+    """Write a report of a trained model as one HTML file, with figures beside it.
 
-    The page has the verdict of the check, scores and settings, a map of the metacells in which one can look up
-    metacells and genes, a table of the metacells to sort and export, their tree, and the training curves. It loads
-    nothing from elsewhere.
+    The page has the verdict of the check, scores and settings, a map on which readers look up metacells and genes, a
+    table of the metacells to sort and export, their tree, and the training curves. It loads nothing from elsewhere, so
+    any browser can open it without a network.
 
     Parameters
     ----------
     adata
-        The cells, after :func:`scproto.tl.assign_metacells`. ``obsm["X_scproto_umap"]`` is added, and where the
-        PCA of :func:`scproto.pp.prepare` is there ``uns["scproto"]["verdict"]``.
+        The cells, after :func:`scproto.tl.assign_metacells`. The function adds ``obsm["X_scproto_umap"]`` and, if the
+        PCA of :func:`scproto.pp.prepare` is there, ``uns["scproto"]["verdict"]``.
     model
         The trained model.
     path
-        The HTML file. Its folder must exist; figures as PNG files go to ``figures/`` in it.
+        The HTML file. Its folder must exist; PNG figures go to ``figures/`` in that folder.
     label_key
         Column of ``adata.obs`` with known labels, for the colours of the map and the purity.
 
     Returns
     -------
-    The path of the report.
+    path : pathlib.Path
+        The HTML file.
 
     Raises
     ------
@@ -73,30 +74,31 @@ def write_report(
     label_key: str | None = None,
     figures: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write the report from what a run has made, without the model.
+    """Write the report from the results of a run, without the model.
 
     Parameters
     ----------
     adata
-        The cells, after :func:`scproto.tl.assign_metacells`. The sentences of ``uns["scproto"]["verdict"]``,
-        where it is there, are shown.
+        The cells, after :func:`scproto.tl.assign_metacells`. If there is a verdict in ``uns["scproto"]["verdict"]``,
+        the report shows its sentences.
     metacells
-        The metacells, ``(n_metacells, n_genes)``, as ``model.get_metacells`` gives them. Where cells or
-        metacells lack ``obsm["X_scproto_umap"]``, it is computed and added to both.
+        The metacells from ``model.get_metacells``, ``(n_metacells, n_genes)``. If cells or metacells lack
+        ``obsm["X_scproto_umap"]``, it is computed and added to both.
     history
-        ``model.history``; without it the report has no training curves.
+        ``model.history``; without it, the report has no training curves.
     settings
-        What the report lists as settings and versions. ``settings["seed"]`` seeds the UMAP.
+        Settings and versions that the report lists. ``settings["seed"]`` seeds the UMAP.
     path
-        The HTML file. Its folder must exist; figures as PNG files go to ``figures/`` in it.
+        The HTML file. Its folder must exist; PNG figures go to ``figures/`` in that folder.
     label_key
-        Column of ``adata.obs``, and for the table of ``metacells.obs``, with known labels.
+        Column with known labels in ``adata.obs`` and, for the table, in ``metacells.obs``.
     figures
-        What :func:`scproto.reporting.draw_figures` gave for `metacells` and `history`; by default it is called.
+        Figures from :func:`scproto.reporting.draw_figures` for `metacells` and `history`; by default they are drawn.
 
     Returns
     -------
-    The path of the report.
+    path : pathlib.Path
+        The HTML file.
 
     Raises
     ------
@@ -132,7 +134,7 @@ def _check(adata: AnnData, path: Path, label_key: str | None) -> None:
         columns = ", ".join(map(str, adata.obs.columns))
         raise InputError(f'There is no label column "{label_key}" in obs: choose one of {columns}.')
     if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist: make it first or choose another path.")
+        raise InputError(f"The folder {path.parent} does not exist: create it first or choose another path.")
 
 
 def _check_metacells(metacells: AnnData) -> None:
@@ -145,8 +147,8 @@ def _check_metacells(metacells: AnnData) -> None:
         raise InputError(f"The metacells have no {missing[0]}: take them from model.get_metacells().")
     if len(metacells.uns[_keys.TREE]) != metacells.n_obs - 1:
         raise InputError(
-            f"The tree has {len(metacells.uns[_keys.TREE]) + 1} metacells and the table {metacells.n_obs}: give all "
-            "that model.get_metacells() returned."
+            f"The tree has {len(metacells.uns[_keys.TREE]) + 1} metacells but the table has {metacells.n_obs}: give "
+            "all metacells that model.get_metacells() returned."
         )
 
 
@@ -181,7 +183,7 @@ def _render(
     environment = Environment(
         loader=PackageLoader("scproto.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    # What the package ships is trusted, and the data are escaped by to_script.
+    # The package's own files are trusted, and to_script escapes the data.
     parts = {name: Markup((files(__package__) / name).read_text(encoding="utf-8")) for name in PARTS}
     return environment.get_template("report.html.j2").render(
         summary=summary,

@@ -1,4 +1,4 @@
-"""Tools: what to do with a trained model."""
+"""Tools for working with a trained model."""
 
 from .assign import assign_metacells
 from .attribution import attribute_prototype_genes

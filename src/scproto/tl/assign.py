@@ -1,4 +1,4 @@
-"""Write embedding and metacells of each cell into AnnData."""
+"""Write the embedding and the metacell of each cell into an AnnData object."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ if TYPE_CHECKING:
 def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, omicverse_keys: bool = False) -> None:
     """Give each cell its metacell.
 
-    Every cell is assigned; doubtful ones are flagged, not dropped.
+    Every cell gets a metacell; doubtful cells are flagged, not dropped. The function writes into ``adata``:
+
+    - ``obsm["X_scproto"]``: integrated embedding, unit norm
+    - ``obs["metacell"]``: name of the metacell
+    - ``obs["metacell_confidence"]``: probability of that metacell, in [0, 1]
+    - ``obs["metacell_distance"]``: cosine distance to the nearest prototype, whatever the level
+    - ``obs["metacell_outlier"]``: whether that distance is more than five median absolute deviations above the median
+    - ``obsm["metacell_probability"]``: probabilities of the five most probable metacells, sparse
+    - ``uns["scproto"]["model"]``: the model's settings and seed
+    - ``uns["scproto"]["n_metacells"]``: the level
+
+    It replaces the results of an earlier call. If you have a column with one of these names, it keeps that column under
+    another name, such as ``obs["metacell_input"]``, and logs a warning.
 
     Parameters
     ----------
     adata
-        Cells of the batches that the model knows. Changed in place.
+        Cells of batches that the model knows. Changed in place.
     model
         A trained model.
     n
         Number of metacells, from 1 to the number of prototypes: a level of the tree of the prototypes, as in
-        :meth:`scproto.SCPROTO.get_metacells`. By default every prototype is one.
+        :meth:`scproto.SCPROTO.get_metacells`. By default every prototype is a metacell.
     omicverse_keys
-        Write metacell and confidence a second time under the names that omicverse reads,
+        Whether to write metacell and confidence a second time under the names that omicverse reads,
         ``obs["metacell_id"]`` and ``obs["metacell_conf"]``.
-
-    Returns
-    -------
-    Nothing. Written to ``adata``: ``obsm["X_scproto"]`` (integrated embedding, unit norm),
-    ``obs["metacell"]``, ``obs["metacell_confidence"]`` (probability of that metacell, in [0, 1]),
-    ``obs["metacell_distance"]`` (cosine distance to the nearest prototype, at any level),
-    ``obs["metacell_outlier"]`` (distance more than five median absolute deviations above the median) and
-    ``obsm["metacell_probability"]`` (sparse, the five most probable metacells);
-    ``uns["scproto"]["model"]``: the model's settings and seed; ``uns["scproto"]["n_metacells"]``: the level.
-    What an earlier call wrote is replaced. A column of yours with one of these names is kept under another, such as
-    ``obs["metacell_input"]``, and a warning is logged.
 
     Raises
     ------
     InputError
-        If the model is not trained, the cells lack its genes or come from an unknown batch, or the tree has
-        no such level.
+        If the model is not trained, the cells lack its genes or come from an unknown batch, or the tree has no level
+        with `n` metacells.
     """
     placement = model.place(adata)
     level = placement.level(n)

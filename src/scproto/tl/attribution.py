@@ -1,4 +1,4 @@
-"""Which genes of its cells speak for a metacell, by integrated gradients."""
+"""Genes that put cells into their metacell, by integrated gradients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 CHUNK = 1024
-"""Cells whose dense input is held at once."""
+"""Maximum number of cells whose input is dense at the same time."""
 
 
 def attribute_prototype_genes(
@@ -42,44 +42,47 @@ def attribute_prototype_genes(
     n_steps: int = 50,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Genes by which the encoder puts cells into their metacell: integrated gradients (Sundararajan et al., 2017).
+    """Rank the genes by which the encoder puts cells into their metacell.
 
-    What is explained is the log-probability of the cell's own metacell, as :func:`assign_metacells` computes it, with
-    the alignment of the batches. Unlike the cosine to the prototype, which is as high for its neighbours, it
-    asks what puts the cell here and not there, and it has a meaning at coarser levels, too.
+    Integrated gradients (Sundararajan et al., 2017) explain the log-probability of the cell's own metacell, as
+    :func:`assign_metacells` computes it after the alignment of the batches. The cosine to the prototype is just as high
+    for similar cells in other metacells. The log-probability shows what puts the cell into this metacell rather than
+    another, and it also has a meaning at coarser levels.
 
-    The baseline is the average input of the cells of the same batch: a cell of no particular kind, measured with the
-    same technique, so that what the technique adds to all of its cells is no reason. Zero is no baseline here: the
-    encoder does not feel the length of its input, so nothing would change on the way from zero to a cell.
+    The baseline is the average input of the cells of the same batch: a cell of no particular type, measured with the
+    same technique. What the technique adds to all cells of the batch therefore gets no attribution. Zero does not work
+    as a baseline: the encoder ignores the length of its input, so nothing would change on the way from zero to a cell.
 
-    A gene counts where it differs from the average cell, so that a gene which the metacell *lacks* may speak for it as
-    one that it expresses. The two are told apart.
+    A gene counts if it differs from the average cell. Both genes that the metacell expresses and genes that it *lacks*
+    can be evidence for it; the table separates the two kinds.
 
     Parameters
     ----------
     model
         A trained model.
     adata
-        Cells of batches that the model knows; by default its own. The baseline is theirs.
+        Cells of batches that the model knows; by default its own. They also give the baseline.
     n
         Number of metacells, as in :meth:`scproto.SCPROTO.get_metacells`.
     n_genes
-        Genes for each metacell and kind of evidence; None ranks all that the encoder reads.
+        Number of genes per metacell and kind of evidence; None ranks all genes that the encoder reads.
     n_cells
-        Most cells of a metacell to average over, drawn at random. It bounds the time: a mean hardly needs more.
+        Maximum number of cells per metacell to average over, drawn at random. It bounds the running time, and the mean
+        hardly needs more cells.
     n_steps
-        Points on the way from the baseline to the cell. With 50 the attributions of a metacell miss the difference that
-        they add up to by about one percent.
+        Number of points on the way from the baseline to the cell. With 50, the sum of a metacell's attributions is off
+        by about one percent.
     seed
-        Of the choice of cells.
+        Seed of the choice of cells.
 
     Returns
     -------
-    One line for each metacell, kind of evidence and gene, the strongest first: ``group`` (the metacell), ``evidence``
-    (``expressed`` where the mean input is above that of the baseline, else ``lacking``), ``rank`` (from 1), ``names``,
-    ``attributions`` (nats, mean over the cells), ``inputs`` and ``inputs_baseline`` (mean input of the encoder, log1p
-    CP10k of unit norm). The attributions of all genes of a metacell add up to the mean difference of the
-    log-probability between its cells and the baseline (completeness).
+    table : pandas.DataFrame
+        One row per metacell, kind of evidence and gene, the strongest first: ``group`` (the metacell), ``evidence``
+        (``expressed`` if the mean input is above that of the baseline, else ``lacking``), ``rank`` (from 1), ``names``,
+        ``attributions`` (nats, mean over the cells), ``inputs`` and ``inputs_baseline`` (mean input of the encoder,
+        log1p CP10k of unit norm). The attributions of all genes of a metacell add up to the mean difference of the
+        log-probability between its cells and the baseline (completeness).
 
     Raises
     ------
@@ -132,19 +135,19 @@ def batch_baselines(source: CellSource, n_batches: int) -> tuple[NDArray[np.floa
     Returns
     -------
     baseline : numpy.ndarray
-        Mean input over the cells of each batch, of unit norm as any input, ``(n_batches, n_genes)``.
+        Mean input over the cells of each batch, scaled to unit norm like any input, ``(n_batches, n_genes)``.
     counted : numpy.ndarray
-        Cells with a count; without one there is no input to explain, ``(n_counted,)``.
+        Indices of the cells with counts, ``(n_counted,)``. A cell without counts has no input to explain.
     """
     total, counted = np.zeros((n_batches, source.n_genes)), []
     for cells, counts in source.blocks(BLOCK_CELLS):
-        total += membership(source.batch[cells], n_batches) @ normalise(counts, source.library[cells])
+        total += (membership(source.batch[cells], n_batches) @ normalise(counts, source.library[cells])).toarray()
         counted.append(cells.start + np.flatnonzero(counts.sum(1)))
     return normalize(total).astype(np.float32), np.concatenate(counted)
 
 
 def draw_cells(metacell: NDArray[np.int64], n_cells: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """At most ``n_cells`` cells of each metacell, at random; their indices, metacell by metacell."""
+    """Indices of at most ``n_cells`` random cells per metacell, sorted by metacell."""
     order = rng.permutation(len(metacell))
     order = order[np.argsort(metacell[order], kind="stable")]
     place = np.arange(len(order)) - np.searchsorted(metacell[order], metacell[order])
@@ -160,7 +163,7 @@ def mean_attributions(
     baseline: NDArray[np.float32],
     n_steps: int,
 ) -> NDArray[np.float64]:
-    """Integrated gradients of the log-probability of the cells' metacells, mean over the cells of each.
+    """Integrated gradients of the log-probability of the cells' own metacells, averaged per metacell.
 
     Parameters
     ----------
@@ -169,17 +172,18 @@ def mean_attributions(
     x
         Input of the encoder, ``(n_cells, n_genes)``; it is made dense in chunks.
     batch, metacell
-        Of each cell, ``(n_cells,)``.
+        Batch and metacell of each cell, ``(n_cells,)``.
     group
         Metacell of each prototype, ``(n_prototypes,)``.
     baseline
-        Input to start from, for each batch, ``(n_batches, n_genes)``.
+        Baseline of each batch, ``(n_batches, n_genes)``.
     n_steps
-        Points on the way.
+        Number of points on the way from the baseline to the cell.
 
     Returns
     -------
-    Nats, ``(n_metacells, n_genes)``; zero for a metacell without cells.
+    attributions : numpy.ndarray
+        Mean attributions in nats, ``(n_metacells, n_genes)``; zero for a metacell without cells.
     """
     encoder = deepcopy(module.encoder).eval().requires_grad_(False)
     alignment, prototypes, device = module.alignment, module.unit_prototypes.detach(), module.device

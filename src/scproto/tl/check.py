@@ -1,4 +1,4 @@
-"""What speaks for or against a fit, without labels."""
+"""Signs of a good or a bad fit, without labels."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ from ..metrics import contingency, mixing_entropy
 from ..metrics.mixing import apart_from_partner, batch_disagreement, structure_kept
 
 LEAST_KEPT = 0.85
-"""Structure kept below which metacells lump together what a batch tells apart."""
+"""Share of the structure kept; below it, metacells lump together what a batch separates."""
 
 MOST_DISAGREEMENT = 0.15
-"""Disagreement of the batches above which metacells hold different populations of different batches."""
+"""Disagreement of the batches; above it, metacells hold different populations from different batches."""
 
 MOST_APART = 0.15
-"""Share of cells apart from their partners above which the batches are mixed too little."""
+"""Share of cells apart from their partners; above it, the batches are mixed too little."""
 
 FEW_CELLS = 10
-"""Cells below which a metacell is doubtful."""
+"""Number of cells below which a metacell is doubtful."""
 
 MAX_CELLS = 20_000
-"""Cells whose structure and partners are looked at: both cost more than in proportion to the cells."""
+"""Maximum number of cells for structure and partners, whose costs grow faster than the number of cells."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Signs of a good or a bad fit; ``str()`` says them in words.
+    """Signs of a good or a bad fit; ``str()`` puts them into words.
 
     Attributes
     ----------
     n_cells, n_batches
-        Sizes.
+        Number of cells and of batches.
     n_metacells, n_used
-        Metacells of the level, and those that have cells.
+        Number of metacells of the level, and of those that have cells.
     structure_kept
-        See :func:`scproto.metrics.mixing.structure_kept`; low: over-mixed.
+        Share of the structure within the batches that the metacells keep; low values mean over-mixing. See
+        :func:`scproto.metrics.mixing.structure_kept`.
     disagreement
-        See :func:`scproto.metrics.mixing.batch_disagreement`; high: over-mixed.
+        Disagreement of the batches about the metacells; high values mean over-mixing. See
+        :func:`scproto.metrics.mixing.batch_disagreement`.
     apart
-        Share of cells apart from their partners in other batches; see
-        :func:`scproto.metrics.mixing.apart_from_partner`; high: under-mixed.
+        Share of cells apart from their partners in other batches; high values mean under-mixing. See
+        :func:`scproto.metrics.mixing.apart_from_partner`.
     entropy
         Quartiles of the batch entropy of the metacells.
     n_outliers
-        Cells far from every prototype.
+        Number of cells far from every prototype.
     doubtful
-        Metacells to look at, one row each, with the reasons as columns of booleans: ``few_cells`` (fewer than
-        10), ``low_confidence`` (less than half the median), ``one_batch`` (95 % of it, batches weighted
-        to the same size), ``outliers`` (a fifth of its cells or more) and ``batches_disagree`` (by more than half
-        the variance between metacells).
+        Metacells to look at, one row each. Its columns are the reasons, as booleans: ``few_cells`` (fewer than
+        10), ``low_confidence`` (less than half the median), ``one_batch`` (at least 95 % of the metacell, with batches
+        weighted to the same size), ``outliers`` (at least a fifth of its cells) and ``batches_disagree`` (by more than
+        half the variance between metacells).
     """
 
     n_cells: int
@@ -73,7 +75,7 @@ class Check:
 
     @property
     def over_mixed(self) -> bool:
-        """Whether metacells hold populations that the batches tell apart."""
+        """Whether metacells hold populations that differ within the batches."""
         return self.structure_kept < LEAST_KEPT or self.disagreement > MOST_DISAGREEMENT
 
     @property
@@ -83,7 +85,7 @@ class Check:
 
     @property
     def sentences(self) -> list[str]:
-        """The verdict, a sentence for each sign, with what to do about it."""
+        """The verdict, with one sentence per sign that also says what to do about it."""
         said = [self._use(), self._structure()]
         if self.n_batches > 1:
             said += [self._agreement(), self._mixing()]
@@ -93,7 +95,7 @@ class Check:
         return "\n".join(self.sentences)
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers and words, as JSON has them."""
+        """Numbers and sentences for a JSON file."""
         return {
             "over_mixed": self.over_mixed,
             "under_mixed": self.under_mixed,
@@ -113,39 +115,38 @@ class Check:
         text = f"{self.n_used} of {self.n_metacells} metacells have cells"
         if self.n_used >= 0.9 * self.n_metacells:
             return f"{text}, which is enough."
-        return f"Only {text}: take fewer prototypes (n_prototypes)."
+        return f"Only {text}: use fewer prototypes (n_prototypes)."
 
     def _structure(self) -> str:
-        kept = (
-            f"The metacells keep {min(self.structure_kept, 1):.0%} of what k-means in each batch alone would tell apart"
-        )
+        kept = f"The metacells keep {min(self.structure_kept, 1):.0%} of the structure that k-means finds in each batch"
         if self.structure_kept >= LEAST_KEPT:
-            return f"{kept}, which is enough ({LEAST_KEPT:.0%})."
+            return f"{kept}, which is enough (at least {LEAST_KEPT:.0%})."
         return (
-            f"{kept}, less than {LEAST_KEPT:.0%}: different cells are lumped together; train longer (max_steps), or "
-            "align less (n_alignment=1 or 0; default 10)."
+            f"{kept}, which is less than {LEAST_KEPT:.0%}: they lump different cells together; train longer "
+            "(max_steps), or align less (n_alignment=1 or 0; the default is 10)."
         )
 
     def _agreement(self) -> str:
-        text = f"The batches disagree about {self.disagreement:.0%} of the differences between metacells"
+        text = f"The batches disagree on {self.disagreement:.0%} of the differences between metacells"
         if self.disagreement <= MOST_DISAGREEMENT:
-            return f"{text}, which is little (up to {MOST_DISAGREEMENT:.0%}): no sign of over-mixing."
+            return f"{text}, which is little (at most {MOST_DISAGREEMENT:.0%}): no sign of over-mixing."
         return (
-            f"{text}, more than {MOST_DISAGREEMENT:.0%}: over-mixed, some metacells hold different populations of "
-            "different batches; align less (n_alignment=1 or 0; default 10), and see whether the batches share cell "
-            "types at all."
+            f"{text}, which is more than {MOST_DISAGREEMENT:.0%}: they are over-mixed, and some metacells hold "
+            "different populations from different batches; align less (n_alignment=1 or 0; the default is 10), and "
+            "check whether the batches share cell types at all."
         )
 
     def _mixing(self) -> str:
         text = (
-            f"{self.apart:.0%} of the cells have a partner in another batch that is missing from their metacell, and "
-            f"the median batch entropy of a metacell is {self.entropy[1]:.2f}"
+            f"{self.apart:.0%} of the cells have a partner in a batch that is nearly absent from their metacell, and "
+            f"the median batch entropy of the metacells is {self.entropy[1]:.2f}"
         )
         if self.apart <= MOST_APART:
-            return f"{text}: no sign of under-mixing (up to {MOST_APART:.0%})."
+            return f"{text}: no sign of under-mixing (at most {MOST_APART:.0%} of the cells)."
         return (
-            f"{text}: under-mixed (more than {MOST_APART:.0%}), cells of one kind sit in metacells of their own batch; "
-            "check the batch key, train longer (max_steps), or take fewer prototypes (n_prototypes)."
+            f"{text}: the batches are under-mixed (more than {MOST_APART:.0%} of the cells), and cells of one type sit "
+            "in metacells of their own batch; check the batch key, train longer (max_steps), or use fewer prototypes "
+            "(n_prototypes)."
         )
 
     def _doubts(self) -> str:
@@ -154,9 +155,9 @@ class Check:
         words = {
             "few_cells": f"{{}} with fewer than {FEW_CELLS} cells",
             "low_confidence": "{} with low confidence",
-            "one_batch": "{} of one batch only",
+            "one_batch": "{} with only one batch",
             "outliers": "{} with many outliers",
-            "batches_disagree": "{} in which the batches disagree",
+            "batches_disagree": "{} on which the batches disagree",
         }
         counts = self.doubtful.sum()
         reasons = ", ".join(text.format(counts[name]) for name, text in words.items() if counts[name])
@@ -171,15 +172,15 @@ class Check:
         who, lie = ("1 cell", "lies") if self.n_outliers == 1 else (f"{self.n_outliers:,} cells", "lie")
         return (
             f"{who} ({self.n_outliers / self.n_cells:.1%}) {lie} far from every prototype "
-            f'(obs["{_keys.OUTLIER}"]): doublets, poor cells, or a population that wants more prototypes.'
+            f'(obs["{_keys.OUTLIER}"]): doublets, low-quality cells, or a population that needs more prototypes.'
         )
 
 
 def check(adata: AnnData, *, seed: int = 0) -> Check:
     """Look for over-mixing, under-mixing and doubtful metacells, without labels.
 
-    Metacells are compared with the PCA from before integration, in which the differences within a batch are as
-    they were measured.
+    The metacells are compared with the PCA before integration, which holds the differences within each batch as they
+    were measured.
 
     Parameters
     ----------
@@ -187,11 +188,12 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
         Cells after :func:`scproto.pp.prepare` and :func:`scproto.tl.assign_metacells`, at any level. Nothing is
         changed.
     seed
-        Of k-means, and of the choice of cells to look at where there are more than 20,000.
+        Seed of k-means, and of the choice of cells if there are more than 20,000.
 
     Returns
     -------
-    Numbers; ``print`` them for a verdict in words.
+    check : Check
+        The signs as numbers; ``print`` it for a verdict in words.
 
     Raises
     ------
@@ -231,7 +233,7 @@ def _doubtful(
     by_batch: NDArray[np.int64],
     disagreement: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """Metacells with a reason for doubt, those with most reasons first."""
+    """Metacells with at least one reason for doubt, those with the most reasons first."""
     means = obs[[_keys.CONFIDENCE, _keys.OUTLIER]].astype(float).groupby(metacell).mean()
     share = by_batch / by_batch.sum(axis=0)
     reasons = pd.DataFrame(

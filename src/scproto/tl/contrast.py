@@ -1,4 +1,4 @@
-"""What tells expression profiles apart: arrays in, arrays or a table out."""
+"""Differences between expression profiles: arrays in, arrays or a table out."""
 
 from __future__ import annotations
 
@@ -14,51 +14,62 @@ from .._errors import InputError
 Floats = NDArray[np.floating]
 
 N_SIBLINGS = 5
-"""Nearest metacells that a metacell is compared with."""
+"""Number of nearest metacells that a metacell is compared with."""
 
 PSEUDOCOUNT = 1.0
-"""Counts per 10,000 that both sides of a fold change get."""
+"""Counts per 10,000 that are added to both sides of a fold change."""
 
 
 def cp10k(counts: sp.csr_matrix, genes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Counts per 10,000 of all genes, of some of them, ``(n_rows, n_chosen)``; a row without counts stays zero.
+    """Scale each row to 10,000 counts over all genes and return some of the genes; a row without counts stays zero.
 
     Parameters
     ----------
     counts
-        ``(n_rows, n_genes)``.
+        Counts ``(n_rows, n_genes)``.
     genes
         Genes to return, mask ``(n_genes,)``.
+
+    Returns
+    -------
+    values : numpy.ndarray
+        CP10k of the chosen genes, ``(n_rows, n_chosen)``.
     """
     total = np.maximum(np.asarray(counts.sum(1), dtype=np.float64), 1.0)  # (n_rows, 1)
     return counts[:, genes].toarray() * (1e4 / total)
 
 
 def members_of(rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Mask ``(n_groups, n_groups)`` of the rows of each group, given by their numbers, ``(n_groups, n_members)``."""
+    """Turn the indices of each group's members, ``(n_groups, n_members)``, into a mask ``(n_groups, n_groups)``."""
     mask = np.zeros((len(rows), len(rows)), dtype=bool)
     np.put_along_axis(mask, rows, True, axis=1)
     return mask
 
 
 def weighted_means(values: Floats, weight: NDArray[np.integer], member: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of the rows of each group, weighted, ``(n_groups, n_columns)``.
+    """Weighted mean of the rows of each group.
 
     Parameters
     ----------
     values
-        ``(n_rows, n_columns)``.
+        Values ``(n_rows, n_columns)``.
     weight
         Weight of each row, for example its number of cells, ``(n_rows,)``.
     member
-        Rows of each group, ``(n_groups, n_rows)``; they may overlap. Each has a row of positive weight.
+        Mask of the rows of each group, ``(n_groups, n_rows)``. Groups may overlap, and each has at least one row with
+        a positive weight.
+
+    Returns
+    -------
+    means : numpy.ndarray
+        Weighted means, ``(n_groups, n_columns)``.
     """
     share = member * np.asarray(weight, dtype=np.float64)
     return share / share.sum(1, keepdims=True) @ values
 
 
 def log2_fold_change(values: Floats, reference: Floats, pseudocount: float) -> NDArray[np.float64]:
-    """``log2((values + pseudocount) / (reference + pseudocount))``, of any shape."""
+    """``log2((values + pseudocount) / (reference + pseudocount))``, for arrays of any shape."""
     return np.log2((values + pseudocount) / (reference + pseudocount))
 
 
@@ -69,24 +80,25 @@ def top_genes(
     columns: Mapping[str, Floats],
     n_genes: int | None,
 ) -> pd.DataFrame:
-    """Genes of the highest score, as a tidy table: one line for each gene of each row.
+    """Genes with the highest scores as a tidy table, with one line per row of the scores and gene.
 
     Parameters
     ----------
     score
-        ``(n_rows, n_genes)``; a gene of score NaN is left out.
+        Scores ``(n_rows, n_genes)``; a gene with the score NaN is left out.
     genes
-        Their names, ``(n_genes,)``.
+        Names of the genes, ``(n_genes,)``.
     rows
-        What tells the rows apart, ``n_rows`` lines; its columns come first.
+        Columns that identify the rows, ``n_rows`` lines; they come first in the table.
     columns
-        What else to say of a gene, each ``(n_rows, n_genes)``.
+        Further columns by name, each ``(n_rows, n_genes)``.
     n_genes
-        Genes a row; None for all.
+        Number of genes per row; None for all.
 
     Returns
     -------
-    Columns of ``rows``, ``rank`` (from 1), ``names`` and those of ``columns``.
+    table : pandas.DataFrame
+        The columns of ``rows``, ``rank`` (from 1), ``names``, and the columns of ``columns``.
     """
     order = np.argsort(-score, axis=1, kind="stable")[:, :n_genes]  # NaN goes last
     kept = ~np.isnan(np.take_along_axis(score, order, axis=1))
@@ -101,29 +113,29 @@ def top_genes(
 
 
 def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of the same groups under each other, sorted by group, the order of groups and tables kept."""
+    """Concatenate tables and sort them by group, keeping the order of the groups and of the tables."""
     table = pd.concat(tables, ignore_index=True)
     return table.iloc[np.argsort(pd.factorize(table["group"])[0], kind="stable")].reset_index(drop=True)
 
 
 def categories(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Table whose columns of repeated words are categories, in the order in which they come."""
+    """Make columns of repeated words categorical, with the categories in order of appearance."""
     return table.astype({name: pd.CategoricalDtype(table[name].unique()) for name in columns})
 
 
 def check_number(name: str, value: int | None, *, none: bool = False) -> None:
-    """Refuse what is no whole number of at least one, or None where that means all.
+    """Refuse anything but a whole number of at least one, or None where `none` allows it.
 
     Raises
     ------
     InputError
-        With the name and the value.
+        If the value is neither; the message has the name and the value.
     """
     if none and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         or_all = ", or None for all" if none else ""
-        raise InputError(f"{name}={value!r} is no number to work with: choose a whole number from 1{or_all}.")
+        raise InputError(f"{name}={value!r} does not work: give a whole number of at least 1{or_all}.")
 
 
 def check_pseudocount(pseudocount: float) -> None:
@@ -132,7 +144,7 @@ def check_pseudocount(pseudocount: float) -> None:
     Raises
     ------
     InputError
-        If it is not positive and finite.
+        If the pseudocount is not positive and finite.
     """
     if not 0 < pseudocount < np.inf:
-        raise InputError(f"pseudocount={pseudocount!r} leaves ratios of zero: choose a positive number, in CP10k.")
+        raise InputError(f"pseudocount={pseudocount!r} does not work: give a positive number, in CP10k.")

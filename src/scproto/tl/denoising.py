@@ -1,4 +1,4 @@
-"""How best to denoise, by counts held out."""
+"""The choice of how to denoise, by held-out counts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ..model.denoiser import Denoiser, Level
 
 SEEN = 0.9
-"""Share of the counts that is seen; the others are predicted."""
+"""Share of the counts that the model sees; it predicts the others."""
 
 MAX_SCORED = 5000
-"""Cells whose held-out counts are predicted."""
+"""Maximum number of cells whose held-out counts are predicted."""
 
 WORDS = {
     "cell": "the cell's own embedding, decoded",
@@ -36,15 +36,15 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Denoising:
-    """Losses of the ways to denoise, and the best.
+    """Losses of all ways to denoise, and the best way.
 
     Attributes
     ----------
     table
-        A row a way: ``level``, ``posterior`` (whether the counts of the cell update what is decoded) and ``loss``
-        (Poisson loss of the held-out counts, nats a cell).
+        One row per way: ``level``, ``posterior`` (whether the counts of the cell update the decoded expression) and
+        ``loss`` (Poisson loss of the held-out counts, nats per cell).
     level, posterior
-        Of the lowest loss.
+        Level and posterior with the lowest loss.
     """
 
     table: pd.DataFrame
@@ -52,7 +52,7 @@ class Denoising:
     posterior: bool
 
     def __str__(self) -> str:
-        """Say what was chosen and show the table."""
+        """The table, and the choice in words."""
         return f"{self.table.round(3).to_string(index=False)}\nBest: {self.words}."
 
     @property
@@ -61,7 +61,7 @@ class Denoising:
         return WORDS[self.level] + (", updated by the cell's counts" if self.posterior else "")
 
     def to_json(self) -> dict[str, Any]:
-        """The choice and all losses, as JSON and AnnData have them."""
+        """The choice and all losses, for JSON and for ``uns`` of an AnnData object."""
         names = self.table["level"] + np.where(self.table["posterior"], " posterior", "")
         losses = {str(name): float(loss) for name, loss in zip(names, self.table["loss"], strict=True)}
         return {"level": self.level, "posterior": self.posterior, "words": self.words, "loss": losses, "seen": SEEN}
@@ -70,26 +70,28 @@ class Denoising:
 def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_kwargs: Any) -> Denoising:
     """Choose level and posterior of the denoised expression by molecular cross-validation.
 
-    Of the counts, 90 % are drawn at random and seen. A model with the same settings is trained on them. It embeds each
-    cell and denoises it as its own batch, at each level, with and without the update by its counts. What it expects is
-    compared with the other 10 %, and the lowest Poisson loss wins. A network that had learnt from the held-out counts
-    would favour the level of the cell, whose counts it partly knows by heart; hence the second training.
+    A second model with the same settings is trained on a random 90 % of the counts. It embeds each cell and denoises
+    it as its own batch, at each level, with and without an update by the cell's counts. The expected expression is
+    compared with the other 10 % of the counts, and the lowest Poisson loss wins. The second training is needed because
+    a network that has learnt from the held-out counts would favour the level of the cell, whose counts it has partly
+    memorised.
 
     Parameters
     ----------
     adata
-        The cells that the model was trained on, or others of its batches.
+        The cells that the model was trained on, or other cells of its batches. The choice is written to
+        ``adata.uns["scproto"]["denoising"]``, where ``model.get_normalized_expression(adata, level="auto")`` finds it.
     model
         A trained model.
     seed
-        Of the split and of the choice of cells to score, where there are more than 5,000.
+        Seed of the split, and of the choice of cells to score if there are more than 5,000.
     **train_kwargs
-        Of :meth:`scproto.SCPROTO.train`, as they were given to the model's own training: ``max_steps`` for one.
+        Arguments of :meth:`scproto.SCPROTO.train`, such as ``max_steps``, as in the model's own training.
 
     Returns
     -------
-    Table of losses, and the best. Written to ``adata.uns["scproto"]["denoising"]``, from where
-    ``model.get_normalized_expression(adata, level="auto")`` takes it.
+    denoising : Denoising
+        All losses, and the best way to denoise.
 
     Raises
     ------
@@ -108,7 +110,7 @@ def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_k
     rng = np.random.default_rng(seed)
     cells = model.cells(adata)
     seen, held_out = split(cells, rng, SEEN)
-    kept = np.flatnonzero(np.asarray(seen.counts.sum(axis=1)).ravel())  # cells of which nothing is seen are left out
+    kept = np.flatnonzero(np.asarray(seen.counts.sum(axis=1)).ravel())  # leaves out cells without seen counts
     refitted = _fit_again(model, seen.counts[kept], adata[kept], train_kwargs)
     scored = np.sort(rng.permutation(len(kept))[:MAX_SCORED])
     genes = pd.Index(model.reader.genes).get_indexer(refitted.reader.genes)
@@ -124,11 +126,10 @@ def choose_denoising(adata: AnnData, model: SCPROTO, *, seed: int = 0, **train_k
 
 
 def _loss(denoiser: Denoiser, level: Level, posterior: bool, held_out: sp.csr_matrix) -> float:
-    """Poisson loss of the held-out counts, in nats a cell."""
+    """Poisson loss of the held-out counts, in nats per cell."""
     cells = denoiser.cells
-    depth = np.asarray(cells.take(np.arange(cells.n_cells)).sum(axis=1)).reshape(-1, 1) * (
-        (1 - SEEN) / SEEN
-    )  # to be expected
+    seen = np.asarray(cells.take(np.arange(cells.n_cells)).sum(axis=1)).reshape(-1, 1)
+    depth = seen * ((1 - SEEN) / SEEN)  # expected number of held-out counts
     total = 0.0
     for some in denoiser.shares(level, posterior, own_batch=True):
         observed = held_out[some.chosen].toarray()
@@ -137,7 +138,7 @@ def _loss(denoiser: Denoiser, level: Level, posterior: bool, held_out: sp.csr_ma
 
 
 def _fit_again(model: SCPROTO, seen: sp.csr_matrix, adata: AnnData, train_kwargs: dict[str, Any]) -> SCPROTO:
-    """Train a model of the same settings on the seen counts alone; genes that no longer vary are left out."""
+    """Train a model with the same settings on the seen counts only, without genes that no longer vary."""
     from ..pp import prepare
 
     obs = pd.DataFrame({"batch": model.reader.batch_of(adata)}, index=adata.obs_names)

@@ -1,4 +1,4 @@
-"""Gene sets that are over-represented among the genes of a metacell."""
+"""Over-representation of gene sets among the genes of a metacell."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .._errors import InputError
 from .contrast import categories, check_number
 
 KEYS = ("group", "reference", "evidence")
-"""Columns that tell the lists of genes in a table apart."""
+"""Columns that identify a list of genes in a table."""
 
 COLUMNS = ["gene_set", "n_overlap", "n_set", "log_odds_ratio", "pvals", "genes"]
-"""What is said of a list and a set."""
+"""Columns of the result for each list and set."""
 
 
 def enrich_prototype_genes(
@@ -25,34 +25,35 @@ def enrich_prototype_genes(
     *,
     min_genes: int = 5,
 ) -> pd.DataFrame:
-    """Over-representation of gene sets among the top genes of metacells, or of sides of a split.
+    """Test gene sets for over-representation among the top genes of metacells, or of the sides of a split.
 
-    One-sided Fisher's exact test of each list of genes with each set, by :func:`decoupler.mt.query_set`, which comes
-    with ``pip install "scproto[explain]"``. Nothing is downloaded.
+    Each list of genes is tested against each set with a one-sided Fisher's exact test, by
+    :func:`decoupler.mt.query_set`, which comes with ``pip install "scproto[explain]"``. Nothing is downloaded.
 
-    The background are the genes that could have been in a list. A model knows a few thousand genes that were chosen
-    because they vary; against the whole genome everything that varies would seem enriched. The test takes genes as
-    independent, which those of one program are not: read the p-values as a ranking.
+    The background is all genes that could have been in a list. A model knows a few thousand genes, chosen because they
+    vary; against the whole genome, everything that varies would seem enriched. The test assumes independent genes, but
+    the genes of one program are not independent. Use the p-values only as a ranking.
 
     Parameters
     ----------
     genes
-        Table of :func:`rank_prototype_genes`, :func:`rank_split_genes` or :func:`attribute_prototype_genes`. All of its
-        lines are taken: choose those that you trust first, for example ``genes[genes["logfoldchanges"] > 1]``.
+        Table from :func:`rank_prototype_genes`, :func:`rank_split_genes` or :func:`attribute_prototype_genes`. All
+        lines are used, so first select those that you trust, for example ``genes[genes["logfoldchanges"] > 1]``.
     gene_sets
-        Genes of each set by its name, or a data frame with columns ``source`` (the set) and ``target`` (the gene), as
-        decoupler has them.
+        Genes of each set by the name of the set, or a data frame with columns ``source`` (the set) and ``target`` (the
+        gene), as in decoupler.
     background
-        ``model.gene_names``: the genes that were ranked.
+        The genes that were ranked, ``model.gene_names``.
     min_genes
-        Genes of the background that a set must have; smaller ones are left out.
+        Minimum number of genes that a set shares with the background; smaller sets are left out.
 
     Returns
     -------
-    One line for each list and each set that shares a gene with it, the smallest p-value of each list first: ``group``,
-    ``reference`` or ``evidence`` as in ``genes``, ``gene_set``, ``n_overlap``, ``n_set`` (genes of the set in the
-    background), ``log_odds_ratio`` (natural log, half a gene added to each cell of the table), ``pvals``, ``pvals_adj``
-    (Benjamini-Hochberg over all lists and sets) and ``genes`` (those in common).
+    table : pandas.DataFrame
+        One line per list and set that have a gene in common, sorted by p-value within each list: ``group``,
+        ``reference`` or ``evidence`` as in ``genes``, ``gene_set``, ``n_overlap``, ``n_set`` (genes of the set in the
+        background), ``log_odds_ratio`` (natural log, with half a gene added to each cell of the contingency table),
+        ``pvals``, ``pvals_adj`` (Benjamini-Hochberg over all lists and sets) and ``genes`` (those in common).
 
     Raises
     ------
@@ -71,12 +72,12 @@ def enrich_prototype_genes(
     keys = [key for key in KEYS if key in genes]
     if "group" not in keys or "names" not in genes:
         raise InputError(
-            'The table of genes needs columns "group" and "names", as scproto.tl.rank_prototype_genes gives them.'
+            'The table of genes needs the columns "group" and "names": take it from scproto.tl.rank_prototype_genes.'
         )
     if unknown := sorted(set(genes["names"]) - known):
         raise InputError(
-            f"{len(unknown)} ranked genes are not in the background, {unknown[0]!r} for one: give all genes that were "
-            "ranked, model.gene_names."
+            f"{len(unknown)} ranked genes are not in the background, such as {unknown[0]!r}: give all genes that were "
+            "ranked (model.gene_names) as the background."
         )
     sets = known_sets(gene_sets, known, min_genes)
     lists = genes.groupby(keys, observed=True, sort=False)["names"]
@@ -92,10 +93,12 @@ def enrich_prototype_genes(
 
 
 def known_sets(gene_sets: Mapping[str, Iterable[str]] | pd.DataFrame, known: set[str], min_genes: int) -> pd.DataFrame:
-    """Pairs of a set (``source``) and a known gene (``target``), each once, of the sets with enough of them."""
+    """Unique pairs of a set (``source``) and a known gene (``target``), for sets with enough known genes."""
     if isinstance(gene_sets, pd.DataFrame):
         if absent := {"source", "target"} - set(gene_sets):
-            raise InputError(f"The gene sets have no column {min(absent)!r}: source is the set, target the gene.")
+            raise InputError(
+                f"The gene sets have no column {min(absent)!r}: give source (the set) and target (the gene)."
+            )
         sets = gene_sets[["source", "target"]]
     else:
         pairs = [(name, gene) for name, genes in gene_sets.items() for gene in _as_list(genes)]
@@ -104,8 +107,8 @@ def known_sets(gene_sets: Mapping[str, Iterable[str]] | pd.DataFrame, known: set
     sets = sets[sets.groupby("source")["target"].transform("size") >= min_genes]
     if sets.empty:
         raise InputError(
-            f"No gene set has {min_genes} of the {len(known)} genes of the background: name the genes as in the cells, "
-            "or lower min_genes."
+            f"No gene set has {min_genes} of the {len(known)} genes of the background: use the gene names of the "
+            "cells, or lower min_genes."
         )
     return sets
 
@@ -115,7 +118,7 @@ def _as_list(names: str | Iterable[str]) -> list[str]:
 
 
 def query_list(features: set[str], sets: pd.DataFrame, n_background: int) -> pd.DataFrame:
-    """Fisher's exact test of a list of genes with each set that shares one with it, the smallest p-value first."""
+    """Fisher's exact test of a list of genes against each set that shares a gene with it, sorted by p-value."""
     query_set = _query_set()
     shared = sets[sets["target"].isin(features)].groupby("source")["target"]
     table = pd.DataFrame({"n_overlap": shared.size(), "genes": shared.agg(", ".join)}).rename_axis("gene_set")

@@ -1,4 +1,4 @@
-"""Genes that tell a metacell from the others, and the two sides of a split of their tree."""
+"""Genes that distinguish a metacell from others, or the two sides of a split in their tree."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def rank_prototype_genes(
     n_siblings: int = N_SIBLINGS,
     pseudocount: float = PSEUDOCOUNT,
 ) -> pd.DataFrame:
-    """Genes that are higher in a metacell than in the rest, and than in its siblings.
+    """Rank the genes that are higher in a metacell than in the rest, and than in its siblings.
 
-    The rest are all other metacells; siblings are the few nearest ones. The first tells what kind of cell it is, the
-    second why it is a metacell of its own. Genes are ranked by what the decoder says, which is averaged over the
-    batches and smooth where cells are few; what was counted stands beside it, and a gene whose two fold changes differ
-    deserves a look. Means over several metacells weigh them by their cells.
+    The rest is all other metacells; the siblings are the few nearest ones. The rest shows what kind of cells the
+    metacell holds, the siblings show why it is separate from its neighbours. Genes are ranked by decoded expression,
+    which is averaged over the batches and smooth where cells are few. The table also gives the observed expression;
+    look closely at a gene whose two fold changes differ. Means over several metacells are weighted by their cells.
 
-    There are no p-values: the metacells were found in the same cells, and cells are no replicates. To compare
-    conditions sum the counts per sample.
+    There are no p-values, because the metacells were found in the same cells and cells are not replicates. To compare
+    conditions, sum the counts per sample.
 
     Parameters
     ----------
@@ -64,22 +64,23 @@ def rank_prototype_genes(
     n
         Number of metacells, as in :meth:`scproto.SCPROTO.get_metacells`.
     n_genes
-        Genes for each metacell and reference; None ranks all that the decoder knows.
+        Number of genes per metacell and reference; None ranks all genes that the decoder knows.
     n_siblings
-        Nearest metacells, by the cosine similarity of their prototypes, that are siblings. One alone may be nearly the
-        same.
+        Number of nearest metacells, by the cosine similarity of their prototypes, that count as siblings. A single
+        sibling may be nearly identical to the metacell.
     pseudocount
-        Added to both values before their ratio, in counts per 10,000, for the decoded and the observed fold change
-        alike. With 1, a molecule in a cell of 10,000, genes hardly above nothing are not called strong; a smaller one
-        brings them up.
+        Counts per 10,000 that are added to both sides of the decoded and of the observed fold change. With 1, which is
+        one molecule in a cell of 10,000, genes with hardly any expression do not rank high; with less, they do.
 
     Returns
     -------
-    One line for each metacell, reference and gene, with the names of :func:`scanpy.get.rank_genes_groups_df` where it
-    has them: ``group`` (the metacell), ``reference`` (``rest`` or ``siblings``), ``siblings`` (their names, the nearest
-    first), ``rank`` (from 1), ``names`` (the gene), ``logfoldchanges`` (log2, decoded), ``observed_logfoldchanges``
-    (log2, of the counts summed over the cells), ``decoded`` and ``decoded_reference`` (CP10k), ``observed`` and
-    ``observed_reference`` (CP10k), ``pct_nz_group`` and ``pct_nz_reference`` (share of cells with a count, 0 to 1).
+    table : pandas.DataFrame
+        One line per metacell, reference and gene, with the column names of :func:`scanpy.get.rank_genes_groups_df`
+        where it has them: ``group`` (the metacell), ``reference`` (``rest`` or ``siblings``), ``siblings`` (their
+        names, the nearest first), ``rank`` (from 1), ``names`` (the gene), ``logfoldchanges`` (log2, decoded),
+        ``observed_logfoldchanges`` (log2, of the counts summed over the cells), ``decoded`` and ``decoded_reference``
+        (CP10k), ``observed`` and ``observed_reference`` (CP10k), ``pct_nz_group`` and ``pct_nz_reference`` (share of
+        cells with a count, 0 to 1).
 
     Raises
     ------
@@ -100,7 +101,7 @@ def rank_prototype_genes(
     metacells = model.get_metacells(adata, n=n)
     if metacells.n_obs < 2:
         raise InputError(
-            "Only one metacell has cells, and there is none to compare it with: take a finer level (n) or more cells."
+            "Only one metacell has cells, so there is none to compare it with: use a finer level (n) or more cells."
         )
     genes, decoded, observed = _profiles(metacells)
     values = {"decoded": decoded, "observed": observed, "pct_nz": _detected(model, adata, n, genes)}
@@ -120,29 +121,30 @@ def rank_prototype_genes(
 
 
 def rank_split_genes(metacells: AnnData, *, n_genes: int | None = 10, pseudocount: float = PSEUDOCOUNT) -> pd.DataFrame:
-    """Gene programs over the tree: what tells the two sides of each split apart.
+    """Rank the genes that differ between the two sides of each split in the tree of the metacells.
 
     Parameters
     ----------
     metacells
-        Table of :meth:`scproto.SCPROTO.get_metacells`, all of its rows, with the tree in ``uns["scproto_tree"]``.
+        All rows of the table from :meth:`scproto.SCPROTO.get_metacells`, with the tree in ``uns["scproto_tree"]``.
     n_genes
-        Genes for each side of each split; None ranks all that the decoder knows.
+        Number of genes per split and side; None ranks all genes that the decoder knows.
     pseudocount
-        As in :func:`rank_prototype_genes`.
+        Counts per 10,000 that are added to both sides, as in :func:`rank_prototype_genes`.
 
     Returns
     -------
-    One line for each split, side and gene, from the root down: ``split`` (the node's number, as SciPy and
-    ``obs["tree_parent"]`` have it), ``height`` (of Ward's merge), ``group`` and ``reference`` (this side and the other:
-    the metacell's name, or ``node_<number>``), ``metacells`` (names of those on this side), ``n_cells``, ``rank``,
-    ``names``, ``logfoldchanges`` (log2 of the decoded means of the sides, weighted by cells), and the other columns of
-    :func:`rank_prototype_genes` but those on detection. Without a split there are no lines.
+    table : pandas.DataFrame
+        One line per split, side and gene, from the root down: ``split`` (number of the node, as in SciPy and in
+        ``obs["tree_parent"]``), ``height`` (of Ward's merge), ``group`` and ``reference`` (this side and the other
+        side: the name of the metacell, or ``node_<number>``), ``metacells`` (names of those on this side), ``n_cells``,
+        ``rank``, ``names``, ``logfoldchanges`` (log2 of the decoded means of the sides, weighted by cells), and the
+        other columns of :func:`rank_prototype_genes` except those on detection. Without a split the table is empty.
 
     Raises
     ------
     InputError
-        If the table has no tree or is not whole, or a number is out of range.
+        If the table has no tree or lacks some of its rows, or a number is out of range.
     """
     check_number("n_genes", n_genes, none=True)
     check_pseudocount(pseudocount)
@@ -154,8 +156,8 @@ def rank_split_genes(metacells: AnnData, *, n_genes: int | None = 10, pseudocoun
     tree, n_leaves = np.asarray(metacells.uns[_keys.TREE]), metacells.n_obs
     if len(tree) != n_leaves - 1:
         raise InputError(
-            f"The tree has {len(tree) + 1} metacells and the table {n_leaves}: give the whole table, and look at some "
-            "of its splits afterwards."
+            f"The tree has {len(tree) + 1} metacells but the table has {n_leaves}: give the whole table, and select "
+            "splits afterwards."
         )
     members = tree_members(tree, n_leaves)
     leaf = metacells.obs_names.to_numpy()
@@ -184,7 +186,7 @@ def rank_split_genes(metacells: AnnData, *, n_genes: int | None = 10, pseudocoun
 def _rank(
     genes: pd.Index, rows: pd.DataFrame, columns: dict[str, Floats], n_genes: int | None, pseudocount: float
 ) -> pd.DataFrame:
-    """Genes with the highest decoded fold change, and beside it the observed one."""
+    """Genes with the highest decoded fold changes, with the observed fold changes beside them."""
     changes = {
         f"{prefix}logfoldchanges": log2_fold_change(columns[name], columns[f"{name}_reference"], pseudocount)
         for prefix, name in (("", "decoded"), ("observed_", "observed"))
@@ -193,7 +195,7 @@ def _rank(
 
 
 def _profiles(metacells: AnnData) -> tuple[pd.Index, Floats, Floats]:
-    """Genes that the decoder knows, and their decoded and observed CP10k, ``(n_metacells, n_modelled)``."""
+    """Genes that the decoder knows, with their decoded and observed CP10k, ``(n_metacells, n_modelled)``."""
     modelled = metacells.var[_keys.GENES].to_numpy(bool)
     decoded = np.asarray(metacells.layers["decoded"], dtype=np.float64)[:, modelled]
     return metacells.var_names[modelled], decoded, cp10k(sp.csr_matrix(metacells.layers["counts"]), modelled)
@@ -206,5 +208,5 @@ def _detected(model: SCPROTO, adata: AnnData | None, n: int | None, genes: pd.In
     chosen, n_used = pd.Index(model.gene_names).get_indexer(genes), int(used.max()) + 1
     detected = np.zeros((n_used, len(genes)))
     for cells, counts in model.cells(adata).blocks(BLOCK_CELLS):
-        detected += membership(used[cells], n_used) @ (counts[:, chosen] > 0)
+        detected += (membership(used[cells], n_used) @ (counts[:, chosen] > 0)).toarray()
     return detected / np.bincount(used)[:, None]

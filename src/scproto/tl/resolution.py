@@ -1,4 +1,4 @@
-"""Which level of the tree of prototypes the counts support, without labels."""
+"""The level of the tree of prototypes that the counts support, without labels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 N_LEVELS = 20
-"""Levels that are scored, evenly spaced on a log scale."""
+"""Number of levels that are scored, evenly spaced on a log scale."""
 
 MAX_SCORED = 5000
-"""Cells whose held-out counts are predicted."""
+"""Maximum number of cells whose held-out counts are predicted."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Resolution:
     Attributes
     ----------
     table
-        A row a level: ``n`` (metacells asked for), ``n_used`` (with cells), ``score`` (log-likelihood of the
-        held-out counts, nats a cell above that of one metacell) and ``share`` (of the highest score).
+        One row per level: ``n`` (number of metacells), ``n_used`` (number of metacells with cells), ``score``
+        (log-likelihood of the held-out counts, in nats per cell above that of one metacell) and ``share`` (of the
+        highest score).
     best
-        The finest level that keeps enough of the highest score.
+        Number of metacells of the finest level that keeps enough of the highest score.
     """
 
     table: pd.DataFrame
@@ -50,27 +51,28 @@ class Resolution:
 def choose_resolution(adata: AnnData, model: SCPROTO, *, tolerance: float = 0.1, seed: int = 0) -> Resolution:
     """Score levels of the tree of prototypes by how well their metacells predict held-out counts.
 
-    The counts are split in two halves at random (count splitting; Neufeld et al., Biostatistics 2024). Cells are
-    assigned by the one half, and the other half of each cell is predicted from the other cells of its
-    metacell: coarse metacells miss differences, tiny ones are noise. The likelihood is a mean over cells and
-    hardly feels a rare population that shares its metacell, so the choice is not the level of the highest score
-    but the finest that comes close to it.
+    The counts are split at random into two halves (count splitting; Neufeld et al., Biostatistics 2024). The first half
+    assigns the cells. The second half of each cell is predicted from the other cells of its metacell: coarse metacells
+    miss differences, tiny ones are noisy. The likelihood is a mean over cells, so a rare population that shares a
+    metacell with others hardly affects it. The function therefore chooses the finest level whose score comes close to
+    the highest one.
 
     Parameters
     ----------
     adata
-        Cells of the batches that the model knows. Nothing is changed.
+        Cells of batches that the model knows. Nothing is changed.
     model
         A trained model. No level has more metacells than the model has prototypes.
     tolerance
-        Share of the highest score that may be given up for finer metacells, in [0, 1); with 0 the level of the
+        Share of the highest score that may be given up for finer metacells, in [0, 1). With 0, the level with the
         highest score is chosen.
     seed
-        Of the split and of the choice of cells to predict, where there are more than 5,000.
+        Seed of the split, and of the choice of cells to predict if there are more than 5,000.
 
     Returns
     -------
-    Table of levels and scores, and the best.
+    resolution : Resolution
+        Table of levels and scores, and the best level.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def choose_resolution(adata: AnnData, model: SCPROTO, *, tolerance: float = 0.1,
     """
     seed = check_seed(seed)
     if not 0 <= tolerance < 1:
-        raise InputError(f"tolerance={tolerance!r} is no share: choose a number from 0 to below 1.")
+        raise InputError(f"tolerance={tolerance!r} does not work: give a number of at least 0 and below 1.")
     cells = model.cells(adata)
     rng = np.random.default_rng(seed)
     seen, held_out = split(cells, rng)

@@ -1,4 +1,4 @@
-"""Exit codes and clean folders as the shell sees them."""
+"""Errors and signals as the shell sees them: exit codes, one sentence, and a clean folder."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import pytest
 
 WAITING = """
 import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and with nohup this one
-from scproto.run import fit as fitting
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+from scproto.run import fit
 from scproto.cli import main
 
 def wait(*args, **kwargs):
     print("ready", file=sys.__stdout__, flush=True)
     time.sleep(600)
 
-fitting.load_libraries = lambda accelerator: None
-fitting.train = wait
+fit.load_libraries = lambda accelerator: None
+fit.train = wait
 sys.argv[0] = "scproto"
 main()
 """
 
 CRASHING = """
 import sys
-from scproto.run import fit as fitting
+from scproto.run import fit
 from scproto.cli import main
 
 def crash(*args, **kwargs):
     raise RuntimeError("a defect")
 
-fitting.load_libraries = crash
+fit.load_libraries = crash
 main()
 """
 
@@ -47,7 +47,7 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
 def end(script, number, cells_file, tmp_path):
-    """Start a fit, end it by a signal where it waits, and return its exit code and messages."""
+    """Start a fit, send it a signal when it waits, and return its exit code and messages."""
     command = [sys.executable, "-c", script, *fit_arguments(cells_file, tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -80,16 +80,16 @@ def test_a_trained_model_is_kept(cells_file, tmp_path, number, code):
     kept = tmp_path / "run.incomplete"
     assert set(tmp_path.iterdir()) == {cells_file, kept}
     assert (kept / "model").is_dir()
-    assert messages.splitlines()[-1].endswith(f"What was complete is kept in {kept}: model.")
+    assert messages.splitlines()[-1].endswith(f"The complete parts are kept in {kept}: model.")
 
 
-def test_nohup_is_left_alone(cells_file, tmp_path):
+def test_with_nohup_a_hangup_is_ignored(cells_file, tmp_path):
     script = WAITING.replace("SIG_DFL", "SIG_IGN").replace("600", "1")
     returned, _ = end(script, signal.SIGHUP, cells_file, tmp_path)
-    assert returned == 1  # the stand-in ends by itself, with a result that is none
+    assert returned == 1  # the stand-in returns, and its result is not a model
 
 
-def test_a_defect_is_called_so_and_its_log_is_kept(cells_file, tmp_path, tmp_path_factory):
+def test_a_bug_is_reported_with_its_log(cells_file, tmp_path, tmp_path_factory):
     logs = tmp_path_factory.mktemp("logs")
     command = [sys.executable, "-c", CRASHING, *fit_arguments(cells_file, tmp_path)]
     environment = os.environ | {"TMPDIR": str(logs)}
@@ -97,7 +97,7 @@ def test_a_defect_is_called_so_and_its_log_is_kept(cells_file, tmp_path, tmp_pat
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     [log] = logs.glob("*.log")
-    assert done.stderr.splitlines()[-1].startswith("Error: This is a defect of scproto (RuntimeError: a defect).")
+    assert done.stderr.splitlines()[-1].startswith("Error: This is a bug in scproto (RuntimeError: a defect).")
     assert str(log) in done.stderr
     text = log.read_text()
     assert "Traceback" in text
@@ -106,28 +106,7 @@ def test_a_defect_is_called_so_and_its_log_is_kept(cells_file, tmp_path, tmp_pat
     assert list(tmp_path.iterdir()) == [cells_file]
 
 
-def test_an_interrupt_waits_for_imports(monkeypatch):
-    """An import of torch that is broken off crashes the process."""
-    from scproto._signals import deferred_signals
-
-    through = []
-
-    def imports():
-        with deferred_signals():
-            signal.raise_signal(signal.SIGINT)
-            through.append(True)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            imports()
-        assert through == [True]
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_characters_that_the_terminal_does_not_know(cells_file, tmp_path):
+def test_characters_that_the_terminal_lacks_do_no_harm(cells_file, tmp_path):
     missing = tmp_path / "Zürich 北京.h5ad"
     command = [sys.executable, "-m", "scproto", *fit_arguments(missing, tmp_path)]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
