@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from . import options
 from .console import quiet, run_summary, say, show, stage, stderr
 
 N_PROTOTYPES = 30
@@ -14,10 +12,8 @@ N_PROTOTYPES = 30
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to create.")] = Path("demo_run"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run once the new one is complete.")
-    ] = False,
+    out: options.Out = Path("demo_run"),
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Fit 700 real blood cells as three simulated labs would have measured them.
 
