@@ -18,7 +18,7 @@ def test_cells_must_be_prepared(atlas, lost):
 
 
 def test_batch_key_must_be_that_of_prepare(atlas):
-    with pytest.raises(InputError, match=r"batch_key='cell_type', but prepare had \['batch'\]"):
+    with pytest.raises(InputError, match=r"batch_key='cell_type', but prepare got \['batch'\]"):
         SCPROTO.setup_anndata(atlas.copy(), batch_key="cell_type")
 
 

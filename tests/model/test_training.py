@@ -164,8 +164,8 @@ def test_genes_in_any_order_and_more_of_them(atlas, model, latent):
 
 
 def test_input_of_new_cells_is_checked(atlas, model):
-    fewer = atlas[:, atlas.var_names != model.reader.genes[5]].copy()
-    with pytest.raises(InputError, match=f"1 of the model's 60 genes are not in the cells, '{model.reader.genes[5]}'"):
+    fewer, gene = atlas[:, atlas.var_names != model.reader.genes[5]].copy(), model.reader.genes[5]
+    with pytest.raises(InputError, match=f"1 of the model's 60 genes are not in the cells, for example '{gene}'"):
         model.get_latent_representation(fewer)
     elsewhere = atlas.copy()
     elsewhere.obs["batch"] = "moon"
@@ -181,7 +181,7 @@ def test_input_of_new_cells_is_checked(atlas, model):
         model.get_latent_representation(normalised)
     twice = atlas.copy()
     twice.var_names = [twice.var_names[0], *twice.var_names[:-1]]
-    with pytest.raises(InputError, match="genes of the same name"):
+    with pytest.raises(InputError, match="several genes of the same name"):
         model.get_latent_representation(twice)
 
 
