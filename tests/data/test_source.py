@@ -111,8 +111,8 @@ def test_a_model_trained_on_rows_on_demand_equals_one_trained_in_memory(atlas):
 @pytest.mark.parametrize(
     ("cells", "genes", "batch", "problem"),
     [
-        (slice(100), slice(None), 0, "The source has 100 cells and 50 genes, but the model 120 and 50"),
-        (slice(None), slice(49), 0, "The source has 120 cells and 49 genes, but the model 120 and 50"),
+        (slice(100), slice(None), 0, "The source has 100 cells and 50 genes, but the model has 120 and 50"),
+        (slice(None), slice(49), 0, "The source has 120 cells and 49 genes, but the model has 120 and 50"),
         (slice(None), slice(None), 5, "The source must give each cell a batch from 0 to 1"),
     ],
 )
