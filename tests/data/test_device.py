@@ -1,4 +1,4 @@
-"""Dense minibatches made on a device: here the CPU, on which they must equal the sparse ones."""
+"""Dense minibatches gathered on a device. Here it is the CPU, where they must equal the sparse ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cells_of(dense: np.ndarray) -> MemoryCells:
 
 @st.composite
 def cells_and_requests(draw):
-    """Counts with empty cells, all of them or none, and any cells and genes of these, also twice."""
+    """Counts in which some cells may be empty, and a request for any of the cells and genes; cells may repeat."""
     n_cells, n_genes, n_views = draw(st.integers(1, 6)), draw(st.integers(1, 9)), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     dense = rng.poisson(draw(st.sampled_from([0.0, 0.3, 3.0])), (n_cells, n_genes))
@@ -60,7 +60,7 @@ def test_stored_zeros_are_zeros():
     assert minibatch.counts.tolist() == [[0, 0], [2, 0]]
 
 
-def test_what_was_gathered_is_a_copy():
+def test_a_minibatch_is_a_copy():
     dense = np.random.default_rng(0).poisson(1.5, (5, 12)).astype(np.float32)
     resident = DeviceCells(cells_of(dense), CPU)
     request = Request(np.arange(5)[None], np.arange(12))
@@ -72,8 +72,8 @@ def test_what_was_gathered_is_a_copy():
 
 
 @pytest.mark.parametrize("prototypes", [False, True], ids=["warm_up", "joint"])
-def test_the_objective_is_that_of_a_sparse_minibatch(monkeypatch, prototypes):
-    """Dense input and dense counts change nothing but the order of the sums."""
+def test_the_objective_equals_that_of_a_sparse_minibatch(monkeypatch, prototypes):
+    """Dense input and dense counts change only the order of the sums."""
     monkeypatch.setattr("scproto.nn.matmul.trains", lambda _: False)
     rng = np.random.default_rng(1)
     cells = cells_of(rng.poisson(0.05, (40, 30)).astype(np.float32))

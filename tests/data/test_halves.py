@@ -10,7 +10,7 @@ from scproto.metrics.held_out import split_counts
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_the_parts_are_those_of_the_whole_matrix_whatever_the_blocks(monkeypatch, size):
+def test_the_split_does_not_depend_on_the_size_of_the_blocks(monkeypatch, size):
     monkeypatch.setattr(halves, "BLOCK_CELLS", size)
     counts = sp.csr_matrix(np.random.default_rng(0).poisson(2.0, (30, 6)).astype(np.uint8))
     cells = MemoryCells(counts, np.arange(30) % 2)

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scproto.counts.normalise import library_size
-from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, normalise, training_input
+from scproto.data.memory import MemoryCells
+from scproto.data.minibatch import DENSE_ABOVE, counts_of_genes, encoder_input, gather, normalise, training_input
+from scproto.data.sampler import Request
 
 SPARSE, DENSE = 1.0, 0.0
-"""Shares of non-zero entries above which no input, and every input, is dense."""
+"""Values of `DENSE_ABOVE` with which no input is dense, or every input with a count."""
 
 
 @pytest.fixture
@@ -54,19 +56,19 @@ def test_one_cell_with_one_count():
     np.testing.assert_allclose(x.toarray(), [[0, 1, 0]], rtol=1e-6)
 
 
-def test_a_cell_with_a_stored_zero_alone_is_normalised_to_zero():
+def test_a_cell_with_only_a_stored_zero_is_normalised_to_zero():
     x = normalise(sp.csr_matrix((np.array([0.0, 3.0], np.float32), [1, 0], [0, 1, 1, 2, 2]), (4, 2)))
     np.testing.assert_allclose(x.toarray(), [[0, 0], [0, 0], [1, 0], [0, 0]], rtol=1e-6)
 
 
-def test_a_cell_is_normalised_alike_in_any_company(counts):
+def test_normalising_a_cell_does_not_depend_on_the_other_cells(counts):
     whole = normalise(sp.csr_matrix(counts))
     for cell in range(5):
         alone = normalise(sp.csr_matrix(counts[[cell]]))
         np.testing.assert_array_equal(alone.toarray(), whole[[cell]].toarray())
 
 
-def test_the_counts_of_a_cell_in_more_genes_may_be_given(counts):
+def test_the_total_count_of_a_cell_may_include_other_genes(counts):
     library = np.maximum(counts.sum(1), 1).astype(np.float32)
     np.testing.assert_array_equal(
         normalise(sp.csr_matrix(counts), library).toarray(), normalise(sp.csr_matrix(counts)).toarray()
@@ -79,26 +81,26 @@ def test_the_counts_of_a_cell_in_more_genes_may_be_given(counts):
 
 @pytest.mark.parametrize("block", [1, 2, 5, 100])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
-def test_counts_of_a_cell_equal_a_loop_over_any_blocks(counts, monkeypatch, dtype, block):
+def test_the_total_count_of_a_cell_equals_a_loop_for_any_block_size(counts, monkeypatch, dtype, block):
     monkeypatch.setattr("scproto.counts.normalise.BLOCK_CELLS", block)
     library = library_size(sp.csr_matrix(counts.astype(dtype)))
     np.testing.assert_array_equal(library, [max(row.sum(), 1) for row in counts])
     assert library.dtype == np.float32
 
 
-def test_cells_without_a_count_have_one():
+def test_the_total_count_of_an_empty_cell_is_one():
     assert library_size(sp.csr_matrix((3, 12), dtype=np.float32)).tolist() == [1, 1, 1]
     stored_zero = sp.csr_matrix((np.array([0.0, 3.0], np.float32), [1, 0], [0, 1, 1, 2, 2]), (4, 2))
     assert library_size(stored_zero).tolist() == [1, 1, 3, 1]
 
 
-def test_counts_are_left_alone(counts):
+def test_counts_are_not_changed(counts):
     matrix = sp.csr_matrix(counts)
     x = normalise(matrix)
     training_input(x)
     counts_of_genes(matrix, 5, np.array([3, 1]))
     np.testing.assert_array_equal(matrix.toarray(), counts)
-    assert np.shares_memory(x.indices, matrix.indices)  # held once
+    assert np.shares_memory(x.indices, matrix.indices)  # not copied
 
 
 @pytest.mark.parametrize("rows", [slice(0, 5), slice(1, 2), slice(4, 5)], ids=["all", "one_cell", "one_empty_cell"])
@@ -113,7 +115,7 @@ def test_sparse_input_comes_with_its_transpose_in_training(counts, monkeypatch, 
 
 
 @pytest.mark.parametrize("rows", [slice(0, 5), slice(1, 2)], ids=["all", "one_cell"])
-def test_dense_input_comes_alone(counts, monkeypatch, rows):
+def test_dense_input_comes_without_a_transpose(counts, monkeypatch, rows):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", DENSE)
     x, x_transposed = training_input(sp.csr_matrix(counts[rows]))
     assert x_transposed is None
@@ -123,7 +125,7 @@ def test_dense_input_comes_alone(counts, monkeypatch, rows):
 
 
 def test_input_is_dense_above_a_share_of_non_zero_entries():
-    """At the share itself it is sparse yet."""
+    """At exactly this share it is still sparse."""
     n_stored = round(DENSE_ABOVE * 200)
     x = np.zeros(200, np.float32)
     for n, dense in [(0, False), (n_stored, False), (n_stored + 1, True), (200, True)]:
@@ -145,7 +147,7 @@ def naive_counts_of_genes(
 
 @st.composite
 def matrices_and_genes(draw):
-    """Counts with empty rows, all rows empty or none, some of the cells, and any of their genes in any order."""
+    """Counts in which some rows may be empty, a number of cells, and some of the genes in any order."""
     n_cells, n_genes = draw(st.integers(1, 6)), draw(st.integers(1, 9))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     dense = rng.poisson(draw(st.sampled_from([0.0, 0.3, 3.0])), (n_cells, n_genes))
@@ -171,3 +173,62 @@ def test_stored_zeros_stay_stored():
     matrix = sp.csr_matrix((np.array([0.0, 2.0], np.float32), np.array([1, 0]), np.array([0, 1, 2])), (2, 2))
     found = counts_of_genes(matrix, 2, np.array([1, 0]))
     assert [part.tolist() for part in found] == [[0, 1], [0, 1], [0, 2]]
+
+
+VIEWS = np.array([[3, 0, 4, 4], [1, 2, 4, 0]])
+BATCH = np.array([0, 0, 1, 1, 2])
+GENES = {"all": np.arange(12), "some": np.array([7, 0, 11, 2]), "one": np.array([5]), "none": np.arange(0)}
+
+
+@pytest.fixture
+def few(counts) -> MemoryCells:
+    return MemoryCells(sp.csr_matrix(counts), BATCH)
+
+
+@pytest.mark.parametrize("dense_above", [SPARSE, DENSE], ids=["sparse", "dense"])
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_all_views_are_gathered_with_the_anchors_first(few, counts, monkeypatch, n_views, dense_above):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
+    views = VIEWS[:n_views]
+    minibatch = gather(few, Request(views, GENES["some"]))
+    expected = normalise(sp.csr_matrix(counts)).toarray()[views.ravel()]
+    np.testing.assert_array_equal(minibatch.x.to_dense().numpy(), expected)
+    if dense_above:
+        np.testing.assert_array_equal(minibatch.x_transposed.to_dense().numpy(), expected.T)
+    else:
+        assert minibatch.x_transposed is None
+    np.testing.assert_array_equal(minibatch.batch.numpy(), BATCH[views])
+
+
+@pytest.mark.parametrize("genes", GENES.values(), ids=GENES)
+@pytest.mark.parametrize("views", [VIEWS[:1], VIEWS, VIEWS[:, :1], VIEWS[:, 2:3]], ids=["1", "2", "cell", "empty"])
+def test_coordinates_give_the_counts_of_the_anchors_in_the_decoded_genes(few, counts, views, genes):
+    minibatch = gather(few, Request(views, genes))
+    dense = np.zeros((views.shape[1], len(genes)))
+    np.add.at(dense, (minibatch.rows.numpy(), minibatch.columns.numpy()), minibatch.counts.numpy())
+    np.testing.assert_array_equal(dense, counts[views[0]][:, genes])
+    np.testing.assert_array_equal(minibatch.genes.numpy(), genes)
+    assert minibatch.rows.dtype == minibatch.columns.dtype == minibatch.genes.dtype == torch.int64
+    assert minibatch.counts.dtype == minibatch.library.dtype == torch.float32
+
+
+@pytest.mark.parametrize("genes", GENES.values(), ids=GENES)
+def test_library_counts_all_genes_not_only_the_decoded_ones(few, counts, genes):
+    minibatch = gather(few, Request(VIEWS, genes))
+    np.testing.assert_array_equal(minibatch.library.numpy(), np.maximum(counts[VIEWS[0]].sum(1), 1))
+
+
+def test_a_minibatch_of_empty_cells():
+    minibatch = gather(MemoryCells(sp.csr_matrix((5, 12), dtype=np.float32), BATCH), Request(VIEWS, GENES["some"]))
+    assert minibatch.x.to_dense().abs().sum() == 0
+    assert len(minibatch.rows) == len(minibatch.columns) == len(minibatch.counts) == 0
+    assert minibatch.library.tolist() == [1] * 4
+
+
+def test_a_minibatch_is_a_copy(few, counts, monkeypatch):
+    monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", 1.0)
+    minibatch = gather(few, Request(np.arange(5)[None], GENES["all"]))
+    for values in (minibatch.counts, minibatch.library, minibatch.x.values()):
+        values.zero_()
+    np.testing.assert_array_equal(few.counts.toarray(), counts)
+    np.testing.assert_array_equal(few.library, np.maximum(counts.sum(1), 1))

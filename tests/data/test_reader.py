@@ -1,4 +1,4 @@
-"""Counts of the model's genes out of those of all genes."""
+"""Selecting the model's genes from the counts of all genes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def counts_and_genes(draw):
 
 
 @given(data=counts_and_genes(), size=st.integers(1, 10))
-def test_genes_are_those_of_the_dense_matrix(data, size):
+def test_selected_genes_equal_those_of_the_dense_matrix(data, size):
     dense, genes = data
     before = sp.csr_matrix(dense)
     with pytest.MonkeyPatch.context() as patch:

@@ -25,7 +25,7 @@ def sampler(batch_size: int = 4, steps: int = 5, *, paired: bool = True, **argum
 
 
 def follow(of: ViewSampler, weights=(1.0,) * 10, **guidance) -> None:
-    """Let a sampler go by weights, and by other guidance."""
+    """Give a sampler these weights and other guidance."""
     of.follow(Guidance(np.array(weights), **{"paired": True} | guidance))
 
 
@@ -53,7 +53,7 @@ WEIGHTS = st.one_of(
 
 @settings(deadline=None, max_examples=200)
 @given(batch_size=st.integers(1, 12), steps=st.integers(1, 9), weights=WEIGHTS, seed=st.integers(0, 99))
-def test_a_cell_comes_as_often_as_its_weight_says_up_or_down_to_an_integer(batch_size, steps, weights, seed):
+def test_a_cell_is_drawn_as_often_as_its_weight_says_rounded_up_or_down(batch_size, steps, weights, seed):
     views = sampler(batch_size, steps, seed=seed)
     follow(views, weights := np.array(weights, np.float32))
     for _ in range(2):
@@ -65,12 +65,12 @@ def test_a_cell_comes_as_often_as_its_weight_says_up_or_down_to_an_integer(batch
         assert not times[weights == 0].any()
 
 
-def test_all_cells_come_equally_often_by_themselves():
+def test_cells_of_equal_weight_are_drawn_equally_often():
     assert (np.bincount(epochs(sampler(10, 7))[:, 0].ravel()) == 7).all()
 
 
 def naive_systematic_sample(weights, n, rng):
-    """Walk along the cells in random order and take whoever stands at the next tick."""
+    """Walk along the cells in random order and take the cell that stands at each tick."""
     order, start = rng.permutation(len(weights)), rng.random()
     drawn, end = [], 0.0
     for cell in order:
@@ -88,7 +88,7 @@ def test_anchors_are_a_systematic_sample(seed):
     np.testing.assert_array_equal(epochs(views)[:, 0].ravel(), expected)
 
 
-def test_a_cell_of_small_weight_comes_in_its_share_of_the_epochs():
+def test_a_cell_of_small_weight_is_drawn_in_its_share_of_the_epochs():
     views = sampler(1, 1)
     follow(views, weights := np.array([1.0] * 9 + [3.0]))
     times = np.bincount(epochs(views, 2400)[:, 0].ravel(), minlength=10)
@@ -103,12 +103,12 @@ def test_a_heavy_cell_is_spread_over_the_minibatches():
     assert of_minibatch.min() > 0
 
 
-def test_epochs_are_shuffled_anew():
+def test_each_epoch_is_shuffled_anew():
     views = sampler(10, 1)
     assert not np.array_equal(epochs(views)[0, 0], epochs(views)[0, 0])
 
 
-def test_seed_decides():
+def test_the_seed_determines_the_draws():
     first, again, other = (epochs(sampler(seed=seed), 2) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -132,8 +132,8 @@ def test_new_guidance_replaces_anchors_that_were_not_used():
 
 
 @pytest.mark.parametrize("n_epochs", [0, 1, 2, 5])
-def test_a_restored_sampler_goes_on_as_the_first_would(n_epochs, monkeypatch):
-    """Also in the middle of the cells drawn ahead, and of a round of blocks of genes."""
+def test_a_restored_sampler_continues_as_the_first_would(n_epochs, monkeypatch):
+    """Even in the middle of the cells drawn in advance, or of a round of gene blocks."""
     monkeypatch.setattr("scproto.data.sampler.DECODED_GENES", 2)
     first = sampler(3, 3, seed=1)
     follow(first, cross=CROSS, anchors=tuple(first.draw(np.ones(10)) for _ in range(3)))
@@ -165,7 +165,7 @@ def test_partners_are_neighbours_of_the_same_batch():
     assert seen == {cell: allowed(cell, WITHIN) for cell in range(10)}
 
 
-def test_other_batches_only_for_cells_that_have_somebody_there():
+def test_only_cells_with_a_mutual_neighbour_get_a_partner_of_another_batch():
     views = sampler(cross_share=1.0)
     follow(views, cross=CROSS)
     seen: dict[int, set[int]] = {}
@@ -192,7 +192,7 @@ def blocks(genes: np.ndarray, *, steps: int = 4, seed: int = 0) -> Iterator[np.n
 
 
 def rounds(genes: np.ndarray, n: int, n_decoded: int = DECODED_GENES, **arguments) -> list[list[np.ndarray]]:
-    """Blocks of the first rounds; a round ends when as many genes have come as there are."""
+    """Blocks of the first rounds; a round ends when its blocks have as many genes as there are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("scproto.data.sampler.DECODED_GENES", n_decoded)
         come, found = blocks(genes, **arguments), []
@@ -227,7 +227,7 @@ def test_many_genes_are_decoded_in_blocks_of_about_500(n_genes, n_blocks):
 @settings(deadline=None, max_examples=200)
 @given(n_genes=st.integers(1, 60), n_decoded=st.integers(1, 70), steps=st.integers(1, 5), seed=st.integers(0, 99))
 def test_each_round_of_blocks_has_every_gene_once(n_genes, n_decoded, steps, seed):
-    genes = 3 * np.random.default_rng(seed).permutation(n_genes)  # what they are called, not where they stand
+    genes = 3 * np.random.default_rng(seed).permutation(n_genes)  # numbers of genes, not their positions in the array
     for blocks_of_round in rounds(genes, 3, n_decoded, steps=steps, seed=seed):
         np.testing.assert_array_equal(np.sort(np.concatenate(blocks_of_round)), np.sort(genes))
         sizes = [len(block) for block in blocks_of_round]
@@ -237,7 +237,7 @@ def test_each_round_of_blocks_has_every_gene_once(n_genes, n_decoded, steps, see
 
 @settings(deadline=None, max_examples=200)
 @given(n_genes=st.integers(1, 60), n_decoded=st.integers(1, 25), seed=st.integers(0, 99))
-def test_neighbours_in_abundance_are_dealt_to_different_blocks(n_genes, n_decoded, seed):
+def test_genes_of_similar_abundance_go_to_different_blocks(n_genes, n_decoded, seed):
     genes = np.random.default_rng(seed).permutation(n_genes)
     for blocks_of_round in rounds(genes, 2, n_decoded, seed=seed):
         n_blocks = len(blocks_of_round)
@@ -253,8 +253,8 @@ def test_neighbours_in_abundance_are_dealt_to_different_blocks(n_genes, n_decode
     n_decoded=st.integers(1, 25),
     seed=st.integers(0, 99),
 )
-def test_blocks_are_alike_in_abundance(abundance, n_decoded, seed):
-    """They differ by no more than the most abundant gene makes up, or twice that if some have a gene more."""
+def test_blocks_have_similar_abundance(abundance, n_decoded, seed):
+    """They differ by at most the most abundant gene, or twice that if some blocks have one gene more."""
     abundance = np.array(abundance)
     for blocks_of_round in rounds(np.arange(len(abundance)), 2, n_decoded, seed=seed):
         sums = [abundance[block].sum() for block in blocks_of_round]
@@ -262,16 +262,19 @@ def test_blocks_are_alike_in_abundance(abundance, n_decoded, seed):
         assert max(sums) - min(sums) <= abundance[-1] - abundance[0] + left_over + 1e-6 * abundance.sum()
 
 
-def test_sums_of_the_blocks_of_many_genes_are_nearly_the_same():
+def test_blocks_of_many_genes_have_nearly_equal_abundance():
     abundance = np.sort(np.random.default_rng(0).gamma(0.3, size=10_000))
     for blocks_of_round in rounds(np.arange(10_000), 5):
         sums = np.array([abundance[block].sum() for block in blocks_of_round])
         assert len(sums) == 20
-        assert sums.std() < 0.01 * sums.mean()  # of 500 genes drawn without regard to abundance: 0.08
+        assert sums.std() < 0.01 * sums.mean()  # 0.08 for 500 genes drawn regardless of abundance
 
 
-def test_each_gene_comes_in_its_turn_and_in_any_company():
-    """A gene of twelve in blocks of four is in the first block of a third of the rounds, and meets all but its two."""
+def test_each_gene_takes_its_turn_and_meets_the_others():
+    """Each of twelve genes in blocks of four is in the first block of a third of the rounds.
+
+    It meets all genes but the two that are dealt together with it.
+    """
     first, met = np.zeros(12), np.zeros((12, 12))
     for blocks_of_round in rounds(np.arange(12), 900, 4):
         first[blocks_of_round[0]] += 1
@@ -283,14 +286,14 @@ def test_each_gene_comes_in_its_turn_and_in_any_company():
     np.testing.assert_allclose(met[~same_hand], 300, atol=60)
 
 
-def test_rounds_go_on_over_the_epochs():
-    """Blocks of a round that an epoch leaves over come in the next one."""
+def test_rounds_continue_across_epochs():
+    """Blocks that one epoch leaves over come in the next."""
     (by_single_steps,) = rounds(GENES, 1, 2, steps=1)
     assert len(by_single_steps) == 4
     np.testing.assert_array_equal(np.sort(np.concatenate(by_single_steps)), np.arange(7))
 
 
-def test_seed_decides_on_the_blocks():
+def test_the_seed_determines_the_blocks():
     genes = np.arange(2000)
     first, again, other = (np.stack(list(islice(blocks(genes, seed=seed), 8))) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -298,7 +301,7 @@ def test_seed_decides_on_the_blocks():
     assert not np.array_equal(np.sort(first[:4]), np.sort(first[4:]))  # dealt anew
 
 
-def test_genes_are_left_alone():
+def test_genes_are_not_changed():
     genes = np.arange(1003)
     list(islice(blocks(genes), 5))
     np.testing.assert_array_equal(genes, np.arange(1003))

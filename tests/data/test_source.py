@@ -73,6 +73,19 @@ def test_sources_agree_with_the_dense_matrix(n_cells, n_genes, block, rate, seed
         np.testing.assert_allclose(gene_share(source), share, rtol=1e-5, atol=1e-7)
 
 
+def test_gene_share_is_the_mean_over_the_cells():
+    counts = np.random.default_rng(0).poisson(1.5, (5, 12)).astype(np.float32)
+    counts[4] = 0
+    few = MemoryCells(sp.csr_matrix(counts), np.array([0, 0, 1, 1, 2]))
+    expected = np.zeros(12)
+    for row in counts[:4]:
+        expected += row / row.sum() / 5  # the fifth cell has no count
+    assert gene_share(few).shape == (12,)
+    assert gene_share(few).dtype == np.float32
+    np.testing.assert_allclose(gene_share(few), expected, rtol=1e-5)
+    np.testing.assert_allclose(gene_share(few).sum(), 0.8, rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def atlas() -> AnnData:
     atlas = simulate_atlas(120, 50, 2, 3, depth=300, seed=2)
@@ -81,7 +94,7 @@ def atlas() -> AnnData:
     return atlas
 
 
-def test_a_model_trained_on_rows_on_demand_equals_the_one_in_memory(atlas):
+def test_a_model_trained_on_rows_on_demand_equals_one_trained_in_memory(atlas):
     of_memory, on_demand = (SCPROTO(atlas, n_prototypes=8, n_hidden=16) for _ in range(2))
     of_memory.train(40, **CPU)
     cells = of_memory.cells()
@@ -98,8 +111,8 @@ def test_a_model_trained_on_rows_on_demand_equals_the_one_in_memory(atlas):
 @pytest.mark.parametrize(
     ("cells", "genes", "batch", "problem"),
     [
-        (slice(100), slice(None), 0, "The source has 100 cells and 50 genes, but the model 120 and 50"),
-        (slice(None), slice(49), 0, "The source has 120 cells and 49 genes, but the model 120 and 50"),
+        (slice(100), slice(None), 0, "The source has 100 cells and 50 genes, but the model has 120 and 50"),
+        (slice(None), slice(49), 0, "The source has 120 cells and 49 genes, but the model has 120 and 50"),
         (slice(None), slice(None), 5, "The source must give each cell a batch from 0 to 1"),
     ],
 )

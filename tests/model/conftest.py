@@ -31,7 +31,7 @@ def raw_atlas() -> AnnData:
 
 @pytest.fixture(scope="session")
 def atlas(raw_atlas: AnnData) -> AnnData:
-    """The same after prepare, with 60 genes chosen for the model."""
+    """The same cells after prepare, with 60 genes chosen for the model."""
     atlas = raw_atlas.copy()
     pp.prepare(atlas, "batch", n_top_genes=60)
     return atlas
@@ -54,5 +54,5 @@ def metacells(model: SCPROTO) -> AnnData:
 
 @pytest.fixture(scope="session")
 def fit_small():
-    """The function that trains."""
+    """The function that trains a small model."""
     return fit

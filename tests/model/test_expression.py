@@ -25,7 +25,7 @@ def test_all_genes_of_the_model(atlas, model, expression):
     assert (expression.to_numpy() >= 0).all()
 
 
-def test_some_genes_in_the_order_asked_for(model, expression):
+def test_some_genes_in_the_requested_order(model, expression):
     genes = [model.reader.genes[i] for i in (7, 0, 33)]
     some = model.get_normalized_expression(gene_list=genes)
     np.testing.assert_array_equal(some.to_numpy(), expression[genes].to_numpy())
@@ -92,7 +92,7 @@ def test_prototype_is_the_same_for_all_cells_of_a_metacell(model, latent):
     np.testing.assert_allclose(found, decoded[nearest], rtol=1e-4)
 
 
-def test_mixture_weighs_prototypes_by_their_probability(model, latent):
+def test_mixture_weights_prototypes_by_their_probability(model, latent):
     found = model.get_normalized_expression(level="mixture").to_numpy()
     weight = np.exp(latent @ model.prototypes.T / 0.05)
     weight /= weight.sum(1, keepdims=True)
@@ -136,9 +136,9 @@ def test_a_cell_without_counts_has_the_prior_shares(model, atlas):
     np.testing.assert_allclose(model.get_normalized_expression(empty, posterior=True).sum(axis=1), 1e4, rtol=1e-4)
 
 
-def test_auto_takes_what_is_recorded(model, atlas):
+def test_auto_uses_the_recorded_choice(model, atlas):
     cells = atlas.copy()
-    with pytest.raises(InputError, match="no record of a choice"):
+    with pytest.raises(InputError, match="no recorded choice"):
         model.get_normalized_expression(cells, level="auto")
     cells.uns["scproto"]["denoising"] = {"level": "mixture", "posterior": True}
     auto = model.get_normalized_expression(cells, level="auto")
@@ -149,9 +149,9 @@ def test_auto_takes_what_is_recorded(model, atlas):
 
 
 def test_unknown_level_or_two_batches(model):
-    with pytest.raises(InputError, match="level='tissue' is none of auto, cell, prototype, mixture"):
+    with pytest.raises(InputError, match="level='tissue' does not work: give one of auto, cell, prototype, mixture"):
         model.get_normalized_expression(level="tissue")
-    with pytest.raises(InputError, match="own batch or as 'batch_1', not both"):
+    with pytest.raises(InputError, match="Give either own_batch or transform_batch='batch_1', not both"):
         model.get_normalized_expression(own_batch=True, transform_batch="batch_1")
 
 

@@ -1,4 +1,4 @@
-"""Arguments that other models have, or that nobody has."""
+"""Arguments that other models take, or that do not exist."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_arguments_of_other_trainings(prepared, name):
     assert str(error.value) == f"SCPROTO.train has no argument {name!r}: {habits.TRAIN[name]}"
 
 
-def test_advice_is_on_arguments_that_there_are_not(prepared):
+def test_examples_of_the_advice(prepared):
     with pytest.raises(InputError, match=r"'n_clusters': give n_prototypes, the number of metacells"):
         SCPROTO(prepared, n_clusters=5)
     with pytest.raises(InputError, match="'max_epochs': give max_steps, the number of minibatches"):
@@ -100,7 +100,7 @@ def test_trainings_out_of_range(prepared, arguments, sentence):
         SCPROTO(prepared).train(**arguments)
 
 
-def test_a_gpu_that_is_not_there(prepared, monkeypatch):
+def test_a_missing_gpu_is_refused(prepared, monkeypatch):
     for name in ("torch.cuda.is_available", "torch.backends.mps.is_available"):
         monkeypatch.setattr(name, lambda: False)
     for accelerator in ("gpu", "cuda", "mps"):
@@ -113,7 +113,7 @@ def test_a_model_needs_cells():
         SCPROTO()
 
 
-def test_numbers_of_numpy_and_whole_floats_do(raw_atlas):
+def test_numbers_of_numpy_and_whole_floats_are_accepted(raw_atlas):
     import numpy as np
 
     adata = raw_atlas.copy()
@@ -129,18 +129,18 @@ def test_several_devices_are_refused(prepared, devices):
     with pytest.raises(InputError) as error:
         SCPROTO(prepared).train(2, accelerator="cpu", devices=devices)
     assert str(error.value) == (
-        f"devices={devices!r} are several, but scproto trains on one: give devices=1, or [1] for the second GPU."
+        f"devices={devices!r} names several, but scproto trains on one: give devices=1, or [1] for the second GPU."
     )
 
 
 @pytest.mark.parametrize("n_gpus", [0, 1, 4])
-def test_all_devices_are_one_where_there_is_one(monkeypatch, n_gpus):
+def test_all_devices_are_accepted_if_there_is_at_most_one(monkeypatch, n_gpus):
     monkeypatch.setattr("torch.cuda.device_count", lambda: n_gpus)
     assert habits.one_device("auto") == 1
     for one in (1, "1", [1], "1,", [0]):
         assert habits.one_device(one) == one
     if n_gpus > 1:
-        with pytest.raises(InputError, match="devices=-1 are several"):
+        with pytest.raises(InputError, match="devices=-1 names several"):
             habits.one_device(-1)
     else:
         assert habits.one_device(-1) == -1

@@ -62,7 +62,7 @@ def example() -> Example:
     return Example()
 
 
-def test_one_row_a_prototype_that_has_cells(example):
+def test_one_row_per_prototype_that_has_cells(example):
     metacells = example.build()
     assert metacells.obs_names.tolist() == [f"metacell_{i}" for i in range(5)]
     assert metacells.var_names.tolist() == example.cells.var_names.tolist()
@@ -95,7 +95,7 @@ def test_batch_shares_and_entropy(example):
     assert obs["batch_entropy"].between(0, 1).all()
 
 
-def test_same_share_of_each_batch_is_entropy_one_whatever_their_sizes(example):
+def test_equal_shares_of_each_batch_have_entropy_one_whatever_their_sizes(example):
     nearest = np.array([0] * 3 + [1] * 3 + [0] * 17 + [1] * 17)
     batch = pd.Categorical(["a"] * 6 + ["b"] * 34)
     obs = example.build(batch=batch, unit=unit_rows(example.prototypes[nearest])).obs
@@ -126,7 +126,7 @@ def test_labels_are_the_majority(example):
 
 
 def test_missing_labels_do_not_vote(example):
-    """Its share is among the cells with a label; a metacell without any has none."""
+    """The share is among the cells with a label; a metacell without labels has no share."""
     first, second = (example.assignment.nearest == i for i in (0, 1))
     kind = example.cells.obs["kind"].astype(object)
     kind[first] = np.nan
@@ -165,7 +165,7 @@ def test_expression_is_decoded_and_completed_by_the_mean_of_the_cells(example):
         np.testing.assert_allclose(metacells.X[i, MODELLED], example.decoded[i] * mean[MODELLED].sum(), rtol=1e-4)
 
 
-def test_all_genes_modelled_is_the_decoder_alone(example):
+def test_expression_is_only_decoded_if_all_genes_are_modelled(example):
     shares = np.random.default_rng(1).dirichlet(np.ones(N_GENES), N_PROTOTYPES).astype(np.float32)
     metacells = example.build(decoded={None: shares}, modelled=np.ones(N_GENES, bool))
     np.testing.assert_allclose(metacells.X, 1e4 * shares[:5], rtol=1e-4)
@@ -179,21 +179,17 @@ def test_each_decoded_layer_is_kept(example):
 
 def test_one_prototype(example):
     prototypes = example.prototypes[:1]
-    metacells = example.build(
-        prototypes=prototypes,
-        level=cut(prototypes),
-        decoded={None: example.decoded[:1]},
-    )
+    metacells = example.build(prototypes=prototypes, level=cut(prototypes), decoded={None: example.decoded[:1]})
     assert metacells.obs["n_cells"].tolist() == [N_CELLS]
     assert metacells.obs["tree_parent"].tolist() == [-1]
     np.testing.assert_allclose(metacells.obs["batch_entropy"], 1)
 
 
-def test_survives_a_file(example, tmp_path):
+def test_metacells_survive_writing_and_reading(example, tmp_path):
     metacells = example.build()
     metacells.write_h5ad(tmp_path / "metacells.h5ad")
     read = read_h5ad(tmp_path / "metacells.h5ad")
-    # pandas 3 has a type of its own for text that is read
+    # pandas 3 reads text into a type of its own
     loose = {"check_index_type": False, "check_column_type": False, "check_categorical": False}
     pd.testing.assert_frame_equal(read.obs, metacells.obs, **loose)
     np.testing.assert_array_equal(read.uns[_keys.TREE], metacells.uns[_keys.TREE])
@@ -241,14 +237,14 @@ def test_one_metacell_of_all_cells(example):
     np.testing.assert_allclose(metacells.obs["confidence"], 1, rtol=1e-5)
 
 
-def test_labels_that_lead_no_metacell_are_no_category(example):
+def test_labels_that_are_most_common_nowhere_are_not_categories(example):
     labels = np.array(["T"] * N_CELLS, dtype=object)
     labels[0] = "rare"
     example.cells.obs["kind"] = pd.Categorical(labels)
     assert example.build().obs["kind"].cat.categories.tolist() == ["T"]
 
 
-def test_strings_are_those_of_python(example):
+def test_strings_are_python_strings(example):
     metacells = example.build()
     for strings in (
         metacells.obs_names,
@@ -264,7 +260,7 @@ OURS = ["n_cells", "n_counts", "batch_entropy", "confidence", "tree_parent"]
 
 
 @pytest.mark.parametrize("label", [*OURS, "share_a", "share_b"])
-def test_a_label_with_a_name_of_ours_overwrites_nothing(example, label, caplog, tmp_path):
+def test_a_label_named_like_another_column_overwrites_nothing(example, label, caplog, tmp_path):
     plain = example.build(label_keys=()).obs
     example.cells.obs[label] = example.cells.obs["kind"]
     metacells = example.build(label_keys=[label])
@@ -346,7 +342,7 @@ def test_labels_of_any_type_are_carried_over_and_stored(example, tmp_path):
         "string": ("B", "T"),
         "stage": ("late", "early"),
     }.items():
-        # of labels that tie the first leads, which differs with their order
+        # in a tie, the first label wins, which depends on their order
         clear = example.build().obs["kind_share"] > 0.5
         assert read.obs[key][clear].tolist() == np.where(leads, yes, no)[clear].tolist()
     assert read.obs["stage"].cat.ordered

@@ -101,7 +101,7 @@ def test_levels_of_one_fit(atlas, model, metacells):
         model.get_metacells(n=11)
 
 
-def test_one_name_is_a_list_of_one(model, metacells):
+def test_a_single_name_works_like_a_list_of_one(model, metacells):
     one = model.get_metacells(label_keys="cell_type", decode_batches="batch_2")
     pd.testing.assert_frame_equal(one.obs, metacells.obs)
     assert set(one.layers) == set(metacells.layers)

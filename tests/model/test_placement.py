@@ -12,7 +12,7 @@ from scproto.model.placement import Placement
 from scproto.tl import assign_metacells
 
 
-def test_the_end_of_a_training_places_the_cells_as_the_trained_model_does(atlas, model, tmp_path):
+def test_training_ends_with_the_placement_of_the_trained_model(atlas, model, tmp_path):
     model.save(tmp_path / "model")
     loaded = SCPROTO.load(tmp_path / "model", atlas.copy())
     np.testing.assert_array_equal(model.place().unit, loaded.place().unit)
@@ -24,7 +24,7 @@ def test_own_cells_are_placed_once_and_others_each_time(atlas, model):
     assert model.place() is not model.place(atlas.copy())
 
 
-def test_other_cells_and_another_training_are_placed_anew(atlas, fit_small):
+def test_other_cells_are_placed_anew_and_so_are_all_after_another_training(atlas, fit_small):
     adata = atlas.copy()
     model = fit_small(adata, max_steps=4)
     before = model.place()
@@ -35,7 +35,7 @@ def test_other_cells_and_another_training_are_placed_anew(atlas, fit_small):
     assert not np.array_equal(model.place().unit, before.unit)
 
 
-def test_what_is_kept_is_out_of_reach(atlas, fit_small):
+def test_changing_results_does_not_change_what_is_kept(atlas, fit_small):
     adata = atlas.copy()
     model = fit_small(adata, max_steps=4)
     expected = model.get_latent_representation()
@@ -61,6 +61,6 @@ def test_metacells_of_a_level_are_those_of_its_prototypes(n):
     assert placement.assign(placement.level(n)) is found
 
 
-def test_a_level_that_is_not_there_is_refused(model):
+def test_a_missing_level_is_refused(model):
     with pytest.raises(InputError, match="n=99 metacells are not in the tree"):
         model.place().level(99)

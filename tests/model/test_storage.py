@@ -58,7 +58,7 @@ def test_history_and_settings_come_back(folder, model):
         pd.testing.assert_frame_equal(loaded.history[name], frame.astype(float), check_index_type=False)
 
 
-def test_without_cells_they_must_be_passed(folder):
+def test_a_model_loaded_without_cells_needs_them_as_arguments(folder):
     loaded = SCPROTO.load(folder)
     for ask in (loaded.get_latent_representation, loaded.get_metacells, loaded.get_normalized_expression):
         with pytest.raises(InputError, match="loaded without cells; pass adata"):
@@ -80,7 +80,7 @@ def test_saved_again_with_fewer_cells_than_prototypes(folder, atlas, latent, tmp
     np.testing.assert_array_equal(SCPROTO.load(tmp_path / "again").get_latent_representation(atlas), latent)
 
 
-def test_loaded_model_trains_on_after_preparation_only(folder, atlas, raw_atlas):
+def test_a_loaded_model_trains_on_only_with_prepared_cells(folder, atlas, raw_atlas):
     arguments = {"accelerator": "cpu", "enable_progress_bar": False, "batch_size": 32}
     loaded = SCPROTO.load(folder, atlas.copy())
     loaded.train(2, **arguments)
@@ -89,7 +89,7 @@ def test_loaded_model_trains_on_after_preparation_only(folder, atlas, raw_atlas)
         SCPROTO.load(folder, raw_atlas.copy()).train(2, **arguments)
 
 
-def test_existing_folder_is_kept_unless_told(folder, atlas, model, tmp_path):
+def test_an_existing_folder_is_kept_unless_overwrite_is_given(folder, atlas, model, tmp_path):
     with pytest.raises(InputError, match="exists already"):
         model.save(folder)
     path = tmp_path / "model"
@@ -133,7 +133,7 @@ def test_no_folder(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
-def test_a_file_is_missing_or_cannot_be_read(copied, name, monkeypatch):
+def test_a_file_that_is_missing_or_a_folder(copied, name, monkeypatch):
     (copied / name).unlink()
     with pytest.raises(InputError, match=f"holds no model: {name} is missing"):
         SCPROTO.load(copied)
@@ -142,7 +142,7 @@ def test_a_file_is_missing_or_cannot_be_read(copied, name, monkeypatch):
         SCPROTO.load(copied)
 
 
-def test_a_file_that_the_system_does_not_give(copied, monkeypatch):
+def test_a_file_that_cannot_be_read(copied, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
@@ -165,7 +165,7 @@ def test_a_truncated_file(copied, name, kept):
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "3", '"text"', "{}", '{"init": 3}', "\udc80", "[" * 100_000, "NaN"])
-def test_settings_of_another_kind(copied, text):
+def test_a_settings_file_with_other_content(copied, text):
     (copied / "model.json").write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match="is damaged"):
         SCPROTO.load(copied)
@@ -183,8 +183,8 @@ def places(value, at=()):
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_any_setting_may_be_lost_or_another(folder, tmp_path_factory, data):
-    """The model is loaded, as some settings matter to nobody, or refused by one sentence."""
+def test_any_setting_may_be_lost_or_changed(folder, tmp_path_factory, data):
+    """The model either loads, because some settings do not matter, or is refused in one sentence."""
     stored = json.loads((folder / "model.json").read_text())
     *above, last = data.draw(st.sampled_from(list(places(stored))))
     holder = stored
@@ -225,7 +225,7 @@ def test_weights_of_another_model(copied, change, what):
         SCPROTO.load(copied)
 
 
-def test_a_place_that_cannot_be_written(model, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written(model, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):
         model.save(tmp_path / "file" / "model")

@@ -20,7 +20,7 @@ from scproto.nn import density_weights
 from scproto.tl import assign_metacells
 
 FEW_CELLS = "ignore:Category . in adata.obs.* has fewer than 3 cells"
-"""What scvi-tools says of tiny batches."""
+"""The warning of scvi-tools about tiny batches."""
 
 
 def test_embedding_lies_on_the_sphere(latent):
@@ -34,7 +34,7 @@ def test_prototypes_lie_on_the_sphere(model):
     np.testing.assert_allclose(np.linalg.norm(model.prototypes, axis=1), 1, rtol=1e-5)
 
 
-def test_one_seed_one_result(atlas, fit_small):
+def test_same_seed_same_result(atlas, fit_small):
     first, again, other = (fit_small(atlas, max_steps=8, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.get_latent_representation(), again.get_latent_representation())
     np.testing.assert_array_equal(first.prototypes, again.prototypes)
@@ -43,7 +43,7 @@ def test_one_seed_one_result(atlas, fit_small):
 
 
 class Counted(lightning.Callback):
-    """Steps and batches, as Lightning counts them."""
+    """Record steps, epochs and batches as Lightning counts them."""
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.steps, self.epochs, self.batches = trainer.global_step, trainer.current_epoch, trainer.num_training_batches
@@ -56,10 +56,10 @@ def test_an_epoch_is_one_batch_of_many_steps(atlas):
     model = SCPROTO(adata, n_prototypes=8, n_hidden=16)
     model.train(80, accelerator="cpu", early_stopping=False, enable_progress_bar=False, callbacks=[counted])
     assert (counted.steps, counted.epochs, counted.batches) == (80, 40, 1)
-    assert counted.rate < 1e-5  # the schedule went its whole way from 4e-3
+    assert counted.rate < 1e-5  # the schedule ran to its end, starting from 4e-3
 
 
-def test_training_leaves_cells_and_global_generator_alone(atlas, fit_small):
+def test_training_changes_neither_the_cells_nor_the_global_generator(atlas, fit_small):
     adata = atlas.copy()
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
@@ -70,7 +70,7 @@ def test_training_leaves_cells_and_global_generator_alone(atlas, fit_small):
 
 @pytest.mark.parametrize(("rounded", "tolerance"), [(False, 1e-4), (True, 0.05)], ids=["float32", "bfloat16"])
 def test_precision_and_layout_hardly_change_the_training(atlas, fit_small, monkeypatch, rounded, tolerance):
-    """A few steps with dense input, in either precision, are those with sparse input and nothing rounded."""
+    """A few steps with dense input, in either precision, match those with sparse input in float32."""
     losses = []
     for in_bfloat16, dense_above in [(False, 1.0), (rounded, 0.0)]:
         monkeypatch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda _, answer=in_bfloat16: answer)
@@ -83,7 +83,7 @@ def test_precision_and_layout_hardly_change_the_training(atlas, fit_small, monke
 
 
 @pytest.mark.parametrize("n_decoded", [1, 7, 30, 60])
-def test_some_genes_a_step(atlas, fit_small, monkeypatch, n_decoded):
+def test_decoding_some_genes_per_step(atlas, fit_small, monkeypatch, n_decoded):
     monkeypatch.setattr("scproto.data.sampler.DECODED_GENES", n_decoded)
     check_results(atlas.copy(), fit_small(atlas, max_steps=8))
 
@@ -102,7 +102,7 @@ def test_genes_are_decoded_in_order_of_abundance(atlas, fit_small, monkeypatch):
     assert (np.diff(gene_share(model.cells())[genes]) >= 0).all()
 
 
-def test_training_starts_at_the_shares_of_the_genes_and_goes_on_where_it_was(atlas, fit_small):
+def test_the_decoder_starts_at_the_gene_shares_and_a_second_training_continues(atlas, fit_small):
     model = fit_small(atlas, max_steps=1)
     bias, start = model.module.decoder.log_share.bias, np.log(gene_share(model.cells()))
     np.testing.assert_allclose(bias.detach().numpy(), start, atol=0.01)
@@ -120,7 +120,7 @@ def test_decoder_learns_shares_that_sum_nearly_to_one(model, latent):
 
 
 def test_a_trained_model_holds_no_copy_of_the_cells(atlas, fit_small, monkeypatch):
-    """What training reads is as large as the counts, and the model may live long."""
+    """The cells that training reads are as large as the counts, and the model may live long."""
     made = []
 
     def cells(model: SCPROTO) -> MemoryCells:
@@ -135,8 +135,8 @@ def test_a_trained_model_holds_no_copy_of_the_cells(atlas, fit_small, monkeypatc
     assert model.is_trained_
 
 
-def test_no_workers_are_asked_for(atlas, fit_small, monkeypatch):
-    """Lightning would advise them on a machine of many cores; warnings are errors here."""
+def test_lightning_does_not_advise_workers(atlas, fit_small, monkeypatch):
+    """On a machine with many cores it would warn, and warnings are errors here."""
     connector = "lightning.pytorch.trainer.connectors.data_connector.suggested_max_num_workers"
     asked = []
     monkeypatch.setattr(connector, lambda *_: asked.append(1) or 16)
@@ -144,19 +144,19 @@ def test_no_workers_are_asked_for(atlas, fit_small, monkeypatch):
     assert asked
 
 
-def test_asking_leaves_the_model_alone(model, latent):
+def test_outputs_do_not_change_the_model(model, latent):
     model.get_metacells()
     model.get_normalized_expression()
     np.testing.assert_array_equal(model.get_latent_representation(), latent)
 
 
-def test_a_cell_is_embedded_alike_in_any_company(atlas, model, latent):
+def test_the_embedding_of_a_cell_does_not_depend_on_other_cells(atlas, model, latent):
     some = np.arange(0, 150, 7)
     subset = atlas[some].copy()
     np.testing.assert_allclose(model.get_latent_representation(subset), latent[some], atol=1e-5)
 
 
-def test_genes_in_any_order_and_more_of_them(atlas, model, latent):
+def test_order_of_genes_and_further_genes_do_not_matter(atlas, model, latent):
     order = np.random.default_rng(0).permutation(atlas.n_vars)
     np.testing.assert_allclose(model.get_latent_representation(atlas[:, order].copy()), latent, atol=1e-6)
     only = atlas[:, atlas.var[_keys.GENES]].copy()
@@ -164,8 +164,8 @@ def test_genes_in_any_order_and_more_of_them(atlas, model, latent):
 
 
 def test_input_of_new_cells_is_checked(atlas, model):
-    fewer = atlas[:, atlas.var_names != model.reader.genes[5]].copy()
-    with pytest.raises(InputError, match=f"1 of the model's 60 genes are not in the cells, '{model.reader.genes[5]}'"):
+    fewer, gene = atlas[:, atlas.var_names != model.reader.genes[5]].copy(), model.reader.genes[5]
+    with pytest.raises(InputError, match=f"1 of the model's 60 genes are not in the cells, for example '{gene}'"):
         model.get_latent_representation(fewer)
     elsewhere = atlas.copy()
     elsewhere.obs["batch"] = "moon"
@@ -181,7 +181,7 @@ def test_input_of_new_cells_is_checked(atlas, model):
         model.get_latent_representation(normalised)
     twice = atlas.copy()
     twice.var_names = [twice.var_names[0], *twice.var_names[:-1]]
-    with pytest.raises(InputError, match="genes of the same name"):
+    with pytest.raises(InputError, match="several genes of the same name"):
         model.get_latent_representation(twice)
 
 
@@ -240,7 +240,7 @@ def test_several_batch_keys_and_a_batch_of_two_cells(raw_atlas, fit_small):
 
 @pytest.mark.filterwarnings(FEW_CELLS)
 @pytest.mark.parametrize("n_cells", [2, 5])
-def test_hardly_any_cell(fit_small, n_cells):
+def test_very_few_cells(fit_small, n_cells):
     adata = simulate_atlas(n_cells, 30, 1, 2, depth=200, seed=1)
     pp.prepare(adata)
     check_results(adata, fit_small(adata, max_steps=2, n_prototypes="auto"))

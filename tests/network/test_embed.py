@@ -26,7 +26,7 @@ def module() -> PrototypeModule:
 
 @LAYOUTS
 @pytest.mark.parametrize("chunk", [1, 11, 30, 100])
-def test_the_embedding_is_the_encoder_without_dropout_cell_by_cell(cells, module, monkeypatch, dense_above, chunk):
+def test_the_embedding_equals_the_encoder_without_dropout_for_each_cell(cells, module, monkeypatch, dense_above, chunk):
     monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
     unit = embed(module.train(), cells, chunk)
     x = torch.from_numpy(normalise(cells.counts).toarray())
@@ -41,3 +41,11 @@ def test_the_mode_of_the_network_is_kept(cells, module, training):
     module.train(training)
     embed(module, cells)
     assert module.training == training
+
+
+def test_embedding_does_not_depend_on_chunks_and_keeps_the_mode(cells, module):
+    whole = embed(module.train(), cells)
+    assert module.training
+    assert whole.shape == (30, 4)
+    assert not whole.requires_grad
+    torch.testing.assert_close(embed(module, cells, chunk=7), whole)

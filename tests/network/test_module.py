@@ -22,12 +22,12 @@ VIEWS = np.array([[3, 0, 7, 7, 11], [1, 2, 4, 0, 5]])
 
 @pytest.fixture(autouse=True)
 def no_rounded_products(monkeypatch) -> None:
-    """Compare within float32, whatever the hardware."""
+    """Multiply in float32 on any hardware."""
     monkeypatch.setattr("scproto.nn.matmul.trains", lambda _: False)
 
 
 def example_cells() -> MemoryCells:
-    """Twelve cells of three batches; 7 has no count."""
+    """Twelve cells of three batches; cell 7 has no count."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.gamma(0.5, 2.0, (12, N_GENES))).astype(np.float32)
     counts[7] = 0
@@ -155,7 +155,7 @@ def points(n: int) -> torch.Tensor:
 @pytest.mark.parametrize("scale", [1.0, 0.01, 100.0])
 @torch.no_grad()
 def test_decoded_shares_sum_to_one(module, n, batch, scale):
-    """Also where those of the decoder do not."""
+    """Even if those of the decoder do not."""
     module.decoder.log_share.bias += np.log(scale)
     found = module.decode(points(n), batch)
     assert found.shape == (n, N_GENES)
@@ -164,7 +164,7 @@ def test_decoded_shares_sum_to_one(module, n, batch, scale):
 
 
 @torch.no_grad()
-def test_decoded_shares_are_those_of_the_decoder_in_proportion(module):
+def test_decoded_shares_are_proportional_to_those_of_the_decoder(module):
     unit = points(6)
     by_batch = []
     for b in range(3):
@@ -175,8 +175,24 @@ def test_decoded_shares_are_those_of_the_decoder_in_proportion(module):
 
 
 @torch.no_grad()
-def test_genes_of_very_unlike_shares_are_decoded_without_overflow(module):
+def test_genes_of_very_different_shares_are_decoded_without_overflow(module):
     module.decoder.log_share.bias[0] += 200.0
     found = module.decode(points(3))
     torch.testing.assert_close(found[:, 0], torch.ones(3))
     assert torch.isfinite(found).all()
+
+
+def test_the_assignment_of_a_minibatch_follows_the_shares():
+    torch.manual_seed(0)
+    module = PrototypeModule(6, 2, 3, n_latent=3, n_hidden=4).eval()  # no dropout
+    counts = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (20, 6)).astype(np.float32))
+    cells = gather(MemoryCells(counts, np.arange(20) % 2), Request(np.arange(20).reshape(2, 10), np.arange(6)))
+
+    def swav() -> float:
+        return module.loss(cells, prototypes=True).terms["swav"].item()
+
+    by_itself = swav()
+    module.set_shares(torch.full((2, 3), 1 / 3))
+    assert swav() == pytest.approx(by_itself, abs=1e-5)
+    module.set_shares(torch.tensor([[0.98, 0.01, 0.01], [0.01, 0.01, 0.98]]))
+    assert abs(swav() - by_itself) > 0.01

@@ -1,4 +1,4 @@
-"""A disk that fails ends in an error of Python, and leaves nothing half."""
+"""A failing disk raises a Python error and leaves no partial file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def cells():
 
 
 class Full(io.FileIO):
-    """A file on a disk with room for so many bytes."""
+    """A file on a disk with space for `room` bytes."""
 
     room = 20_000
 
     def write(self, data):
         if self.tell() + len(data) > self.room:
-            if self.tell() < self.room:  # the system writes what there is room for
+            if self.tell() < self.room:  # the system writes as much as fits
                 return super().write(memoryview(data)[: self.room - self.tell()])
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(data)
 
 
-def test_what_is_written_is_what_anndata_writes(cells, tmp_path):
+def test_the_file_equals_that_of_anndata(cells, tmp_path):
     cells.obs["kind"] = ["a", "b"] * 100
     cells.raw = cells.copy()
     write_h5ad(cells, tmp_path / "ours.h5ad")
@@ -59,7 +59,7 @@ def test_a_full_disk(cells, tmp_path, monkeypatch, room):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_changed(tmp_path):
+def test_a_file_can_be_changed(tmp_path):
     with open_hdf5(tmp_path / "a.h5") as file:
         file["x"] = np.arange(3)
     with open_hdf5(tmp_path / "a.h5", "r+") as file:
@@ -89,7 +89,7 @@ except OSError as error:
 """
 
 
-def test_the_process_ends_well(tmp_path):
+def test_the_process_ends_without_a_crash(tmp_path):
     """HDF5 does not try again, and crash, when Python ends."""
     command = [sys.executable, "-c", FILLING, __file__.rsplit("/", 1)[0], str(tmp_path / "a.h5")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

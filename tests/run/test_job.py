@@ -32,10 +32,10 @@ def test_another_process_answers_and_ends_with_the_block():
         process = process_of(job)
         assert process != os.getpid()
     assert not runs(process)
-    assert job.peak_memory > 5 or not peak_memory(os.getpid())  # where the system tells
+    assert job.peak_memory > 5 or not peak_memory(os.getpid())  # if the system reports it
 
 
-def test_what_the_function_raises_is_raised_here_and_the_next_call_is_answered():
+def test_errors_of_the_function_are_raised_here_and_the_next_call_is_answered():
     with Job(operator.truediv, 1, 1) as job:
         job.submit(1, 0)
         with pytest.raises(ZeroDivisionError):
@@ -44,7 +44,7 @@ def test_what_the_function_raises_is_raised_here_and_the_next_call_is_answered()
         assert job.result() == 2
 
 
-def test_what_is_printed_is_no_answer():
+def test_printed_text_is_not_an_answer():
     with Job(print, "first") as job:
         job.submit("second")
         assert job.result() is None
@@ -60,7 +60,7 @@ def test_the_call_is_made_once(tmp_path):
             job.result()
 
 
-def test_a_process_that_ended_with_an_error_is_replaced_by_this_one():
+def test_after_an_error_in_the_process_the_call_is_made_here():
     with Job(operator.truediv, 1, 0) as job:
         job.submit(6, 3)
         assert job.result() == 2
@@ -74,24 +74,24 @@ def test_without_a_process_the_call_is_made_here(monkeypatch):
     with Job(os.getpid) as job:
         assert process_of(job) == os.getpid()
     assert job.peak_memory == 0
-    assert process_of(Job(os.getpid)) == os.getpid()  # one that was never started
+    assert process_of(Job(os.getpid)) == os.getpid()  # a job that was never started
 
 
-def test_it_ends_with_the_block_when_the_result_is_not_asked_for():
+def test_the_process_ends_with_the_block_even_if_the_result_is_not_read():
     with Job(os.getpid) as job:
         process = process_of(job)
         job.submit()
     assert not runs(process)
 
 
-def test_it_ends_with_a_block_that_an_error_leaves():
+def test_the_process_ends_with_a_block_that_fails():
     job = Job(os.getpid)
     with pytest.raises(KeyError), job:
         raise KeyError(process_of(job))
     assert job.peak_memory > 5 or not peak_memory(os.getpid())
 
 
-def test_layout_of_the_other_process_is_that_of_this_one():
+def test_the_layout_of_the_other_process_equals_that_of_this_one():
     points = np.random.default_rng(0).normal(size=(300, 8))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     with Job(umap_layout, np.eye(16)) as job:

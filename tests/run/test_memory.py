@@ -22,7 +22,7 @@ if sys.argv[1] == "freed":
     give_back_freed()
 np.ones(30 * 2**17)  # 30 MiB, freed: from now on glibc takes arrays up to this size from its heap
 before, arrays = resident(), []
-for _ in range(10):  # freed ones lie below kept ones
+for _ in range(10):  # arrays to be freed lie below arrays to be kept
     arrays.append(np.ones(8 * 2**17))
     arrays.append(np.ones(2**12))
 del arrays[::2]
@@ -37,12 +37,12 @@ def run(code: str, *arguments: str) -> str:
 
 
 def kept(argument: str) -> float:
-    """MiB that stay with a process after 80 MiB were freed."""
+    """MiB that a process keeps after it has freed 80 MiB."""
     return float(run(SCRIPT, argument))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps large freed arrays")
-def test_freed_arrays_are_given_back():
+def test_freed_arrays_are_returned_to_the_system():
     assert kept("nothing") > 60
     assert kept("freed") < 20
     assert kept("holes") < 20
@@ -54,19 +54,19 @@ def test_another_c_library_is_left_alone(monkeypatch):
     memory.give_back_holes()
 
 
-def told() -> bool:
-    """Whether the system tells the largest memory of each process."""
+def reports_peak_memory() -> bool:
+    """Whether the system reports the peak memory of each process."""
     status = Path("/proc/self/status")
     return status.exists() and "VmHWM:" in status.read_text()
 
 
-@pytest.mark.skipif(not told(), reason="the system does not tell")
-def test_peak_memory_has_what_was_freed():
+@pytest.mark.skipif(not reports_peak_memory(), reason="the system does not report it")
+def test_peak_memory_includes_what_was_freed():
     measure = "from scproto.run.memory import peak_memory as p; before = p(); b'x' * (100 << 20); print(p() - before)"
     assert float(run(measure)) == pytest.approx(100, abs=20)
 
 
-@pytest.mark.skipif(not told(), reason="the system does not tell")
+@pytest.mark.skipif(not reports_peak_memory(), reason="the system does not report it")
 def test_peak_memory_of_another_process_is_its_own():
     code = "import sys; b'x' * (50 << 20); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -77,7 +77,7 @@ def test_peak_memory_of_another_process_is_its_own():
     assert peak_memory(process.pid) == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell")
+@pytest.mark.skipif(sys.platform == "win32", reason="the system does not report it")
 def test_without_procfs_the_memory_of_this_process_is_known(monkeypatch):
     monkeypatch.setattr(memory, "Path", lambda path: Path("nowhere"))
     assert peak_memory() > 10

@@ -1,4 +1,4 @@
-"""Whether the results can be written is found out before the training."""
+"""A rehearsal finds out before the training whether the results can be written."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def test_what_cannot_be_written_is_named(tiny_atlas, tmp_path, spoil, where):
 
 
 @pytest.mark.parametrize("factor", [1, 10])
-def test_the_room_that_is_needed(tiny_atlas, tmp_path, monkeypatch, factor):
-    """About what is written: no more than a few times as much, beside the margin."""
+def test_the_estimated_disk_space(tiny_atlas, tmp_path, monkeypatch, factor):
+    """Without the margin, the estimate is between one and ten times the size of the file of the cells."""
     tiny_atlas.X = sparse.csr_matrix(np.random.default_rng(0).integers(1, 9, (300, 120)).astype(np.float32))
     monkeypatch.setattr("scproto.run.rehearse.MARGIN", 0)
     tiny_atlas.write_h5ad(tmp_path / "cells.h5ad", compression="gzip")
     size = (tmp_path / "cells.h5ad").stat().st_size
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=size * factor))
     if factor == 1:
-        with pytest.raises(InputError, match="make room"):
+        with pytest.raises(InputError, match="free some disk space"):
             rehearse(tiny_atlas, COLUMNS, 10, tmp_path)
     else:
         rehearse(tiny_atlas, COLUMNS, 10, tmp_path)
@@ -64,7 +64,7 @@ def test_a_disk_that_is_full_already(tiny_atlas, tmp_path, monkeypatch):
 
     monkeypatch.setattr("scproto.run.hdf5.io.FileIO", Full)
     monkeypatch.setattr(Full, "room", 100)
-    with pytest.raises(InputError, match="no room"):
+    with pytest.raises(InputError, match="no disk space left"):
         rehearse(tiny_atlas, COLUMNS, 10, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""What anndata reads but does not write is mended, and told."""
+"""What anndata reads but does not write is mended and reported."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("spoil", KINDS)
-def test_the_file_is_written_and_every_reader_knows_it(cells, spoil, tmp_path):
+def test_the_file_is_written_and_every_reader_can_read_it(cells, spoil, tmp_path):
     spoil(cells)
     obs, n_columns = cells.obs.copy(), len(cells.obs.columns)
     write_h5ad(cells, tmp_path / "cells.h5ad")
@@ -121,7 +121,7 @@ def test_the_file_is_written_and_every_reader_knows_it(cells, spoil, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "reported"),
     [
         (reserved_column, ["'_index' of adata.obs", "'_index' of adata.var", "'_index' of adata.raw.var"]),
         (slashes, ["'CD4/CD8' of adata.obs is renamed to 'CD4|CD8'", "'a/b' of adata.layers", "'in/ner' of adata.uns"]),
@@ -130,11 +130,11 @@ def test_the_file_is_written_and_every_reader_knows_it(cells, spoil, tmp_path):
         (nullable_columns, []),
     ],
 )
-def test_what_is_renamed_is_told(cells, spoil, told):
+def test_changes_of_names_are_reported(cells, spoil, reported):
     spoil(cells)
     sentences = [str(change) for change in make_storable(cells)]
-    assert len(sentences) >= len(told)
-    for part in told:
+    assert len(sentences) >= len(reported)
+    for part in reported:
         assert any(part in sentence for sentence in sentences)
 
 

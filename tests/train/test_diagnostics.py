@@ -15,7 +15,7 @@ def test_perplexity_is_the_effective_number(counts, expected):
     assert perplexity(torch.tensor(counts, dtype=torch.float32)).item() == pytest.approx(expected)
 
 
-def test_perplexity_goes_along_the_last_axis():
+def test_perplexity_is_taken_along_the_last_axis():
     counts = torch.tensor([[1.0, 1.0, 1.0], [0.0, 2.0, 0.0]])
     torch.testing.assert_close(perplexity(counts), torch.tensor([3.0, 1.0]))
 
@@ -26,7 +26,7 @@ def test_usage_equals_a_loop():
     counts, cosines = np.zeros((4, 6)), []
     for n_cells in (9, 1, 14):
         scores, batch = rng.uniform(-1, 1, (n_cells, 6)), rng.integers(0, 3, n_cells)
-        scores[:, 4] = -2  # nobody's nearest
+        scores[:, 4] = -2  # nearest to no cell
         usage.add(torch.from_numpy(scores).float(), torch.from_numpy(batch))
         for row, b in zip(scores, batch, strict=True):
             counts[b, row.argmax()] += 1

@@ -54,8 +54,8 @@ def test_a_step_does_not_wait_for_the_device(model, sync_is_an_error, joint):
         losses.total.backward()
         optimizer.step()
         total = losses.total.detach()
-        del losses  # as in a training, nothing of a step outlives it
-        if step == 0:  # the first step makes what the others use
+        del losses  # as in training, nothing outlives its step
+        if step == 0:  # the first step creates what the others reuse
             sync_is_an_error()
     torch.cuda.set_sync_debug_mode("default")
     assert torch.isfinite(total)

@@ -1,4 +1,4 @@
-"""A training that is killed and resumed ends as one that was left in peace."""
+"""A training that is killed and resumed ends like one that was never interrupted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPU = {"accelerator": "cpu", "enable_progress_bar": False, "batch_size": 32}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
-def test_killed_at_random_points_a_training_ends_equal_to_the_last_bit():
+def test_a_training_killed_at_random_points_ends_equal_to_the_last_bit():
     command = [sys.executable, str(KILLS), "--kills", "12"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -48,7 +48,7 @@ def new(atlas: AnnData, **arguments) -> SCPROTO:
 
 @pytest.fixture(scope="module")
 def stopped(atlas, tmp_path_factory) -> Path:
-    """Checkpoint of the last epoch but one of a training."""
+    """Checkpoint from before the last epoch of a training."""
     path = tmp_path_factory.mktemp("checkpoint") / "training"
     new(atlas).train(24, checkpoint=Checkpoint(path, every_s=0), **CPU)
     return path
@@ -87,13 +87,13 @@ def test_a_resumed_training_stops_early_in_the_same_epoch(atlas, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "training", "problem"),
     [
-        ({"n_prototypes": 6}, {}, "of a training with n_prototypes=5, not 6: resume with the same settings"),
-        ({"seed": 3}, {}, "of a training with seed=0, not 3"),
-        ({}, {"learning_rate": 1e-3}, "of a training with learning_rate=0.004, not 0.001"),
-        ({}, {"max_steps": 48}, "of a training with max_steps=24, not 48"),
+        ({"n_prototypes": 6}, {}, "belongs to a training with n_prototypes=5, not 6: resume with the same settings"),
+        ({"seed": 3}, {}, "belongs to a training with seed=0, not 3"),
+        ({}, {"learning_rate": 1e-3}, "belongs to a training with learning_rate=0.004, not 0.001"),
+        ({}, {"max_steps": 48}, "belongs to a training with max_steps=24, not 48"),
     ],
 )
-def test_another_training_is_not_resumed(atlas, stopped, arguments, training, problem):
+def test_a_training_with_other_settings_is_not_resumed(atlas, stopped, arguments, training, problem):
     model = new(atlas, **arguments)
     with pytest.raises(InputError, match=problem):
         model.train(**{"max_steps": 24, "resume_from": stopped} | training, **CPU)
@@ -104,23 +104,23 @@ def test_other_cells_are_not_trained_from_a_checkpoint(stopped):
     other = simulate_atlas(90, 40, 2, 2, depth=200, seed=3)
     pp.prepare(other, "batch")
     SCPROTO.setup_anndata(other)
-    with pytest.raises(InputError, match="The checkpoint is of other cells"):
+    with pytest.raises(InputError, match="The checkpoint belongs to other cells"):
         new(other).train(24, resume_from=stopped, **CPU)
 
 
-def test_without_a_checkpoint_nothing_is_resumed(atlas, tmp_path):
+def test_a_missing_checkpoint_or_folder_is_refused(atlas, tmp_path):
     with pytest.raises(InputError, match=r"There is no checkpoint .*nowhere: train without resume_from"):
         new(atlas).train(4, resume_from=tmp_path / "nowhere", **CPU)
     with pytest.raises(InputError, match=r"The folder of the checkpoint .* does not exist"):
         new(atlas).train(4, checkpoint=tmp_path / "no" / "folder", **CPU)
 
 
-def test_checkpoints_are_rare_by_default(atlas, tmp_path):
+def test_by_default_a_short_training_saves_no_checkpoint(atlas, tmp_path):
     new(atlas).train(8, checkpoint=tmp_path / "training", **CPU)
     assert list(tmp_path.iterdir()) == []  # it took less than a minute
 
 
-def test_checkpoints_leave_the_training_as_it_is(atlas, stopped):
+def test_checkpoints_do_not_change_the_training(atlas, stopped):
     plain, resumed = new(atlas), new(atlas)
     plain.train(24, **CPU)
     resumed.train(24, resume_from=stopped, **CPU)

@@ -1,4 +1,4 @@
-"""What training leaves of the process and of the model: at Ctrl-C, after an error, and in the log."""
+"""How training leaves the process and the model: after Ctrl-C, after an error, and in the log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Stop(lightning.Callback):
 
 @pytest.fixture
 def handler():
-    """What Ctrl-C does in a program with a handler of its own; pytest may run where it is ignored."""
+    """A handler for Ctrl-C, as a program may set its own; pytest may run where Ctrl-C is ignored."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -63,13 +63,13 @@ def test_ctrl_c_interrupts_and_leaves_the_handler(cells, handler):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_an_exit_of_others_stays_an_exit():
+def test_an_exit_of_other_code_stays_an_exit():
     with pytest.raises(SystemExit), _lightning.interruptible():
         raise SystemExit(3)
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("no more")], ids=["interrupt", "error"])
-def test_an_untrained_model_is_as_before(cells, handler, error, capfd):
+def test_an_untrained_model_is_unchanged_by_a_failed_training(cells, handler, error, capfd):
     expected, model = new(cells), new(cells)
     with pytest.raises((KeyboardInterrupt, RuntimeError)):
         model.train(8, callbacks=[Stop(error)], **CPU)
@@ -97,8 +97,8 @@ def test_a_trained_model_keeps_its_results(cells, handler, monkeypatch, late):
     assert len(model.history["loss"]) == epochs
 
 
-class Told(logging.Handler):
-    """Keeps what is logged."""
+class Recorder(logging.Handler):
+    """Keep what is logged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,8 +109,8 @@ class Told(logging.Handler):
 
 
 @pytest.fixture
-def told():
-    handler = Told()
+def logged():
+    handler = Recorder()
     loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric", "scvi")]
     for logger in loggers:
         logger.addHandler(handler)
@@ -123,38 +123,38 @@ def levels() -> dict[str, int]:
     return {name: logging.getLogger(name).level for name in ("lightning.pytorch", "scvi", *_lightning.LOGGERS)}
 
 
-def test_training_is_quiet_and_leaves_the_levels(cells, told, capfd):
+def test_training_is_quiet_and_leaves_the_levels(cells, logged, capfd):
     before = levels()
     new(cells).train(4, **CPU)
-    assert told == []
+    assert logged == []
     assert capfd.readouterr() == ("", "")
     assert levels() == before
 
 
-def test_warnings_come_through(cells, told):
+def test_warnings_are_still_logged(cells, logged):
     class Warns(lightning.Callback):
         def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
             logging.getLogger("lightning.pytorch.utilities.rank_zero").warning("mind the gap")
 
     new(cells).train(2, callbacks=[Warns()], **CPU)
-    assert set(told) == {"WARNING mind the gap"}
+    assert set(logged) == {"WARNING mind the gap"}
 
 
-def test_the_bar_stays(cells, capfd):
+def test_the_progress_bar_is_shown(cells, capfd):
     new(cells).train(4, accelerator="cpu", batch_size=32)
     assert "Epoch 4/4" in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("learning_rate", [1e3, 1e30])
-def test_a_training_out_of_bounds_is_stopped(cells, learning_rate):
+def test_a_training_that_diverges_is_stopped(cells, learning_rate):
     model = new(cells)
-    with pytest.raises(InputError, match=r"went out of bounds in epoch \d+ of 40: give .* a learning_rate below 1"):
+    with pytest.raises(InputError, match=r"diverged in epoch \d+ of 40: give .* a learning_rate below 1"):
         model.train(40, learning_rate=learning_rate, **CPU)
     assert not model.is_trained_
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10**6])
-def test_epochs_of_fewer_cells_than_prototypes_and_minibatches_of_more_than_all(cells, batch_size):
+def test_epochs_smaller_than_the_prototypes_and_minibatches_larger_than_the_data(cells, batch_size):
     model = SCPROTO(cells, n_prototypes=30, n_hidden=8, n_latent=4)
     model.train(12, **CPU | {"batch_size": batch_size})
     assert np.isfinite(model.get_latent_representation()).all()
@@ -162,7 +162,7 @@ def test_epochs_of_fewer_cells_than_prototypes_and_minibatches_of_more_than_all(
 
 
 def test_callbacks_in_any_form_and_more_than_once(cells):
-    """scvi-tools adds its own to the list that it is given."""
+    """scvi-tools adds its own callbacks to the list that it gets."""
     callbacks = [lightning.Callback()]
     model = new(cells)
     for given in (callbacks, callbacks, tuple(callbacks), callbacks[0], None, []):
@@ -170,7 +170,7 @@ def test_callbacks_in_any_form_and_more_than_once(cells):
     assert len(callbacks) == 1
 
 
-def test_arguments_of_the_trainers_are_handed_on(cells, tmp_path):
+def test_arguments_of_the_trainers_are_passed_on(cells, tmp_path):
     from scvi.train._logger import SimpleLogger
 
     logger = SimpleLogger()

@@ -12,9 +12,9 @@ from scproto.train.schedule import Budget, plan_budget
     ("n_cells", "batch_size", "max_steps", "expected"),
     [
         (2, 256, None, Budget(40, 25, 20)),
-        (4266, 256, None, Budget(40, 25, 20)),  # the least number of steps
+        (4266, 256, None, Budget(40, 25, 20)),  # the minimum
         (6400, 256, None, Budget(39, 38, 20)),  # 60 passes
-        (8534, 256, None, Budget(40, 50, 20)),  # the most
+        (8534, 256, None, Budget(40, 50, 20)),  # the maximum
         (256_000, 256, None, Budget(40, 50, 20)),
         (500_000, 256, None, Budget(39, 98, 20)),  # two passes
         (500, 256, 400, Budget(40, 10, 20)),
@@ -29,20 +29,20 @@ def test_division_of_the_steps(n_cells, batch_size, max_steps, expected):
 
 
 @pytest.mark.parametrize("max_steps", [0, -5, 2.5, "40", True])
-def test_no_step_is_refused(max_steps):
+def test_impossible_numbers_of_steps_are_refused(max_steps):
     with pytest.raises(InputError, match=f"max_steps={max_steps!r} does not work: give a whole number of at least 1"):
         plan_budget(500, 256, max_steps=max_steps)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 0.5, None])
-def test_no_cells_are_refused(batch_size):
+def test_impossible_batch_sizes_are_refused(batch_size):
     with pytest.raises(InputError, match=f"batch_size={batch_size} does not work"):
         plan_budget(500, batch_size)
 
 
 @settings(deadline=None)
 @given(n_cells=st.integers(2, 10**7), batch_size=st.integers(1, 4096), max_steps=st.integers(1, 10_000))
-def test_never_more_steps_than_asked_and_always_some_with_prototypes(n_cells, batch_size, max_steps):
+def test_max_steps_is_never_exceeded_and_some_epochs_follow_the_warm_up(n_cells, batch_size, max_steps):
     budget = plan_budget(n_cells, batch_size, max_steps=max_steps)
     assert max_steps - max_steps / 40 - 1 < budget.n_steps <= max_steps
     assert 0 <= budget.n_warmup_epochs < budget.n_epochs
@@ -50,7 +50,7 @@ def test_never_more_steps_than_asked_and_always_some_with_prototypes(n_cells, ba
 
 @settings(deadline=None)
 @given(n_cells=st.integers(2, 10**7), batch_size=st.integers(1, 4096))
-def test_by_default_60_passes_within_bounds_or_two(n_cells, batch_size):
+def test_the_default_is_60_passes_within_bounds_or_two_passes(n_cells, batch_size):
     n_steps = plan_budget(n_cells, batch_size).n_steps
     one_pass = n_cells / batch_size
     wanted = max(sorted([1000, 60 * one_pass, 2000])[1], 2 * one_pass)

@@ -32,7 +32,7 @@ def watched(atlas: AnnData) -> tuple[SCPROTO, Snapshots]:
     return fit(atlas, callbacks=[snapshots]), snapshots
 
 
-def test_each_epoch_has_its_snapshot(watched) -> None:
+def test_each_epoch_has_a_snapshot(watched) -> None:
     _, snapshots = watched
     budget = plan_budget(90, 32, max_steps=20)
     assert [frame.epoch for frame in snapshots.frames] == list(range(budget.n_epochs))
@@ -52,7 +52,7 @@ def test_the_last_snapshot_is_the_embedding_of_these_cells(watched) -> None:
     np.testing.assert_allclose(snapshots.frames[-1].cells, expected, atol=1e-6)
 
 
-def test_the_training_goes_on_as_without(atlas: AnnData, watched) -> None:
+def test_snapshots_do_not_change_the_training(atlas: AnnData, watched) -> None:
     np.testing.assert_array_equal(fit(atlas).prototypes, watched[0].prototypes)
 
 

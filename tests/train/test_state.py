@@ -38,7 +38,7 @@ def example(*, joint: bool) -> TrainingState:
 
 
 def same(found, expected) -> bool:
-    """Equal to the last bit; a list for a tuple will do, as JSON has it."""
+    """Whether two values are equal to the last bit; a list may stand for a tuple, which JSON lacks."""
     if isinstance(expected, Guidance | KnnGraph):
         return all(same(getattr(found, f.name), getattr(expected, f.name)) for f in fields(expected))
     if isinstance(expected, dict):
@@ -51,7 +51,7 @@ def same(found, expected) -> bool:
 
 
 @pytest.mark.parametrize("joint", [False, True], ids=["warm_up", "joint"])
-def test_a_state_survives_its_file(tmp_path, joint):
+def test_a_state_survives_saving_and_loading(tmp_path, joint):
     state = example(joint=joint)
     state.save(tmp_path / "training")
     found = TrainingState.load(tmp_path / "training")
@@ -79,7 +79,7 @@ def test_a_state_that_cannot_be_written_leaves_the_earlier_one(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, 1000, -1])
-def test_half_a_file_is_damaged(tmp_path, size):
+def test_a_truncated_file_is_damaged(tmp_path, size):
     path = tmp_path / "training"
     example(joint=True).save(path)
     path.write_bytes(path.read_bytes()[:size])
@@ -87,22 +87,22 @@ def test_half_a_file_is_damaged(tmp_path, size):
         TrainingState.load(path)
 
 
-def test_a_file_of_something_else_is_no_checkpoint(tmp_path):
+def test_other_files_are_not_checkpoints(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
-    with pytest.raises(InputError, match="is no checkpoint of this version"):
+    with pytest.raises(InputError, match="is not a checkpoint of this version"):
         TrainingState.load(tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match="There is no checkpoint"):
         TrainingState.load(Path(tmp_path) / "missing")
 
 
-def test_only_the_same_training_goes_on():
+def test_only_the_same_training_continues():
     state = example(joint=True)
     state.check_identity({"seed": 0, "cells": "ab", "weight_cvae": 0.05})
     with pytest.raises(InputError, match=r"weight_cvae=0\.05, not 0\.1"):
         state.check_identity({"seed": 0, "cells": "ab", "weight_cvae": 0.1})
     with pytest.raises(InputError, match=r"weight_cvae=0\.05, not None"):
         state.check_identity({"seed": 0, "cells": "ab"})
-    with pytest.raises(InputError, match="of other cells"):
+    with pytest.raises(InputError, match="belongs to other cells"):
         state.check_identity({"seed": 0, "cells": "cd", "weight_cvae": 0.05})

@@ -1,4 +1,4 @@
-"""Cells in the memory of a GPU, from which minibatches are gathered there."""
+"""Cells kept in the memory of a GPU, where minibatches are gathered."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .source import CellSource
 
 
 class DeviceCells:
-    """Counts on a device that makes dense minibatches of them, a :class:`scproto.data.source.CellSource`.
+    """Counts on a device, which gathers them into dense minibatches; a :class:`scproto.data.source.CellSource`.
 
-    The counts stay sparse until a minibatch is gathered, and only the indices of its cells and genes are sent. The host
-    knows how many counts each cell has, so that nothing waits for the device.
+    The counts stay sparse until a minibatch is gathered. Only the indices of its cells and genes are sent to the
+    device. The host knows how many stored counts each cell has, so it never waits for the device.
 
     Parameters
     ----------
     source
         The cells to copy to the device.
     device
-        Where to put them: 12 bytes per stored count.
+        Device that holds the counts, at 12 bytes per stored count.
     """
 
     def __init__(self, source: CellSource, device: torch.device) -> None:
@@ -52,7 +52,7 @@ class DeviceCells:
         return len(self._host_degree)
 
     def take(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
-        """Counts of some cells, in the order asked for, ``(n_rows, n_genes)``; in the memory of the host."""
+        """Counts of some cells in the requested order, ``(n_rows, n_genes)``, in the memory of the host."""
         degree = self._host_degree[rows]
         _, entry = self._entries(self._put(rows), int(degree.sum()))
         values = self._counts[entry].cpu().numpy(), self._indices[entry].cpu().numpy(), np.append(0, np.cumsum(degree))
@@ -87,7 +87,7 @@ class DeviceCells:
         )
 
     def _entries(self, cells: Tensor, n_entries: int) -> tuple[Tensor, Tensor]:
-        """Of each stored count of some cells the row in the minibatch, and where it is stored; ``(n_entries,)``."""
+        """Row in the minibatch, and place in memory, of each stored count of some cells; both ``(n_entries,)``."""
         degree = self._degree[cells]
         row = torch.repeat_interleave(degree, output_size=n_entries)
         before = self._start[cells] - (degree.cumsum(0) - degree)

@@ -1,4 +1,4 @@
-"""Two halves of the counts of all cells, of which one is held out."""
+"""Counts of all cells, split into a part to see and a part to hold out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def split(source: CellSource, rng: np.random.Generator, fraction: float = 0.5) -
     source
         The cells.
     rng
-        Generator of the draws.
+        Random generator for the split.
     fraction
         Expected share of the counts in the first part.
 

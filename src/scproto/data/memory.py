@@ -1,4 +1,4 @@
-"""Cells whose counts lie in memory."""
+"""Cells whose counts are in memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..counts.normalise import library_size
 
 
 class MemoryCells:
-    """Counts in memory, a :class:`scproto.data.source.CellSource`.
+    """Counts in memory; a :class:`scproto.data.source.CellSource`.
 
     Parameters
     ----------
     counts
-        CSR ``(n_cells, n_genes)``, of any type.
+        Counts of any numeric type, CSR ``(n_cells, n_genes)``.
     batch
         Batch of each cell, integers ``(n_cells,)``.
     """
@@ -39,11 +39,11 @@ class MemoryCells:
 
     @cached_property
     def library(self) -> NDArray[np.float32]:
-        """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
+        """Total count of each cell over these genes, at least one, ``(n_cells,)``."""
         return library_size(self.counts)
 
     def take(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
-        """Counts of some cells, in the order asked for, ``(n_rows, n_genes)``."""
+        """Counts of some cells in the requested order, ``(n_rows, n_genes)``."""
         return self.counts[rows]
 
     def blocks(self, n: int) -> Iterator[tuple[slice, sp.csr_matrix]]:

@@ -1,4 +1,4 @@
-"""A minibatch: all views of some cells as tensors."""
+"""A minibatch: all views of some cells, as tensors."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ DENSE_ABOVE = 0.1
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Views of some cells, anchors first.
+    """All views of some cells, the anchors first.
 
     Attributes
     ----------
     x
-        Input of the encoder, ``(n_views * n_cells, n_genes)``; CSR, or dense where there are few zeros.
+        Input of the encoder, ``(n_views * n_cells, n_genes)``; CSR, or dense if few entries are zero.
     x_transposed
-        CSR of its transpose; None if dense.
+        Transpose of `x` as CSR; None if `x` is dense.
     batch
         Batch of each cell, ``(n_views, n_cells)``.
     genes
         Genes to decode, ``(n_decoded,)``.
     rows, columns
-        Where the non-zero counts of the anchors in these genes are, each ``(n_nonzero,)``; columns count along `genes`.
-        None if the counts are dense.
+        Positions of the non-zero counts of the anchors, each ``(n_nonzero,)``. A column is a position in `genes`. None
+        if the counts are dense.
     counts
-        The non-zero counts, ``(n_nonzero,)``; or all of them, ``(n_cells, n_decoded)``.
+        Non-zero counts of the anchors, ``(n_nonzero,)``; if dense, all of their counts, ``(n_cells, n_decoded)``.
     library
-        Counts of each anchor over all genes, ``(n_cells,)``.
+        Total count of each anchor over all genes, ``(n_cells,)``.
     """
 
     x: Tensor
@@ -74,15 +74,20 @@ def gather(source: CellSource, request: Request) -> Minibatch:
 def normalise(counts: sp.csr_matrix, library: NDArray[np.float32] | None = None) -> sp.csr_matrix:
     """log1p CP10k of each cell, scaled to unit norm.
 
-    A cell without a count in these genes stays a row of zeros. The result shares its structure with the counts. Each
-    minibatch is normalised as it is gathered: values of all cells would take four more bytes for each count.
+    A cell without a count in these genes stays a row of zeros. The result shares its index arrays with `counts`. Each
+    minibatch is normalised as it is gathered: to keep the values of all cells would take four more bytes per count.
 
     Parameters
     ----------
     counts
-        CSR ``(n_cells, n_genes)``, of any type.
+        Counts of any numeric type, CSR ``(n_cells, n_genes)``.
     library
-        Counts of each cell, at least one, ``(n_cells,)``; by default those in these genes.
+        Total count of each cell, at least one, ``(n_cells,)``; by default the total over these genes.
+
+    Returns
+    -------
+    normalised : scipy.sparse.csr_matrix
+        Values as float32, ``(n_cells, n_genes)``.
     """
     if library is None:
         library = library_size(counts)
@@ -96,14 +101,14 @@ def normalise(counts: sp.csr_matrix, library: NDArray[np.float32] | None = None)
 
 
 def encoder_input(x: sp.csr_matrix) -> Tensor:
-    """Tensor of sparse rows: CSR, or dense where there are few zeros."""
+    """Convert sparse rows into a tensor: CSR, or dense if few entries are zero."""
     if x.nnz > DENSE_ABOVE * x.shape[0] * x.shape[1]:
         return torch.from_numpy(x.toarray())
     return _csr_tensor(x)
 
 
 def training_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
-    """:func:`encoder_input`, and where it is sparse the transpose, by which the gradient is computed."""
+    """Return :func:`encoder_input` and, if that is sparse, its transpose, from which the gradient is computed."""
     rows = encoder_input(x)
     return rows, None if rows.layout == torch.strided else _csr_tensor(x.T.tocsr())
 
@@ -111,12 +116,12 @@ def training_input(x: sp.csr_matrix) -> tuple[Tensor, Tensor | None]:
 def counts_of_genes(
     counts: sp.csr_matrix, n_cells: int, genes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rows, columns and values of the stored counts of some genes in the first cells; columns count along `genes`."""
+    """Rows, columns and values of the stored counts of some genes in the first cells; columns index `genes`."""
     indptr = counts.indptr[: n_cells + 1]
     stored = slice(indptr[-1])
     place = np.full(counts.shape[1], -1)
     place[genes] = np.arange(len(genes))
-    columns = place.take(counts.indices[stored])  # faster than by []
+    columns = place.take(counts.indices[stored])  # faster than indexing with []
     kept = np.flatnonzero(columns >= 0)
     degree = np.diff(np.searchsorted(kept, indptr))  # stored counts of each cell that are kept
     rows = np.repeat(np.arange(n_cells), degree)

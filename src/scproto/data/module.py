@@ -17,7 +17,7 @@ from .source import CellSource
 
 
 class ViewDataModule(lightning.LightningDataModule):
-    """Joins what to read (a sampler of views) with how to read it (a source of cells)."""
+    """Combine a sampler, which chooses the cells of each minibatch, with the source that they are read from."""
 
     def __init__(self, source: CellSource, sampler: ViewSampler) -> None:
         super().__init__()
@@ -25,20 +25,22 @@ class ViewDataModule(lightning.LightningDataModule):
         self.sampler = sampler
 
     def train_dataloader(self) -> DataLoader[DataLoader[Minibatch]]:
-        """One item: the minibatches of an epoch, made where the trainer trains."""
-        assert self.trainer is not None, "the trainer asks for it"
+        """Return a loader of one item: the minibatches of an epoch, gathered on the device of the trainer."""
+        assert self.trainer is not None, "only a trainer calls this"
         epoch: Any = [self.loader(self.trainer.strategy.root_device)]
-        return DataLoader(epoch, batch_size=None, generator=torch.Generator())  # leaves the seeded draws to the steps
+        return DataLoader(epoch, batch_size=None, generator=torch.Generator())  # torch's seeded draws are for the steps
 
     def loader(self, device: torch.device) -> DataLoader[Minibatch]:
-        """Minibatches of one epoch on a device. ``batch_size=None``: the sampler's arrays reach the cells whole."""
+        """Return the minibatches of one epoch on a device."""
         on_host = device.type == "cpu"
         gathered = partial(gather, self.source) if on_host else DeviceCells(self.source, device).gather
-        return DataLoader(_Minibatches(gathered), sampler=self.sampler, batch_size=None)
+        return DataLoader(
+            _Minibatches(gathered), sampler=self.sampler, batch_size=None
+        )  # None: a request is gathered whole
 
 
 class _Minibatches(Dataset[Minibatch]):
-    """A function that gathers minibatches, in the form that torch's loader wants."""
+    """Dataset that gathers a minibatch for each request, as torch's loader expects."""
 
     def __init__(self, gathered: Callable[[Request], Minibatch]) -> None:
         self._gathered = gathered

@@ -1,4 +1,4 @@
-"""From AnnData to the arrays that the network reads."""
+"""Read AnnData into the arrays that the network uses."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Reader:
     Attributes
     ----------
     genes
-        Names of the model's genes, in its order.
+        Names of the genes, in the order of the model.
     batches
-        Names of the batches, in its order.
+        Names of the batches, in the order of the model.
     batch_key
-        Columns of ``obs`` whose product is the batch; none for a single batch.
+        Columns of ``obs`` whose combinations are the batches; empty for a single batch.
     layer
-        Layer of the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
     rounding
-        Seed by which fractional counts are rounded; None to refuse them.
+        Seed for rounding fractional counts; None to refuse them.
     """
 
     genes: tuple[str, ...]
@@ -47,7 +47,7 @@ class Reader:
 
     @classmethod
     def of_prepared(cls, adata: AnnData, layer: str | None) -> Self:
-        """Genes, batches and keys of cells after :func:`scproto.pp.prepare`."""
+        """Make a reader of cells after :func:`scproto.pp.prepare`."""
         prepared = adata.uns[_keys.UNS]["prepare"]
         return cls(
             genes=tuple(adata.var_names[adata.var[_keys.GENES].to_numpy(bool)]),
@@ -58,7 +58,7 @@ class Reader:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Fields by name, as JSON has them."""
+        """Return the fields by name, as JSON can hold them."""
         return asdict(self)
 
     @classmethod
@@ -69,23 +69,25 @@ class Reader:
 
     @staticmethod
     def check_prepared(adata: AnnData, layer: str | None, batch_key: str | Sequence[str] | None) -> str | None:
-        """Check that cells were prepared, with this batch key if one is given; return the counts' layer."""
+        """Check that the cells were prepared with this batch key, if one is given; return the layer of the counts."""
         if _keys.BATCH not in adata.obs or _keys.GENES not in adata.var or _keys.UNS not in adata.uns:
             raise InputError("The cells are not prepared; run scproto.pp.prepare(adata, batch_key=...) first.")
         prepared = adata.uns[_keys.UNS]["prepare"]
         if batch_key is not None and as_keys(batch_key) != list(prepared["batch_key"]):
             raise InputError(
-                f"setup_anndata has batch_key={batch_key!r}, but prepare had {list(prepared['batch_key'])}; "
+                f"setup_anndata got batch_key={batch_key!r}, but prepare got {list(prepared['batch_key'])}; "
                 "run scproto.pp.prepare again with the batch key that you want."
             )
         if layer is None and prepared["layer"] != "X":
             layer = str(prepared["layer"])
         if layer is not None and layer not in adata.layers:
-            raise InputError(f"The cells have no layer {layer!r}; name the one with the counts, or none for X.")
+            raise InputError(
+                f"The cells have no layer {layer!r}; give the layer that holds the counts, or none to use X."
+            )
         return layer
 
     def mark(self, adata: AnnData) -> None:
-        """Write the model's genes and the batches into cells that were not prepared for it."""
+        """Write the model's genes and the batches into cells that were not prepared for the model."""
         self.read(adata)
         adata.var[_keys.GENES] = adata.var_names.isin(self.genes)
         adata.obs[_keys.BATCH] = self.batch_of(adata)
@@ -98,16 +100,18 @@ class Reader:
         Raises
         ------
         InputError
-            If there are none.
+            If the layer is missing, or its values are not counts.
         """
         if self.layer is not None and self.layer not in adata.layers:
-            raise InputError(f"The cells have no layer {self.layer!r}, in which the model looks for the counts.")
+            raise InputError(f"The cells have no layer {self.layer!r}, where the model expects the counts: add it.")
         return read_counts(adata, self.layer, rounding=self.rounding)
 
     def batch_of(self, adata: AnnData) -> pd.Categorical:
         """Batch of each cell, ``(n_cells,)``, with the model's batches as categories."""
         if absent := [key for key in self.batch_key if key not in adata.obs]:
-            raise InputError(f"The cells have no column {absent[0]!r} in obs, a batch key of the model.")
+            raise InputError(
+                f"The cells have no column {absent[0]!r} in obs, which is a batch key of the model: add it."
+            )
         names = join_batches(adata.obs, self.batch_key)
         if unknown := [name for name in names.categories if name not in self.batches]:
             raise InputError(f"The model was not trained on batch {unknown[0]!r}; it knows {', '.join(self.batches)}.")
@@ -121,20 +125,25 @@ class Reader:
         adata
             The cells.
         counts
-            Their counts, where they were read before.
+            Their counts, if they were read before.
+
+        Returns
+        -------
+        cells : MemoryCells
+            Counts in the order of the model's genes, in the smallest type that holds them.
 
         Raises
         ------
         InputError
-            If genes are missing or not unique, a batch is unknown or the values are no counts.
+            If genes are missing or not unique, a batch is unknown, or the values are not counts.
         """
         if not adata.var_names.is_unique:
-            raise InputError("The cells have genes of the same name; call adata.var_names_make_unique().")
+            raise InputError("The cells have several genes of the same name; call adata.var_names_make_unique().")
         columns = adata.var_names[is_gene(adata)].get_indexer(self.genes)
         if absent := [gene for gene, column in zip(self.genes, columns, strict=True) if column < 0]:
             raise InputError(
-                f"{len(absent)} of the model's {len(self.genes)} genes are not in the cells, {absent[0]!r} for one; "
-                "name the genes as in training and add those that were not measured as zeros."
+                f"{len(absent)} of the model's {len(self.genes)} genes are not in the cells, for example "
+                f"{absent[0]!r}: name the genes as in training, and add genes that were not measured as zeros."
             )
         batch = self.batch_codes(adata)
         counts = self.counts(adata) if counts is None else counts
@@ -142,7 +151,7 @@ class Reader:
         return MemoryCells(select_genes(counts.matrix, columns, smallest), batch)
 
     def batch_codes(self, adata: AnnData) -> NDArray[np.int64]:
-        """Batch of each cell as the number of one of the model's batches, ``(n_cells,)``."""
+        """Batch of each cell, as an index into the model's batches, ``(n_cells,)``."""
         codes: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
         return codes
 
@@ -161,10 +170,10 @@ class Reader:
 
 
 def select_genes(counts: sp.csr_matrix, columns: NDArray[np.integer], dtype: DTypeLike) -> sp.csr_matrix:
-    """Columns of a CSR matrix, in this order, as another type.
+    """Select columns of a CSR matrix, in this order, and convert the values to another type.
 
-    By blocks of cells into arrays of the size that it takes: `counts` may fill most of the memory, and neither another
-    copy of its values nor of the result is made.
+    `counts` may fill most of the memory. So the result is written block by block into arrays of the final size, and
+    neither the counts nor the result are ever held twice.
     """
     chosen = np.zeros(counts.shape[1], bool)
     chosen[columns] = True

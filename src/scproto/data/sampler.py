@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..graph import KnnGraph
 
 DECODED_GENES = 500
-"""About as many genes are decoded in a step; each is decoded in its share of the steps."""
+"""Approximate number of genes decoded per step; all genes take turns."""
 
 
 class Request(NamedTuple):
-    """What a minibatch is to hold: cells of each view ``(n_views, n_cells)`` and genes to decode ``(n_decoded,)``."""
+    """Contents of a minibatch: cells of each view ``(n_views, n_cells)``, and genes to decode ``(n_decoded,)``."""
 
     views: NDArray[np.int64]
     genes: NDArray[np.int64]
@@ -24,20 +24,20 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a training goes by until the whole embedding is looked at again.
+    """What the sampler and the assignment follow until the next look at the whole embedding.
 
     Attributes
     ----------
     weights
         How often each cell is drawn, relative to the others, ``(n_cells,)``.
     paired
-        Whether each minibatch has a second view; the warm-up needs the cells alone.
+        Whether each minibatch has a second view; the warm-up has only the anchors.
     anchors
-        Cells of the coming epochs, in the order of the epochs, where they were drawn ahead.
+        Cells of the coming epochs, in the order of the epochs, if they were drawn in advance.
     cross
-        Mutual neighbours between the batches; None without.
+        Mutual neighbours between batches; None in the warm-up, or with a single batch.
     shares
-        Share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``; None before the
+        Target share of each batch's cells for each prototype, ``(n_batches, n_prototypes)``; None before the
         prototypes start.
     """
 
@@ -51,30 +51,30 @@ class Guidance:
 class ViewSampler:
     """Draws the views of each minibatch, and the genes to decode.
 
-    The first view is the cell itself, the anchor. The second is a cell that should get the same prototype: a neighbour
-    in its own batch or, for a share of the draws, a mutual neighbour in another batch where it has one. The cells of
-    an epoch are drawn all at once.
+    The first view is the cell itself, the anchor. The second view is a cell that should get the same prototype: a
+    neighbour in the same batch or, in a share of the draws, a mutual neighbour in another batch if the anchor has one.
+    The anchors of an epoch are drawn all at once.
 
     Parameters
     ----------
     within
-        Neighbours within the batch.
+        Neighbours of each cell within its batch.
     genes
-        Genes to decode, ordered by abundance, ``(n_genes,)``. They come in turn, in random blocks of about 500. Each
-        block has abundant and faint genes in the same proportion, so that the loss hardly depends on the block.
+        Genes to decode, ordered by abundance, ``(n_genes,)``. They take turns, in random blocks of about 500. Each
+        block mixes abundant and rare genes in the same proportion, so that the loss hardly depends on the block.
     batch_size
         Cells per minibatch; all cells if there are fewer.
     steps_per_epoch
         Minibatches per epoch.
     cross_share
-        Probability of looking in the other batches.
+        Probability that the second view is a mutual neighbour, for anchors that have one.
     seed
-        Seed of all draws.
+        Seed of the random draws.
 
     Attributes
     ----------
     guidance
-        What the draws go by; at first every cell has the same weight and there is no second view.
+        Current guidance. At first, all cells have the same weight and there is no second view.
     """
 
     def __init__(
@@ -108,12 +108,12 @@ class ViewSampler:
             yield Request(cells, self._genes())
 
     def follow(self, guidance: Guidance) -> None:
-        """Draw by this guidance from now on."""
+        """Follow this guidance from now on."""
         self.guidance = guidance
         self._n_epochs = 0
 
     def draw(self, weights: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Cells of an epoch, a systematic sample: each as often as its weight says, up or down to the next integer."""
+        """Draw the cells of an epoch, each as often as its weight says, rounded up or down: a systematic sample."""
         n = self.steps_per_epoch * self.batch_size
         order = self._rng.permutation(len(weights))
         until = np.cumsum(weights[order], dtype=np.float64)
@@ -122,11 +122,11 @@ class ViewSampler:
         return self._rng.permutation(drawn)
 
     def state(self) -> dict[str, Any]:
-        """What the next epoch depends on besides the guidance; as JSON has it, but for the arrays of genes."""
+        """Return what the next epoch depends on besides the guidance: values for JSON, and the arrays of genes."""
         return {"rng": self._rng.bit_generator.state, "n_epochs": self._n_epochs, "genes": list(self._blocks)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state` was taken, by the same guidance."""
+        """Continue from a :meth:`state`, under the same guidance."""
         self._rng.bit_generator.state = state["rng"]
         self._n_epochs, self._blocks = state["n_epochs"], list(state["genes"])
 
@@ -141,7 +141,7 @@ class ViewSampler:
         if not self._blocks:
             n_blocks = max(1, round(len(self.genes) / DECODED_GENES))
             padding = np.full(-len(self.genes) % n_blocks, -1)
-            hands = np.append(self.genes, padding).reshape(-1, n_blocks)  # of each row one gene goes to each block
+            hands = np.append(self.genes, padding).reshape(-1, n_blocks)  # each block gets one gene of each row
             self._blocks = [block[block >= 0] for block in self._rng.permuted(hands, axis=1).T]
         return self._blocks.pop()
 

@@ -1,4 +1,4 @@
-"""Cells of any source: all that the model asks of them."""
+"""Where cells come from: what the model needs to read from any source."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..counts.normalise import BLOCK_CELLS
 
 @runtime_checkable
 class CellSource(Protocol):
-    """Counts and batches of cells, wherever they lie.
+    """Counts and batches of cells, wherever they are stored.
 
-    Training, embedding, metacells and denoising read cells through this protocol alone. Counts in memory
-    (:class:`scproto.data.memory.MemoryCells`) implement it; so may a file or a database.
+    Training, embedding, metacells and denoising read cells only through this protocol. Counts in memory
+    (:class:`scproto.data.memory.MemoryCells`) implement it; a file or a database can, too.
 
     The order of the cells never changes, and the same rows always give the same counts.
     """
@@ -36,19 +36,19 @@ class CellSource(Protocol):
 
     @property
     def library(self) -> NDArray[np.float32]:
-        """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
+        """Total count of each cell over these genes, at least one, ``(n_cells,)``."""
 
     def take(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
-        """Counts of some cells, in the order asked for, ``(n_rows, n_genes)``; a row may be asked for twice."""
+        """Counts of some cells in the requested order, ``(n_rows, n_genes)``; rows may repeat."""
 
     def blocks(self, n: int) -> Iterator[tuple[slice, sp.csr_matrix]]:
-        """Yield all cells in their order, at most `n` at a time: their places, and counts ``(n_rows, n_genes)``."""
+        """Yield all cells in their order, at most `n` at a time: their positions, and counts ``(n_rows, n_genes)``."""
 
 
 def gene_share(source: CellSource) -> NDArray[np.float32]:
-    """Share of each gene in the counts of a cell, mean over the cells, ``(n_genes,)``."""
+    """Share of each gene in the counts of a cell, averaged over the cells, ``(n_genes,)``."""
     weight = (1 / source.library / source.n_cells)[np.newaxis]
     total = np.zeros(source.n_genes, np.float32)
-    for cells, counts in source.blocks(BLOCK_CELLS):  # whose counts are copied as floats
+    for cells, counts in source.blocks(BLOCK_CELLS):  # each block is copied as floats
         total += (weight[:, cells] @ counts)[0]
     return total

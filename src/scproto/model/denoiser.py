@@ -1,4 +1,4 @@
-"""Denoised expression of cells, chunk by chunk."""
+"""Denoise the expression of cells, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ..metacells.gamma_poisson import expected_log1p, posterior_factor
 from ..nn.chunk import CHUNK
 
 Level = Literal["cell", "prototype", "mixture"]
-"""What is decoded for a cell: its own point, its nearest prototype, or all prototypes by their probability."""
+"""What is decoded for a cell: its own embedding, its nearest prototype, or all prototypes by their probability."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 Profiles = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""From indices of cells to shares of the genes, ``(n_chosen, n_genes)``."""
+"""Function from indices of cells to shares of the genes, ``(n_chosen, n_genes)``."""
 
 
 class Denoised(NamedTuple):
-    """Some cells, in any order.
+    """Denoised expression of some cells, in any order.
 
     Attributes
     ----------
     chosen
-        Which cells, ``(n_chosen,)``.
+        Indices of the cells, ``(n_chosen,)``.
     share
-        Expected share of each gene in the counts of a cell, rows sum to one, ``(n_chosen, n_genes)``.
+        Expected share of each gene in the counts of a cell, ``(n_chosen, n_genes)``; rows sum to one.
     theta
         Inverse dispersion of the counts, ``(n_genes,)`` or ``(n_chosen, n_genes)``.
     """
@@ -48,13 +48,13 @@ class Denoiser:
     Attributes
     ----------
     decode
-        From unit vectors and a batch, None for the average over the batches, to shares of the genes.
+        Function from unit vectors and a batch (None: average over the batches) to shares of the genes.
     prototypes
-        Unit vectors, ``(n_prototypes, n_latent)``.
+        Unit vectors of the prototypes, ``(n_prototypes, n_latent)``.
     theta
         Inverse dispersion of each gene, ``(n_genes,)``.
     cells
-        Counts and batches.
+        Counts and batches of the cells.
     unit
         Integrated embedding of the cells, ``(n_cells, n_latent)``.
     """
@@ -73,18 +73,19 @@ class Denoiser:
         Parameters
         ----------
         level
-            What is decoded.
+            What is decoded for a cell.
         posterior
-            Whether what is decoded is only the prior of a cell, which its counts then update. They are compared with
-            what is decoded as the cell's own batch, and what they change is taken over to any other batch.
+            Whether the decoded shares are only the prior of a cell, which its counts then update. The counts are
+            compared with the shares decoded in the cell's own batch. The same factors then update any other batch.
         batch
-            Batch as which the cells are decoded; by default the average over the batches.
+            Batch in which the cells are decoded; by default the average over the batches.
         own_batch
-            Decode each cell as its own batch instead.
+            Whether to decode each cell in its own batch instead.
 
         Yields
         ------
-        Cells of one batch at a time.
+        denoised : Denoised
+            A chunk of cells, all of one batch.
         """
         common = None if own_batch else self._profiles(level, batch)
         for own in np.unique(self.cells.batch):
@@ -101,12 +102,12 @@ class Denoiser:
                 yield Denoised(chosen, share, theta)
 
     def log1p(self, denoised: Denoised, library_size: float) -> NDArray[np.float32]:
-        """Expected log1p of scaled counts at each cell's own depth, ``(n_chosen, n_genes)``."""
+        """Expected log1p of the scaled counts, at the depth of each cell, ``(n_chosen, n_genes)``."""
         library = self.cells.library[denoised.chosen, None]
         return expected_log1p(denoised.share * library, denoised.theta, np.float32(library_size) / library)
 
     def _profiles(self, level: Level, batch: int | None) -> Profiles:
-        """Shares of the genes at a level. Prototypes are decoded once; each cell is decoded when it is asked for."""
+        """Decode at a level: prototypes once and in advance, cells only when they are asked for."""
         if level == "cell":
             return lambda chosen: self.decode(self.unit[chosen], batch)
         table = self.decode(self.prototypes, batch)

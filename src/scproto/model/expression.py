@@ -39,35 +39,37 @@ class ExpressionMixin(OutputsMixin):
         Parameters
         ----------
         adata
-            Cells of batches that the model knows; by default its own.
+            Cells of batches that the model knows; by default the model's own cells.
         gene_list
-            Genes to return, of those that the model knows; by default all of them.
+            Genes to return, among those that the model knows; by default all of them.
         transform_batch
-            Batch as which all cells are decoded; by default the average over the batches.
+            Batch in which all cells are decoded; by default the average over the batches.
         own_batch
-            Decode each cell as its own batch, as the counts are, in place of ``transform_batch``.
+            Whether to decode each cell in its own batch, like its counts, instead of in ``transform_batch``.
         level
-            What is decoded: ``"cell"`` the cell's own embedding, ``"prototype"`` its nearest prototype, so that all
-            cells of a metacell are alike within a batch, and ``"mixture"`` all prototypes, weighted by their
-            probability. ``"auto"``: what :func:`scproto.tl.choose_denoising` recorded in ``adata``.
+            What is decoded. ``"cell"``: the cell's own embedding. ``"prototype"``: its nearest prototype, so that all
+            cells of a metacell have the same expression within a batch. ``"mixture"``: all prototypes, weighted by
+            their probability. ``"auto"``: the level that :func:`scproto.tl.choose_denoising` recorded in ``adata``.
         posterior
-            Take what is decoded for the prior of the cell, and return the mean of the posterior given its counts
-            :math:`x`: the share of each gene is multiplied by :math:`(\theta + x) / (\theta + \mu)`, with the counts
-            :math:`\mu` expected in the cell's own batch and the decoder's inverse dispersion :math:`\theta`, and shares
-            are scaled to sum to one. Less smooth. By default as recorded for ``"auto"``, else off.
+            Whether to take the decoded shares as the prior of the cell, and to return the posterior mean given its
+            counts :math:`x`. The share of each gene is then multiplied by :math:`(\theta + x) / (\theta + \mu)`, where
+            :math:`\mu` are the counts expected in the cell's own batch and :math:`\theta` is the decoder's inverse
+            dispersion. Shares are scaled to sum to one. The result is less smooth. Default: the recorded choice for
+            ``"auto"``, otherwise False.
         log1p
-            Return the expected log1p of the scaled counts at the cell's own depth: the counterpart of what
-            :func:`scanpy.pp.log1p` makes of counts. It is lower than log1p of what is returned without.
+            Whether to return the expected log1p of the scaled counts, at the depth of the cell. It is the counterpart
+            of :func:`scanpy.pp.log1p` of the counts, and lower than log1p of the values returned without it.
         library_size
-            Counts that a cell is scaled to over the model's genes; 1e4 gives CP10k.
+            Total count per cell, over the model's genes, to which values are scaled; 1e4 gives CP10k.
         sparse_below
-            Leave values below this out and return a sparse matrix. A value of 0.1 CP10k is a count in
-            100,000: far less than a cell shows.
+            Threshold below which values are left out; the result is then a sparse matrix. A value of 0.1 CP10k is one
+            count in 100,000, far less than a cell shows.
 
         Returns
         -------
-        ``(n_cells, n_genes)``: a data frame, or a CSR matrix with ``sparse_below``. Cells are decoded in
-        chunks, so that the sparse form never holds all cells densely.
+        expression : pandas.DataFrame or scipy.sparse.csr_matrix
+            Expression of each cell, ``(n_cells, n_genes)``; a CSR matrix if ``sparse_below`` is given. Cells are
+            decoded in chunks, so that the sparse form never holds all cells densely.
 
         Raises
         ------
@@ -86,7 +88,7 @@ class ExpressionMixin(OutputsMixin):
             unknown = genes[int(np.flatnonzero(columns < 0)[0])]
             raise InputError(f"Gene {unknown!r} is not among the {len(self.reader.genes)} genes of the model.")
         if own_batch and transform_batch is not None:
-            raise InputError(f"Cells are decoded as their own batch or as {transform_batch!r}, not both.")
+            raise InputError(f"Give either own_batch or transform_batch={transform_batch!r}, not both.")
         batch = None if transform_batch is None else self._batch_index(transform_batch)
         level, posterior = _denoising(adata, level, posterior)
         denoiser = self.denoiser(self.cells(adata))
@@ -102,7 +104,7 @@ class ExpressionMixin(OutputsMixin):
         return pd.DataFrame(np.concatenate(parts)[back], index=adata.obs_names, columns=genes)
 
     def denoiser(self, cells: CellSource) -> Denoiser:
-        """Decoder for cells as :meth:`cells` reads them.
+        """Make a denoiser of cells, as :meth:`cells` reads them.
 
         Raises
         ------
@@ -115,15 +117,15 @@ class ExpressionMixin(OutputsMixin):
 
 
 def _denoising(adata: AnnData, level: Level | Literal["auto"], posterior: bool | None) -> tuple[Level, bool]:
-    """Level, and whether the counts update what is decoded."""
+    """Resolve the level, and whether counts update what is decoded."""
     if level == "auto":
         chosen = _keys.record_of(adata).get("denoising")
         if chosen is None:
             raise InputError(
-                "The cells have no record of a choice for level='auto'; "
-                "run scproto.tl.choose_denoising(adata, model) first, or name a level."
+                "The cells have no recorded choice for level='auto'; "
+                "run scproto.tl.choose_denoising(adata, model) first, or give a level."
             )
         level, posterior = chosen["level"], bool(chosen["posterior"]) if posterior is None else posterior
     if level not in LEVELS:
-        raise InputError(f"level={level!r} is none of auto, {', '.join(LEVELS)}.")
+        raise InputError(f"level={level!r} does not work: give one of auto, {', '.join(LEVELS)}.")
     return level, bool(posterior)

@@ -37,24 +37,25 @@ def build_metacells(
     Parameters
     ----------
     obs
-        Of the cells; it holds the labels.
+        Table of the cells, with their labels.
     genes
         Names of the genes, ``(n_genes,)``.
     source
-        Counts of these genes.
+        Counts of these genes in the cells.
     batch
         Batch of each cell, ``(n_cells,)``.
     placement
         Where the cells lie.
     level
-        Which prototypes make a metacell, and its name.
+        Which prototypes form each metacell, and the names of the metacells.
     decoded
-        Decoded shares of the modelled genes by batch, None for the average over the batches, each
-        ``(n_prototypes, n_modelled)``, the genes in the order of ``genes``.
+        Decoded shares of the modelled genes by batch (None: average over the batches), each
+        ``(n_prototypes, n_modelled)``, with the genes in the order of ``genes``.
     modelled
-        Genes that the decoder knows, mask ``(n_genes,)``.
+        Mask of the genes that the decoder knows, ``(n_genes,)``.
     label_keys
-        Columns of ``obs`` whose majority is carried over, to the columns of :func:`scproto._keys.label_columns`.
+        Columns of ``obs`` whose most common value is carried over, into the columns of
+        :func:`scproto._keys.label_columns`.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def build_metacells(
     table.insert(1, "n_counts", np.asarray(total.sum(1)).ravel())
     table["tree_parent"] = tree_parents(tree, len(used))
     table.index = pd.Index([level.names[i] for i in used], dtype=object)
-    # Strings are Python's: those of pandas 3 make files that not every reader knows.
+    # Python strings: not every reader knows files with the strings of pandas 3.
     table.columns = table.columns.astype(object)
     layers = {
         "decoded" if name is None else f"decoded_{parts[name]}": complete(
@@ -97,16 +98,18 @@ def build_metacells(
 
 
 def _centres(prototypes: NDArray[np.float32], level: Level, mass: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Unit vectors of the metacells; of the finest level the prototypes as they are."""
+    """Unit vectors of the metacells; at the finest level, the prototypes unchanged."""
     if len(level.names) == len(prototypes):
         return prototypes
     return normalize(pool(prototypes, level.group, mass))
 
 
 def _label_columns(label_keys: Iterable[str], batches: Iterable[str]) -> dict[str, str]:
-    """Columns for the labels; those that get another name are logged."""
+    """Choose the columns of the labels, and log those that get a different name."""
     columns = _keys.label_columns(label_keys, batches)
     for key, column in columns.items():
         if column != key:
-            logger.warning('The label "%s" is in obs["%s"] of the metacells: its own name cannot be used.', key, column)
+            logger.warning(
+                'The label "%s" is in obs["%s"] of the metacells, because its own name cannot be used.', key, column
+            )
     return columns

@@ -1,4 +1,4 @@
-"""Where a trained model puts cells, and the metacells that they make."""
+"""Where a trained model places cells, and the metacells that they form."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OutputsMixin:
     _own_placement: tuple[AnnData, Placement] | None = None
 
     def cells(self, adata: AnnData | None = None) -> CellSource:
-        """Counts of the model's genes and batch of each cell; by default of the model's own cells."""
+        """Read the counts of the model's genes and the batch of each cell, by default of the model's own cells."""
         return self.reader.read(self._cells_or_own(adata))
 
     def _cells_or_own(self, adata: AnnData | None) -> AnnData:
@@ -42,7 +42,7 @@ class OutputsMixin:
 
     @property
     def prototypes(self) -> NDArray[np.float32]:
-        """Unit vectors, ``(n_prototypes, n_latent)``."""
+        """Unit vectors of the prototypes, ``(n_prototypes, n_latent)``."""
         return self._unit_prototypes().numpy()
 
     def _unit_prototypes(self) -> torch.Tensor:
@@ -59,16 +59,17 @@ class OutputsMixin:
         return list(self.reader.genes)
 
     def get_latent_representation(self, adata: AnnData | None = None) -> NDArray[np.float32]:
-        """Integrated embedding.
+        """Integrated embedding of cells.
 
         Parameters
         ----------
         adata
-            Cells of batches that the model knows; by default its own.
+            Cells of batches that the model knows; by default the model's own cells.
 
         Returns
         -------
-        Unit vectors, ``(n_cells, n_latent)``.
+        unit : numpy.ndarray
+            Unit vectors, ``(n_cells, n_latent)``.
 
         Raises
         ------
@@ -78,19 +79,19 @@ class OutputsMixin:
         return self.place(adata).unit.copy()
 
     def place(self, adata: AnnData | None = None) -> Placement:
-        """Where cells lie: their embedding, and their metacells at any level.
+        """Place cells: find their embedding, and their metacells at any level.
 
-        Of the model's own cells it is made once, at the end of the training, and kept.
+        The model's own cells are placed once, at the end of the training, and the result is kept.
 
         Parameters
         ----------
         adata
-            Cells of batches that the model knows; by default its own.
+            Cells of batches that the model knows; by default the model's own cells.
 
         Returns
         -------
         placement : Placement
-            What embedding, assignment and metacells are made of.
+            Unit vectors of cells and prototypes, from which embedding, assignment and metacells are made.
 
         Raises
         ------
@@ -126,45 +127,50 @@ class OutputsMixin:
         label_keys: str | Sequence[str] = (),
         decode_batches: str | Sequence[str] = (),
     ) -> AnnData:
-        """One decoded and aggregated expression profile for each metacell.
+        """Get a table of the metacells, with their decoded and summed expression.
 
         Parameters
         ----------
         adata
             Cells to aggregate; by default the model's own.
         n
-            Number of metacells, from 1 to the number of prototypes. By default every prototype is one. Fewer
-            are groups of prototypes: a cut through their Ward tree, so that a finer level refines a coarser
-            one. The tree has all prototypes of the model, whatever the cells. A group without cells has no row.
+            Number of metacells, from 1 to the number of prototypes. By default each prototype is a metacell. A smaller
+            number cuts the Ward tree of the prototypes into groups, so that a finer level refines a coarser one. The
+            tree has all prototypes of the model, whatever the cells. A group without cells has no row.
         label_keys
-            Columns of ``obs`` whose majority and its share are carried over, for example cell types.
+            Columns of ``obs``, for example cell types, of which the most common value and its share are carried over.
         decode_batches
-            Batches to decode in besides the average; each adds a layer ``decoded_<batch>``.
+            Batches in which to decode, besides the average. Each adds a layer ``decoded_<batch>``.
 
         Returns
         -------
-        ``(n_metacells, n_genes)``, a row for each metacell that has cells, named ``metacell_<i>`` after its
-        prototype, and ``metacell_<i>_of_<n>`` at a coarser level. ``X`` and ``layers["decoded"]``: decoded
-        mean expression, CP10k, averaged over the batches' embeddings and over the prototypes of the metacell,
-        weighted by their cells; a gene that the decoder does not know (``var["scproto_gene"]`` is false) has
-        its mean over the cells instead, weighted by their probability of the metacell. ``layers["counts"]``:
-        sum of the observed counts. ``obs``: ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy``
-        (0: one batch, 1: all alike, batches weighted to the same size), each label and ``<label>_share``, mean
-        ``confidence`` and ``tree_parent``. ``obsm["X_scproto"]``: the prototype, or the normalised mean of the
-        prototypes weighted by their cells. ``uns["scproto_tree"]``: Ward linkage of the rows. A slash in the name
-        of a batch or label is ``|`` in keys, since files take it for a folder, and of two batches with the same key
-        one is numbered; a label whose name, or the one with ``_share``, is taken is ``<label>_label``.
-        ``uns["scproto_names"]`` tells the batch or label of such a column.
+        metacells : AnnData
+            One row per metacell that has cells, ``(n_metacells, n_genes)``. A row is named ``metacell_<i>`` after its
+            prototype, or ``metacell_<i>_of_<n>`` at a coarser level.
+
+            ``X`` and ``layers["decoded"]`` hold the decoded mean expression in CP10k. It is averaged over the
+            embeddings of the batches, and over the prototypes of the metacell, weighted by their cells. A gene that the
+            decoder does not know (``var["scproto_gene"]`` is false) has its mean over the cells instead, weighted by
+            their probability of the metacell. ``layers["counts"]`` holds the sum of the observed counts.
+
+            ``obs`` has ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy`` (0: a single batch, 1: all
+            batches equally, with batches weighted to the same size), each label and ``<label>_share``, the mean
+            ``confidence``, and ``tree_parent``. ``obsm["X_scproto"]`` holds the prototype, or the normalised mean of
+            the prototypes, weighted by their cells. ``uns["scproto_tree"]`` is the Ward linkage of the rows.
+
+            A slash in the name of a batch or label becomes ``|`` in keys, since files take it for a folder. If two
+            batches get the same key, one of them is numbered. A label becomes ``<label>_label`` if its name, or that of
+            its share, is taken. ``uns["scproto_names"]`` gives the batch or label of each such column.
 
         Raises
         ------
         InputError
-            If a label or a batch does not exist, or the tree has no such level.
+            If the model is not trained, a label or a batch does not exist, or the tree has no such level.
         """
         adata, label_keys = self._cells_or_own(adata), as_keys(label_keys)
         if absent := [key for key in label_keys if key not in adata.obs]:
             raise InputError(f"The cells have no column {absent[0]!r} in obs to carry over to the metacells.")
-        cut(self.prototypes, n)  # refuses what is no level before the counts are read
+        cut(self.prototypes, n)  # refuses a missing level before the counts are read
         self._check_trained()
         counts = self.reader.counts(adata)
         return self.sum_metacells(adata, counts, n=n, label_keys=label_keys, decode_batches=decode_batches)
@@ -178,7 +184,7 @@ class OutputsMixin:
         label_keys: str | Sequence[str] = (),
         decode_batches: str | Sequence[str] = (),
     ) -> AnnData:
-        """Do what :meth:`get_metacells` does, with counts of the cells that were read before."""
+        """Do the same as :meth:`get_metacells`, with counts that were read before."""
         placement, batch = self.place(adata), self.reader.batch_of(adata)
         names = adata.var_names[counts.genes]
         gene = pd.Index(self.reader.genes).get_indexer(names)  # -1: not modelled
@@ -205,5 +211,5 @@ class OutputsMixin:
 
     @torch.no_grad()
     def _decode(self, unit: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:
-        """Shares of the model's genes of points on the hypersphere, ``(n_points, n_genes)``."""
+        """Decode points on the hypersphere into shares of the model's genes, ``(n_points, n_genes)``."""
         return self.module.decode(torch.from_numpy(unit).to(self.module.device), batch).cpu().numpy()

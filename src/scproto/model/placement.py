@@ -1,4 +1,4 @@
-"""Where each cell lies: made once, and shared by all that asks."""
+"""Where each cell lies: computed once, and shared by all outputs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Placement:
     Attributes
     ----------
     unit
-        Unit vectors of the cells, the batches aligned, ``(n_cells, n_latent)``.
+        Unit vectors of the cells after the batches are aligned, ``(n_cells, n_latent)``.
     prototypes
-        Unit vectors, ``(n_prototypes, n_latent)``.
+        Unit vectors of the prototypes, ``(n_prototypes, n_latent)``.
     """
 
     unit: NDArray[np.float32]
@@ -27,7 +27,7 @@ class Placement:
     _assignments: dict[int, Assignment] = field(default_factory=dict, repr=False)
 
     def level(self, n: int | None = None) -> Level:
-        """Level of the tree with `n` metacells; by default every prototype is one.
+        """Level of the tree with `n` metacells; by default each prototype is a metacell.
 
         Raises
         ------
@@ -37,7 +37,7 @@ class Placement:
         return cut(self.prototypes, n)
 
     def assign(self, level: Level) -> Assignment:
-        """Metacells of the cells at a level of the tree; each level is assigned once."""
+        """Assign the cells to metacells at a level of the tree; the result of each level is kept."""
         n = len(level.names)
         if n not in self._assignments:
             self._assignments[n] = assign(self.unit, self.prototypes, level.group)

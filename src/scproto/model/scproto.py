@@ -1,4 +1,4 @@
-"""SCPROTO: the model that users train, on scvi-tools' classes."""
+"""SCPROTO: the model that users train, built on scvi-tools."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
     adata
         Cells after :func:`scproto.pp.prepare` and :meth:`setup_anndata`.
     registry
-        In place of ``adata``, for a model without cells; see :meth:`load`.
+        Registry to use instead of ``adata``, for a model without cells; see :meth:`load`.
     n_prototypes
         Number of metacells to learn; ``"auto"`` takes one per 75 cells, at most 1,000.
     n_latent
@@ -47,9 +47,9 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
     n_hidden
         Width of the hidden layers.
     seed
-        Of everything random: weights, minibatches, views and k-means; from 0 to 4294967295.
+        Seed of all randomness: weights, minibatches, views and k-means; from 0 to 4294967295.
     **module_kwargs
-        Weights and constants of the objective; see :class:`scproto.network.PrototypeModule`.
+        Weights of the losses and constants of the objective; see :class:`scproto.network.PrototypeModule`.
 
     Raises
     ------
@@ -129,11 +129,11 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
         adata
             Cells after :func:`scproto.pp.prepare`.
         layer
-            Layer with the counts; by default where ``prepare`` found them.
+            Layer with the counts; by default the one that ``prepare`` used.
         batch_key
-            As given to ``prepare``, which it is checked against.
+            Batch key; it must be the one that was given to ``prepare``.
         **kwargs
-            Passed by scvi-tools when it registers cells like others before.
+            Arguments that scvi-tools passes when it registers cells like earlier ones.
 
         Raises
         ------
@@ -144,7 +144,8 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
         layer = Reader.check_prepared(adata, layer, batch_key)
         setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, layer=layer)
         fields = [
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=False),  # the door checks
+            # scproto has checked the counts
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=False),
             CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, _keys.BATCH),
         ]
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
@@ -176,35 +177,35 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
         batch_size
             Cells per minibatch.
         learning_rate
-            Peak of the one-cycle schedule.
+            Peak learning rate of the one-cycle schedule.
         early_stopping
-            Stop when the loss has not fallen for a quarter of the training.
+            Whether to stop when the loss has not fallen for a quarter of the training.
         accelerator
-            As in Lightning, for example ``"cpu"`` or ``"gpu"``.
+            Accelerator as in Lightning, for example ``"cpu"`` or ``"gpu"``.
         devices
-            Which device to train on, as in Lightning: ``[1]`` is the second GPU. One device only.
+            Device to train on, as in Lightning: ``[1]`` is the second GPU. Only one device is used.
         checkpoint
-            File in which the state of the training is kept, at most once a minute and between two epochs; an epoch is a
-            fortieth of the steps. :class:`scproto.train.Checkpoint` sets another interval.
+            File that keeps the state of the training. It is written between two epochs, at most once per minute; an
+            epoch is a fortieth of the steps. :class:`scproto.train.Checkpoint` sets another interval.
         resume_from
-            Such a file, to go on from. With the same cells, settings, machine and number of threads the model ends
-            equal to the last bit to one whose training was not stopped.
+            Such a file, from which to continue. With the same cells, settings, machine and number of threads, the model
+            equals one whose training was not stopped to the last bit.
         source
-            Cells to read in place of those of ``adata``: the same cells in the same order, from anywhere. See
+            Source to read the cells from instead of ``adata``. It must give the same cells in the same order; see
             :class:`scproto.data.source.CellSource`.
         enable_progress_bar
-            Show scvi-tools' progress bar.
+            Whether to show the progress bar of scvi-tools.
         **trainer_kwargs
-            Passed to :class:`scvi.train.Trainer`. For Lightning an epoch is one batch, optimised by hand: hooks of a
-            batch are called once per epoch, and gradients are neither clipped nor accumulated.
+            Arguments of :class:`scvi.train.Trainer`. For Lightning, an epoch is one batch with manual optimisation:
+            batch hooks are called once per epoch, and gradients are neither clipped nor accumulated.
 
         Raises
         ------
         InputError
-            If the cells were loaded without their neighbours (run :func:`scproto.pp.prepare` then), are fewer than the
-            prototypes, an argument is unknown or out of range, or the checkpoint is damaged or of another training.
+            If the cells have no neighbours (run :func:`scproto.pp.prepare` then), there are more prototypes than cells,
+            an argument is unknown or out of range, or the checkpoint is damaged or belongs to another training.
         KeyboardInterrupt
-            At Ctrl-C; the model is then as it was before, as after any error.
+            On Ctrl-C. The model is then as it was before, as after any error.
         """
         habits.check_train_arguments(self.train, trainer_kwargs)
         habits.check_accelerator(accelerator)
@@ -240,16 +241,16 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
             self._own_placement = self.adata, settle(self.module, source, self.seed)
 
     def _check_enough_cells(self) -> None:
-        """Each prototype needs at least one of the model's own cells."""
+        """Refuse to train with fewer cells than prototypes."""
         n_cells, n_prototypes = self._cells_or_own(None).n_obs, len(self.module.prototypes)
         if n_cells < n_prototypes:
             raise InputError(
-                f"{n_cells} cells cannot train {n_prototypes} prototypes: attach more cells, or make a model of fewer."
+                f"{n_cells} cells cannot train {n_prototypes} prototypes: attach more cells, or use fewer prototypes."
             )
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:
-        """Leave the model as it was where the block does not end well: an error, or Ctrl-C."""
+        """Restore the model if the block fails, by an error or by Ctrl-C."""
         module, trained, history = copy.deepcopy(self.module), self.is_trained_, copy.copy(self.history)
         placement = self._own_placement
         try:
@@ -260,19 +261,19 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
             raise
 
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
-        """Write the model into a folder: weights as safetensors, all else as JSON, no pickle.
+        """Write the model into a folder: weights as safetensors, everything else as JSON, no pickle.
 
         Parameters
         ----------
         dir_path
-            Folder to make.
+            Folder to create.
         overwrite
-            Replace a model that is there.
+            Whether to replace a model that is already there.
 
         Raises
         ------
         InputError
-            If the folder exists and may not be replaced, or nothing can be written there.
+            If the folder exists and may not be replaced, or cannot be written to.
         OSError
             If the disk is full or fails.
         """
@@ -291,19 +292,20 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
         Parameters
         ----------
         dir_path
-            The folder.
+            Folder of the model.
         adata
-            Cells to attach; they need the model's genes and batches. Without them pass ``adata`` to the
+            Cells to attach; they need the model's genes and batches. If none are attached, pass ``adata`` to the
             methods.
 
         Returns
         -------
-        The model, whose results equal those before saving to the last bit.
+        model : SCPROTO
+            The model. Its results equal those before saving to the last bit.
 
         Raises
         ------
         InputError
-            If the folder holds no model, or a damaged one, or the cells do not fit to it.
+            If the folder holds no model or a damaged one, or the cells do not fit the model.
         """
         settings = read_settings(dir_path, habits.model_arguments(cls))
         with reading(dir_path):

@@ -1,4 +1,4 @@
-"""A model on disk: weights as safetensors, all else as JSON; no pickle."""
+"""A model on disk: weights as safetensors, everything else as JSON, no pickle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def write_model(path: str | Path, module: PrototypeModule, settings: dict[str, Any], *, overwrite: bool) -> None:
-    """Write a folder with the weights and the settings; it is complete, or it is not there.
+    """Write a folder with the weights and the settings; it is either complete or absent.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def write_model(path: str | Path, module: PrototypeModule, settings: dict[str, A
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Say of whatever the block raises that the model is damaged: its files may hold anything."""
+    """Report any error in the block as a damaged model, since its files may hold anything."""
     try:
         yield
     except InputError:
@@ -55,19 +55,24 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def read_settings(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
-    """Settings of a saved model.
+    """Read the settings of a saved model.
 
     Parameters
     ----------
     path
-        The folder.
+        Folder of the model.
     known
         Names of the settings that a model of this version has.
+
+    Returns
+    -------
+    settings : dict
+        What :func:`write_model` got as settings, and the version that wrote them.
 
     Raises
     ------
     InputError
-        If the folder does not hold one, or it is damaged or of another version.
+        If the folder holds no model, or the model is damaged or was saved by a later version.
     """
     with reading(path):
         settings = json.loads(_file(path, SETTINGS).read_text(encoding="utf-8"))
@@ -84,12 +89,12 @@ def read_settings(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path, module: PrototypeModule) -> None:
-    """Load the weights of a saved model into a module of the same sizes; buffers grow to what was saved.
+    """Load the weights of a saved model into a module of the same sizes; buffers grow to the saved size.
 
     Raises
     ------
     InputError
-        If they are damaged or those of another model.
+        If the weights are damaged or belong to another model.
     """
     with reading(path):
         state = load_file(_file(path, WEIGHTS))
@@ -105,10 +110,10 @@ def read_weights(path: str | Path, module: PrototypeModule) -> None:
 
 
 def _file(path: str | Path, name: str) -> Path:
-    """A file of a saved model."""
+    """Path of a file of a saved model."""
     folder = Path(path).expanduser()
     if not folder.exists():
-        raise InputError(f"There is no folder {path}: give the one that SCPROTO.save wrote.")
+        raise InputError(f"There is no folder {path}: give the folder that SCPROTO.save wrote.")
     if not folder.is_dir():
         raise InputError(f"{path} is a file: give the folder that SCPROTO.save wrote.")
     if not (folder / name).is_file():

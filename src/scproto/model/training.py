@@ -37,22 +37,22 @@ def learn(
     state: TrainingState | None = None,
     **trainer_kwargs: Any,
 ) -> None:
-    """Minimise the objective.
+    """Train the network of a model.
 
     Parameters
     ----------
     model
-        Its history gets the new epochs.
+        Model whose history gets the new epochs.
     module
-        Its network, which is trained in place.
+        Network of the model, trained in place.
     source
-        The training cells.
+        Training cells.
     within
-        Neighbours within the batch.
+        Neighbours of each cell within its batch.
     seed, max_steps, batch_size, learning_rate
-        As in :class:`scproto.SCPROTO` and :meth:`scproto.SCPROTO.train`.
+        Arguments of :class:`scproto.SCPROTO` and :meth:`scproto.SCPROTO.train`.
     state
-        Where an earlier training stopped, to go on from there.
+        State of an earlier training, from which to continue.
     **trainer_kwargs
         Arguments of :func:`scproto.train.runner.run_trainer`.
     """
@@ -77,12 +77,21 @@ def learn(
 
 
 def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
-    """Bring the batches together at the prototypes, and the prototypes to the cells.
+    """Align the batches at the prototypes, then move the prototypes onto the aligned cells.
+
+    Parameters
+    ----------
+    module
+        Trained network; alignment and prototypes are set in place.
+    source
+        Training cells.
+    seed
+        Seed of k-means.
 
     Returns
     -------
     placement : Placement
-        Where the cells then lie.
+        Where cells and prototypes then lie.
     """
     batch = torch.from_numpy(source.batch)
     unit = embed(module, source)
@@ -99,13 +108,13 @@ def check_source(source: CellSource, n_cells: int, n_genes: int, n_batches: int)
     Raises
     ------
     InputError
-        If there are more or fewer cells or genes, or a batch is unknown.
+        If the number of cells or genes differs, or a batch is unknown.
     """
     found = source.n_cells, source.n_genes
     if found != (n_cells, n_genes):
         raise InputError(
-            f"The source has {found[0]} cells and {found[1]} genes, but the model {n_cells} and {n_genes}: give the "
-            "model's own cells in their order, with the model's genes (model.gene_names)."
+            f"The source has {found[0]} cells and {found[1]} genes, but the model has {n_cells} and {n_genes}: give "
+            "the model's own cells in their order, with the model's genes (model.gene_names)."
         )
     if len(source.batch) != n_cells or not 0 <= source.batch.min() <= source.batch.max() < n_batches:
         raise InputError(
@@ -114,7 +123,7 @@ def check_source(source: CellSource, n_cells: int, n_genes: int, n_batches: int)
 
 
 def _digest(source: CellSource, within: KnnGraph) -> str:
-    """Tells cells apart: by their batches, their depths and their neighbours."""
+    """Digest of batches, depths and neighbours, which tells whether cells are the same."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (source.batch, source.library, within.indptr, within.indices):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,4 +1,4 @@
-"""The network, its objective, and the embedding that it gives."""
+"""The network, its objective, and the embedding of the cells."""
 
 from .embed import embed
 from .module import Losses, PrototypeModule

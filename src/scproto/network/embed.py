@@ -22,7 +22,7 @@ def embed(module: PrototypeModule, source: CellSource, chunk: int = CHUNK) -> Te
     source
         The cells.
     chunk
-        Cells that the encoder reads at a time.
+        Number of cells that the encoder reads at a time.
 
     Returns
     -------
@@ -41,5 +41,5 @@ def embed(module: PrototypeModule, source: CellSource, chunk: int = CHUNK) -> Te
 
 
 def _input(x: sp.csr_matrix, device: torch.device) -> Tensor:
-    """Encoder's input; on a GPU dense."""
+    """Input of the encoder; always dense on a GPU."""
     return encoder_input(x) if device.type == "cpu" else torch.from_numpy(x.toarray()).to(device)

@@ -22,12 +22,11 @@ class Losses:
     Attributes
     ----------
     total
-        Weighted sum, scalar.
+        Weighted sum of the terms, scalar.
     terms
-        Each term before its weight, by name.
+        Terms by name, before they are weighted.
     scores
-        Cosine similarity of the anchors and the prototypes, ``(n_cells, n_prototypes)``; none in the
-        warm-up.
+        Cosine similarity of the anchors and the prototypes, ``(n_cells, n_prototypes)``; None in the warm-up.
     """
 
     total: Tensor
@@ -43,15 +42,16 @@ class PrototypeModule(nn.Module):
     Parameters
     ----------
     n_genes, n_batches, n_prototypes
-        Sizes.
+        Number of genes, batches and prototypes.
     n_latent, n_hidden
         Dimension of the hypersphere and width of the hidden layers.
     weight_propagation, weight_cvae
-        :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
+        Weights :math:`\lambda_1` and :math:`\lambda_2`. The reconstruction is a sum over genes, in nats.
     epsilon, n_sinkhorn
-        Of the assignment within each batch; see :func:`scproto.losses.batch_sinkhorn`.
+        Regularisation and number of iterations of the assignment within each batch; see
+        :func:`scproto.losses.batch_sinkhorn`.
     temperature
-        Of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
+        Temperature of the prediction; see :func:`scproto.losses.swapped_prediction_loss`.
     n_alignment
         Maximum number of rounds of alignment; see :func:`scproto.nn.fit_alignment`.
 
@@ -99,7 +99,7 @@ class PrototypeModule(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device that holds the weights."""
         return self.prototypes.device
 
     @property
@@ -109,11 +109,11 @@ class PrototypeModule(nn.Module):
 
     @property
     def alignment(self) -> Alignment:
-        """What brings the batches together after the encoder."""
+        """Alignment that brings the batches together after the encoder."""
         return Alignment(self.alignment_prototypes, self.alignment_offsets)
 
     def set_prototypes(self, prototypes: Tensor, alignment: Alignment | None = None) -> None:
-        """Replace the prototypes, and the alignment with them."""
+        """Replace the prototypes and, if one is given, the alignment."""
         with torch.no_grad():
             self.prototypes.copy_(prototypes)
             if alignment is not None:
@@ -121,29 +121,34 @@ class PrototypeModule(nn.Module):
                 self.alignment_offsets = alignment.offsets.to(self.device)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over weights of a network of the same sizes; the alignment may have another number of rounds."""
+        """Load the weights of a network of the same sizes; its alignment may have a different number of rounds."""
         for name, buffer in dict(self.named_buffers()).items():
             if name in weights:
                 setattr(self, name, torch.empty_like(weights[name], dtype=buffer.dtype, device=buffer.device))
         self.load_state_dict(weights)
 
     def set_shares(self, shares: Tensor) -> None:
-        """Share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``."""
+        """Set the target share of each batch's cells for each prototype, ``(n_batches, n_prototypes)``."""
         self.log_share.copy_(shares.log())
 
     def align(self, unit: Tensor, batch: Tensor, prototypes: Tensor) -> tuple[Alignment, Tensor, Tensor]:
-        """Alignment at given prototypes, on the CPU; see :func:`scproto.nn.fit_alignment`."""
+        """Fit the alignment at given prototypes, on the CPU; see :func:`scproto.nn.fit_alignment`."""
         return fit_alignment(unit, batch, prototypes, self.n_batches, n_rounds=self.n_alignment)
 
     def loss(self, minibatch: Minibatch, *, prototypes: bool) -> Losses:
-        """Objective of a minibatch.
+        """Compute the objective of a minibatch.
 
         Parameters
         ----------
         minibatch
-            Views of some cells; the anchors alone are decoded.
+            Views of some cells; only the anchors are decoded.
         prototypes
-            Whether the prototypes take part. Without them (the warm-up) the autoencoder trains alone.
+            Whether the prototypes take part. Without them, in the warm-up, only the autoencoder trains.
+
+        Returns
+        -------
+        losses : Losses
+            Total, terms and scores.
         """
         unit = self.encoder(minibatch.x, minibatch.x_transposed)  # (n_views * n_cells, n_latent)
         n_cells = len(minibatch.library)
@@ -162,7 +167,7 @@ class PrototypeModule(nn.Module):
         return Losses(total, terms, views[0].detach())
 
     def _assign(self, scores: Tensor, batch: Tensor) -> Tensor:
-        """Assignment within each view and batch, for all of them in one pass, ``(n_views * n_cells, n_prototypes)``."""
+        """Assign the cells of each view and batch, all in one pass, ``(n_views * n_cells, n_prototypes)``."""
         n_views = len(batch)
         part = batch + self.n_batches * torch.arange(n_views, device=batch.device).unsqueeze(1)  # (n_views, n_cells)
         return batch_sinkhorn(
@@ -175,7 +180,7 @@ class PrototypeModule(nn.Module):
         )
 
     def _reconstruction(self, unit: Tensor, minibatch: Minibatch) -> Tensor:
-        """Mean over the anchors of the negative log-likelihood of their counts; all genes by the decoded ones."""
+        """Mean negative log-likelihood of the anchors' counts in the decoded genes, scaled to all genes."""
         log_share = self.decoder(unit, minibatch.batch[0], minibatch.genes)  # (n_cells, n_decoded)
         log_theta = self.decoder.log_theta[minibatch.genes]
         nll = negative_binomial_nll(
@@ -188,18 +193,20 @@ class PrototypeModule(nn.Module):
         return nll.mean() * (len(self.decoder.log_theta) / len(minibatch.genes))
 
     def decode(self, unit: Tensor, batch: int | None = None) -> Tensor:
-        """Share of each gene in the counts of points on the hypersphere, ``(n_points, n_genes)``.
+        """Decode points on the hypersphere into shares of the genes.
 
         Parameters
         ----------
         unit
-            ``(n_points, n_latent)``.
+            Unit vectors, ``(n_points, n_latent)``.
         batch
             Batch in which to decode; by default the mean over all batches.
 
         Returns
         -------
-        Rows sum to one: the shares of all genes are scaled to what training taught them only nearly.
+        share : Tensor
+            Share of each gene in the counts, ``(n_points, n_genes)``. Rows are scaled to sum to one, as training makes
+            them do so only approximately.
         """
         batches = range(self.n_batches) if batch is None else [batch]
         total = sum(

@@ -1,4 +1,4 @@
-"""The whole way from a file of counts to a run folder."""
+"""Everything from a file of counts to a complete run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run makes of its cells before it trains: names in order, counts checked, files rehearsed."""
+"""Prepare the cells of a run before it trains: mend names, check counts, and try out the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .storable import make_storable
 logger = logging.getLogger(__name__)
 
 REGISTRATION = "_scvi"
-"""Begins the names under which scvi-tools registers cells: random ids and copies."""
+"""Start of the names under which scvi-tools registers cells: random ids and copies."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Admitted:
     adata
         The cells.
     settings
-        Those of the run, with the names that the keys have now.
+        Settings of the run, with the current names of the keys.
     counts
-        Their counts, read and checked.
+        Counts of the cells, read and checked.
     registration
-        What other models of scvi-tools had left in the cells, by place and key.
+        Entries that other models of scvi-tools left in the cells, by place and key.
     """
 
     adata: AnnData
@@ -44,7 +44,7 @@ class Admitted:
     registration: dict[str, dict[str, Any]]
 
     def restore_registration(self) -> None:
-        """Take away what this run's model has registered, and put back what was there."""
+        """Remove what the model of this run has registered, and put back what was there before."""
         for place, before in self.registration.items():
             table = getattr(self.adata, place)
             for key in _registered(table):
@@ -54,22 +54,27 @@ class Admitted:
 
 
 def admit(adata: AnnData, settings: Settings, folder: Path) -> Admitted:
-    """Get the cells ready for a run, or say in one sentence why that cannot be.
+    """Get the cells ready for a run, or refuse them in one sentence.
 
     Parameters
     ----------
     adata
-        The cells as they were read. Names that no file can hold are changed, columns that scproto writes are set aside,
-        and what an earlier run left is taken out; each with a notice.
+        The cells as they were read. Names that no file can hold are changed, columns that scproto is going to write are
+        set aside, and results of an earlier run are removed. Each change is logged.
     settings
-        What the run is asked to do.
+        Settings of the run.
     folder
-        Where it writes.
+        Folder in which the run writes.
+
+    Returns
+    -------
+    admitted : Admitted
+        The cells, their counts, and the settings with the names that the keys have now.
 
     Raises
     ------
     InputError
-        If the cells cannot be fitted, or the results could not be written.
+        If the cells cannot be fitted, or their results could not be written.
     """
     asked = (*settings.batch_key, *settings.label_keys)
     names = _forget_earlier(adata, asked)
@@ -99,10 +104,10 @@ def admit(adata: AnnData, settings: Settings, folder: Path) -> Admitted:
 
 
 def _forget_earlier(adata: AnnData, asked: tuple[str, ...]) -> dict[str, str]:
-    """Take out what an earlier run left, as it would be old beside the new; return new names of what was asked for."""
+    """Remove the outdated results of an earlier run; return the new names of columns that this run asks for."""
     if "n_metacells" not in _keys.record_of(adata):
         return {}
-    logger.info("The results of an earlier run in these cells are replaced.")
+    logger.info("The cells hold results of an earlier run, which are replaced.")
     names = {}
     for key in _keys.WRITTEN_OBS:
         if key in asked:
@@ -121,7 +126,7 @@ def _forget_earlier(adata: AnnData, asked: tuple[str, ...]) -> dict[str, str]:
 
 
 def _metacell_columns(adata: AnnData, settings: Settings) -> list[str]:
-    """Columns that the table of metacells is going to have."""
+    """Names of the columns that the table of metacells is going to have."""
     batches = list(join_batches(adata.obs, settings.batch_key).categories)
     labels = _keys.label_columns(settings.label_keys, batches).values()
     shares = [_keys.SHARE + part for part in _keys.key_parts(batches).values()]

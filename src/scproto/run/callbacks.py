@@ -1,4 +1,4 @@
-"""What a run does while the model trains."""
+"""Callbacks of a run while the model trains."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from .memory import give_back_holes
 
 
 class GiveBack(lightning.Callback):
-    """Give memory back to the system after each look at the whole embedding, which is when most is freed."""
+    """Return memory to the system after each look at the whole embedding, when most of it is freed."""
 
     def on_train_batch_start(self, *_: object) -> None:
-        """Give back; for Lightning an epoch is one batch, and a look comes before it."""
+        """Return memory. For Lightning, an epoch is one batch, and a look comes before it."""
         give_back_holes()

@@ -44,41 +44,41 @@ def run(
     announce: Announce = nullcontext,
     progress_bar: bool = False,
 ) -> dict[str, Any]:
-    """Fit scproto to counts and write everything that it makes into one folder.
+    """Fit scproto to counts, and write all results into one folder.
 
     Parameters
     ----------
     source
-        A file or folder of cells (:func:`scproto.inputs.read_cells`), or a function that gives them.
+        A file or folder of cells (:func:`scproto.inputs.read_cells`), or a function that returns them.
     out
-        The run folder: ``cells.h5ad``, ``metacells.h5ad``, ``model/``, ``report.html``, ``figures/`` and
-        ``run.json``. It is complete, or it is not there; the report is added last.
+        The run folder, with ``cells.h5ad``, ``metacells.h5ad``, ``model/``, ``report.html``, ``figures/`` and
+        ``run.json``. It is either complete or absent; the report is added last.
     settings
-        Keys, sizes and seed.
+        Keys, sizes, seed and other settings.
     overwrite
-        Replace an earlier run, once this one is complete. Files that the earlier run did not write are kept.
+        Whether to replace an earlier run, once this one is complete. Files that the earlier run did not write are kept.
     resume
-        Go on with the training of a run into this folder that was stopped. A run keeps the state of its training beside
-        the folder, in ``<out>.checkpoint``, until it is complete.
+        Whether to continue the training of a run into this folder that was stopped. A run keeps the state of its
+        training beside the folder, in ``<out>.checkpoint``, until it is complete.
     announce
-        Called with the name of each stage, gives a context manager for its duration.
+        Function that takes the name of a stage and returns a context manager for the duration of the stage.
     progress_bar
-        Show the bar of the training.
+        Whether to show the progress bar of the training.
 
     Returns
     -------
     record : dict
-        What ``run.json`` holds: settings, versions, timings in seconds, peak memory in MiB, last losses,
+        Content of ``run.json``: settings, versions, timings in seconds, peak memory in MiB, last losses,
         diagnostics, and the verdict of :func:`scproto.tl.check`.
 
     Raises
     ------
     InputError
-        For input that cannot be read or used, for a folder that cannot be written, and for a checkpoint of another
-        run, before any long work.
+        If the input cannot be read or used, the folder cannot be written, or the checkpoint belongs to another run. It
+        is raised before any long work.
     OSError
-        If the disk fails or fills up meanwhile. After an error in or after the training, a note of the error says where
-        the model and everything else that is complete are kept.
+        If the disk fails or fills up during the run. After an error in or after the training, a note of the error says
+        where the model and everything else that is complete are kept.
     """
     stages, out = Stages(announce), Path(out).expanduser()
     give_back_freed()
@@ -141,14 +141,14 @@ def train(
             callbacks=[GiveBack()],
             enable_progress_bar=progress_bar,
         )
-        gc.collect()  # the trainer, its loader and its plan hold each other, and the cells that they read
+        gc.collect()  # trainer, loader and plan refer to each other, and to the cells that they read
         give_back_holes()
         _save(model, folder)
     return model
 
 
 def assign(admitted: Admitted, model: SCPROTO, stages: Stages, job: Job) -> AnnData:
-    """Write the results into the cells, have them laid out, gather the metacells and check them."""
+    """Write the results into the cells, start the layout, make the table of metacells, and check it."""
     from .. import tl
 
     adata, settings = admitted.adata, admitted.settings
@@ -166,17 +166,17 @@ def assign(admitted: Admitted, model: SCPROTO, stages: Stages, job: Job) -> AnnD
 
 
 def _checkpoint(out: Path, resume: bool) -> tuple[Path, bool]:
-    """Where the state of the training is kept, and whether there is one to resume."""
+    """Path of the checkpoint, and whether there is one to resume from."""
     path = nearest_folder(out) / f"{out.name}.checkpoint"
     if path.is_file() and not resume:
-        logger.warning("A stopped run left %s; this one starts anew. With --resume it would go on from there.", path)
+        logger.warning("A stopped run left %s, but this run starts anew; add --resume to continue from there.", path)
     if resume and not path.is_file():
-        logger.warning("There is no %s of a stopped run: the training starts anew.", path)
+        logger.warning("There is no checkpoint %s of a stopped run: the training starts anew.", path)
     return path, resume and path.is_file()
 
 
 def _save(model: SCPROTO, folder: Path) -> None:
-    """Save the model in the run folder or, if that fails, where temporary files go: its training took long."""
+    """Save the model in the run folder or, since training takes long, in a temporary folder if that fails."""
     try:
         model.save(folder / MODEL)
     except (OSError, InputError) as error:
@@ -188,13 +188,13 @@ def _save(model: SCPROTO, folder: Path) -> None:
 
 def _check_outside(source: Path, out: Path) -> None:
     if source.resolve().is_relative_to(out.resolve()):
-        raise InputError(f"{source} lies in {out}, which the run would replace; choose another folder.")
+        raise InputError(f"{source} lies in {out}, which the run would replace; choose another folder for the results.")
 
 
 def _write(
     admitted: Admitted, metacells: AnnData, model: SCPROTO, stages: Stages, job: Job, folder: Path
 ) -> dict[str, bytes] | None:
-    """Write cells and metacells, the UMAP last; return the figures drawn while it was laid out."""
+    """Write cells and metacells, then add the UMAP; return the figures drawn while it was laid out."""
     figures = None
     with ExitStack() as files:
         with stages("Writing"):
@@ -210,7 +210,7 @@ def _write(
 
 
 def _draw_figures(metacells: AnnData, model: SCPROTO) -> dict[str, bytes] | None:
-    """Draw what shows no UMAP, while another process lays that out; what fails is left to the report."""
+    """Draw the figures without a UMAP, while another process lays it out; what fails is left to the report."""
     from ..reporting import draw_figures
 
     with suppress(Exception):
@@ -226,7 +226,7 @@ def _write_report(
     folder: Path,
     figures: dict[str, bytes] | None,
 ) -> list[str]:
-    """Write the report, and return the names of the files that this made."""
+    """Write the report, and return the names of the new files."""
     from ..reporting import write_report
 
     before = set(list_files(folder))

@@ -1,4 +1,4 @@
-"""HDF5 files that end in an error of Python, never in one of HDF5's own, where the disk is full."""
+"""HDF5 files that raise a Python error when the disk is full, instead of crashing the process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ COMPRESSION = {"compression": "gzip"}
 
 
 class _Forgiving(io.RawIOBase):
-    """A file that remembers the first error of writing, and takes all that is written after it as written.
+    """A file that remembers the first error in writing, and from then on only pretends to write.
 
-    HDF5 keeps what it could not write, tries again when the process ends, and crashes it. Here it never hears of it.
+    HDF5 keeps what it could not write, tries again when the process ends, and crashes it. This file hides the error
+    from HDF5.
     """
 
     def __init__(self, path: Path, mode: str) -> None:
@@ -30,7 +31,7 @@ class _Forgiving(io.RawIOBase):
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of the data, as a raw file may not."""
+        """Write all of the data; a raw file may write only a part."""
         left = memoryview(data).cast("B")
         size = len(left)
         try:
@@ -41,22 +42,22 @@ class _Forgiving(io.RawIOBase):
         return size
 
     def readinto(self, buffer: Any) -> int:
-        """Read; what was never written reads as zeros."""
+        """Read; bytes that were never written are zeros."""
         view = memoryview(buffer).cast("B")
         n_read = self._file.readinto(view)
         view[n_read:] = bytes(len(view) - n_read)
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the size, which takes no room."""
+        """Set the size, which takes no disk space."""
         return self._file.truncate(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
+        """Move to a position."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tell the place."""
+        """Return the current position."""
         return self._file.tell()
 
     def close(self) -> None:
@@ -67,12 +68,12 @@ class _Forgiving(io.RawIOBase):
 
 @contextmanager
 def open_hdf5(path: Path, mode: str = "w") -> Iterator[h5py.File]:
-    """Open an HDF5 file to be written (``w``) or changed (``r+``).
+    """Open an HDF5 file to write (``w``) or to change (``r+``).
 
     Raises
     ------
     OSError
-        At the end, if something could not be written.
+        When the block ends, if something could not be written.
     """
     raw = _Forgiving(path, {"w": "w+", "r+": "r+"}[mode])
     try:
@@ -85,27 +86,27 @@ def open_hdf5(path: Path, mode: str = "w") -> Iterator[h5py.File]:
 
 
 AddArrays = Callable[[Mapping[str, Any]], None]
-"""Adds arrays to ``obsm`` of a file."""
+"""Function that adds arrays to ``obsm`` of a file."""
 
 
 @contextmanager
 def writing_h5ad(adata: AnnData, path: Path) -> Iterator[AddArrays]:
     """Write AnnData as ``.h5ad``, in encodings that every reader knows, and let the block add to ``obsm``.
 
-    The file is complete under its name once the block ends. After an error in the block it is complete, too, without
+    The file gets its name, complete, once the block ends. After an error in the block it is complete, too, but lacks
     what the block would have added.
 
     Raises
     ------
     OSError
-        If it cannot be written; then it is not there.
+        If the file cannot be written; it is then absent.
     """
     make_storable(adata)
     failed: BaseException | None = None
     with atomic_path(path) as temporary, open_hdf5(temporary) as file:
         write_elem(file, "/", adata, dataset_kwargs=COMPRESSION)
         if adata.raw is None and "raw" in file:
-            del file["raw"]  # newer versions of anndata write an empty one that older readers do not know
+            del file["raw"]  # newer anndata writes an empty one, which older readers do not know
         try:
             yield partial(_add, file)
         except BaseException as error:
@@ -115,7 +116,7 @@ def writing_h5ad(adata: AnnData, path: Path) -> Iterator[AddArrays]:
 
 
 def write_h5ad(adata: AnnData, path: Path) -> None:
-    """Write AnnData as :func:`writing_h5ad` does, with nothing to add."""
+    """Write AnnData as :func:`writing_h5ad` does, without adding anything."""
     with writing_h5ad(adata, path):
         pass
 

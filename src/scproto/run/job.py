@@ -1,4 +1,4 @@
-"""A function that another process makes ready, and then calls, while this one works."""
+"""Call a function in another process, which gets ready for the call while this one works."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .memory import peak_memory
 
 
 class Job:
-    """Call a function in a process that has loaded and compiled what it needs before it is called.
+    """Call a function in a process that has loaded and compiled everything before the call.
 
-    numba compiles UMAP for longer than a small layout takes. Here this happens on a core that a training leaves idle.
-    Without the process (there is no memory for it, say) the call is made here, with the same result.
+    numba takes longer to compile UMAP than a small layout takes. The process compiles on a core that training leaves
+    idle. If it cannot start, for example for lack of memory, this process makes the call, with the same result.
 
     Parameters
     ----------
     function
-        Function at the top of a module; its arguments and its result are pickled.
+        Function at the top level of a module; its arguments and its result are pickled.
     first
-        Arguments of a first call, which makes it ready; its result is dropped.
+        Arguments of a first call, which loads and compiles the function; its result is dropped.
 
     Attributes
     ----------
     peak_memory
-        Largest resident memory of the process in MiB, once it has ended; 0 without one.
+        Largest resident memory of the process in MiB, once it has ended; 0 if there was no process.
     """
 
     def __init__(self, function: Callable[..., Any], *first: Any) -> None:
@@ -43,7 +43,7 @@ class Job:
     def __enter__(self) -> Self:
         code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        with suppress(OSError):  # no process to be had
+        with suppress(OSError):  # no process can be started
             self._process = subprocess.Popen([sys.executable, "-c", code], **pipes)
             self._send(self._function, self._first)
         return self
@@ -54,25 +54,29 @@ class Job:
         if self._process is not None:
             self.peak_memory = peak_memory(self._process.pid)
             self._process.kill()
-            with suppress(OSError):  # what it was not there to read
+            with suppress(OSError):  # input that the process did not read
                 self._process.stdin.close()
             self._process.stdout.close()
             self._process.wait()
 
     def submit(self, *args: Any) -> None:
-        """Begin the call; without the process it is made when the result is asked for."""
+        """Start the call; without the process, :meth:`result` makes it."""
         self._args = args
         if self._process is not None:
-            with suppress(OSError):  # it has ended, as `result` will find
+            with suppress(OSError):  # the process has ended, which `result` will notice
                 self._send(*args)
 
     def result(self) -> Any:
-        """Result of the call that was submitted; what the function raises is raised here."""
+        """Return the result of the submitted call; errors of the function are raised here."""
         if self._process is None:
             return self._function(*self._args)
         try:
             result, error = pickle.load(self._process.stdout)
-        except (EOFError, OSError, pickle.UnpicklingError):  # it has ended, perhaps in the middle of its answer
+        except (
+            EOFError,
+            OSError,
+            pickle.UnpicklingError,
+        ):  # the process has ended, perhaps in the middle of its answer
             return self._function(*self._args)
         if error is not None:
             raise error
@@ -84,10 +88,10 @@ class Job:
 
 
 def serve() -> None:
-    """Be ready, then answer until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one
+    """Make the first call, then answer calls until the other process sends no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process, which ends this one
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that a library prints gets among the answers
+    os.dup2(2, 1)  # keep what libraries print out of the answers
     function, first = pickle.load(sys.stdin.buffer)
     function(*first)
     with suppress(EOFError):

@@ -1,4 +1,4 @@
-"""Memory of the process: how much it was at most, and what is freed given back to the system."""
+"""Memory of the process: measure its peak, and return freed memory to the system."""
 
 from __future__ import annotations
 
@@ -13,27 +13,36 @@ _MIB = 1 << 20
 
 
 def give_back_freed() -> None:
-    """Let arrays of 4 MiB or more go back to the system once they are freed, where the C library is glibc.
+    """Return arrays of 4 MiB or more to the system as soon as they are freed, if the C library is glibc.
 
-    By default glibc keeps those of up to 32 MiB for the process once it has seen one freed, which after the training of
-    100,000 cells is half a gigabyte. Smaller ones, which a step of the training frees and asks for again, stay.
+    By default, once an array has been freed, glibc keeps later ones of up to 32 MiB for the process. After training on
+    100,000 cells, that is half a gigabyte. Smaller arrays stay, since each training step frees and requests them again.
     """
     if mallopt := _of_c("mallopt"):
         mallopt(_MMAP_THRESHOLD, 4 * _MIB)
-        mallopt(_TRIM_THRESHOLD, 64 * _MIB)  # else every step would give back and ask again
+        mallopt(_TRIM_THRESHOLD, 64 * _MIB)  # otherwise every step would return memory and request it again
 
 
 def give_back_holes() -> None:
-    """Give back what is free between smaller arrays now, where the C library is glibc; it takes milliseconds."""
+    """Return the free memory between smaller arrays now, if the C library is glibc; it takes milliseconds."""
     if malloc_trim := _of_c("malloc_trim"):
         malloc_trim(0)
 
 
 def peak_memory(process: int | None = None) -> float:
-    """Return the largest resident memory so far in MiB, of a running process by its number or of this one.
+    """Measure the largest resident memory so far, of this process or of another running one.
 
-    0 where the system does not tell: Windows, and of other processes all but Linux. ``resource`` is asked last, since
-    on Linux it takes a process for at least as large as the one that started it.
+    ``resource`` is asked last: on Linux, it takes a process to be at least as large as the one that started it.
+
+    Parameters
+    ----------
+    process
+        Number of the other process; by default this process.
+
+    Returns
+    -------
+    peak : float
+        Memory in MiB; 0 if the system does not report it, as on Windows, or for other processes outside Linux.
     """
     with suppress(OSError):
         for line in Path(f"/proc/{process or 'self'}/status").read_text().splitlines():

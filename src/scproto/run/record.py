@@ -1,4 +1,4 @@
-"""``run.json``: what was asked, what was done, and what came out."""
+"""``run.json``: the settings of a run, what it did, and its results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .memory import peak_memory
 from .settings import CELLS, MARKER, METACELLS, MODEL, REPORT, Settings, Source
 
 WRITTEN = (CELLS, METACELLS, MARKER, REPORT, f"{MODEL}/*", "figures/*.png")
-"""What a run writes, as patterns; for runs that have no list of it."""
+"""Patterns of the files that a run writes, for runs whose record has no list of them."""
 
 
 def make_record(
@@ -32,7 +32,7 @@ def make_record(
     history: Mapping[str, pd.DataFrame],
     job: Job,
 ) -> dict[str, Any]:
-    """Gather what ``run.json`` holds; `timings` are filled further while the run goes on."""
+    """Gather the content of ``run.json``; `timings` may grow while the run continues."""
     last = {name: _last(values) for name, values in history.items()}
     return {
         "input": source.__name__ if callable(source) else str(source),
@@ -58,16 +58,16 @@ def write_record(record: dict[str, Any], folder: Path) -> None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Names of the files in a run folder, ``run.json`` among them, relative to it."""
+    """List the files in a run folder, including ``run.json``, by their names relative to it."""
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return sorted({*files, MARKER})
 
 
 def written_files(folder: Path) -> set[str]:
-    """Names of the files in a run folder that the run has written, by its record."""
+    """Names of the files in a run folder that the run wrote, according to its record."""
     try:
         files = json.loads((folder / MARKER).read_text(encoding="utf-8")).get("files")
-    except (OSError, ValueError, AttributeError):  # no record, or one that somebody else wrote
+    except (OSError, ValueError, AttributeError):  # no record, or not one of scproto
         files = None
     if isinstance(files, list):
         return {str(name) for name in files}
@@ -75,13 +75,13 @@ def written_files(folder: Path) -> set[str]:
 
 
 def whole_memory(job: Job) -> float | None:
-    """Largest resident memory of this process and, which may have come at another time, that for UMAP, in MiB."""
+    """Sum of the peak memory of this process and of that for UMAP, in MiB; the peaks may differ in time."""
     own = peak_memory()
     return round(own + job.peak_memory, 1) if own else None
 
 
 def _last(values: pd.DataFrame) -> float | None:
-    """Return the last value of a history that is a number; JSON has no NaN."""
+    """Return the last finite value of a history, since JSON has no NaN; None if there is none."""
     numbers = values.to_numpy(dtype=float).ravel()
     numbers = numbers[np.isfinite(numbers)]
     return float(numbers[-1]) if len(numbers) else None

@@ -1,4 +1,4 @@
-"""Whether all that a run will write can be written, found out before it trains."""
+"""Find out before the training whether the results of a run can be written."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from .._errors import InputError
 from .hdf5 import COMPRESSION, open_hdf5
 
 SAMPLE = 2_000
-"""Cells that are written to see how much room a cell takes."""
+"""Number of cells that are written to estimate the disk space per cell."""
 
 OF_A_CELL = 800
-"""Bytes that a fit adds to a cell: embedding, PCA, neighbours, probabilities and UMAP."""
+"""Bytes that a fit adds per cell: embedding, PCA, neighbours, probabilities and UMAP."""
 
 MARGIN = 16 * 2**20
-"""Bytes beside cells and metacells: the model, the report and its figures."""
+"""Bytes besides cells and metacells: the model, the report and its figures."""
 
 
 METACELLS = "metacells"
-"""Where the columns of the table of metacells are tried."""
+"""Where the columns of the table of metacells are tried out."""
 
 
 def rehearse(adata: AnnData, metacell_columns: list[str], n_metacells: int, folder: Path) -> None:
-    """Write all but the counts of the cells, and a sample of those, into a file that is deleted again.
+    """Write everything but the counts of the cells, and a sample of the counts, into a file that is then deleted.
 
     Parameters
     ----------
     adata
-        The cells as they are going to be written.
+        Cells, as they are going to be written.
     metacell_columns
         Names of the columns of the table of metacells.
     n_metacells
-        How many there are going to be.
+        Number of metacells that there are going to be.
     folder
-        Where the results are going to be written.
+        Folder for the results.
 
     Raises
     ------
     InputError
-        If something cannot be written, or there is no room for the results.
+        If something cannot be written, or the disk lacks space for the results.
     """
     path = folder / "rehearsal.h5ad"
     n = min(SAMPLE, adata.n_obs)
@@ -61,7 +61,7 @@ def rehearse(adata: AnnData, metacell_columns: list[str], n_metacells: int, fold
             sampled = file.id.get_filesize() - once
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"There is no room in {folder.parent}: {_MEND}.") from error
+            raise InputError(f"There is no disk space left in {folder.parent}: {_MEND}.") from error
         raise
     finally:
         path.unlink(missing_ok=True)
@@ -69,16 +69,16 @@ def rehearse(adata: AnnData, metacell_columns: list[str], n_metacells: int, fold
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"The results take about {needed / 2**20:,.0f} MB, but {folder.parent} has {free / 2**20:,.0f} MB free: "
+            f"The results need about {needed / 2**20:,.0f} MB, but {folder.parent} has {free / 2**20:,.0f} MB free: "
             f"{_MEND}."
         )
 
 
-_MEND = "make room, or write to another disk"
+_MEND = "free some disk space, or write to another disk"
 
 
 def _once(adata: AnnData) -> Iterator[tuple[str, Any]]:
-    """All that does not grow with the counts, whole: what cannot be written depends on the values."""
+    """Yield in full what does not grow with the counts: whether it can be written depends on its values."""
     yield "obs", adata.obs
     yield "var", adata.var
     yield from ((f"uns/{key}", value) for key, value in adata.uns.items())
@@ -89,7 +89,7 @@ def _once(adata: AnnData) -> Iterator[tuple[str, Any]]:
 
 
 def _by_cell(adata: AnnData, n: int) -> Iterator[tuple[str, Any]]:
-    """The first cells of all matrices."""
+    """Yield the first cells of all matrices."""
     if adata.X is not None:
         yield "X", adata.X[:n]
     yield from ((f"layers/{key}", value[:n]) for key, value in adata.layers.items() if key is not None)
@@ -100,14 +100,14 @@ def _by_cell(adata: AnnData, n: int) -> Iterator[tuple[str, Any]]:
 
 
 def _try(file: Any, where: str, value: Any) -> None:
-    """Write one element; anndata raises errors of many kinds for what it cannot write."""
+    """Write one element; anndata raises many kinds of errors for what it cannot write."""
     group, _, key = where.rpartition("/")
     try:
         write_elem(file.require_group(group) if group else file, key, value, dataset_kwargs=COMPRESSION)
     except MemoryError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the element
+        if isinstance(error, OSError) and error.errno is not None:  # caused by the disk, not by the element
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if where == METACELLS:

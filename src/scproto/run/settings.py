@@ -1,4 +1,4 @@
-"""What a run is asked to do, and what is written where."""
+"""Settings of a run, and the names of the files that it writes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from anndata import AnnData
 CELLS, METACELLS, MODEL, REPORT = "cells.h5ad", "metacells.h5ad", "model", "report.html"
 
 MARKER = "run.json"
-"""The file that tells a run folder from any other; written last."""
+"""File that marks a folder as a run folder; it is written last."""
 
 Source = str | Path | Callable[[], AnnData]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is asked to do; the defaults are those of ``scproto fit``."""
+    """Settings of a run; the defaults are those of ``scproto fit``."""
 
     batch_key: tuple[str, ...] = ()
     label_keys: tuple[str, ...] = ()
@@ -34,6 +34,6 @@ class Settings:
     report: bool = True
 
     def storable(self) -> dict[str, Any]:
-        """The settings that were given, as AnnData can write them."""
+        """Return the settings that were given, in types that AnnData can write."""
         given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

@@ -16,7 +16,7 @@ Announce = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Stages:
-    """Times the stages of a run, and announces each to whoever watches."""
+    """Time the stages of a run, and announce each one."""
 
     announce: Announce = nullcontext
     seconds: dict[str, float] = field(default_factory=dict)
@@ -31,10 +31,15 @@ class Stages:
 
 
 def load_libraries(accelerator: str) -> None:
-    """Import what takes long, so that the timings of the later stages are those of their work.
+    """Import the slow libraries, so that the timings of later stages are those of their own work.
 
-    Python's collector would look through the objects of the imports, which all stay, again and again: a fifth of the
-    time. From here on it leaves them out.
+    All imported objects stay, but Python's garbage collector would examine them again and again, for a fifth of the
+    time. From here on, it ignores them.
+
+    Raises
+    ------
+    InputError
+        If the accelerator is ``"gpu"`` and torch finds none.
     """
     collecting = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""AnnData as every reader of its files knows it: what is legal in memory but not in a file is mended."""
+"""Change AnnData so that every reader of its files knows it: mend what is legal only in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 from anndata import AnnData
 
 RESERVED = "_index"
-"""Name that anndata keeps for itself in tables."""
+"""Name that anndata reserves in tables."""
 
 
 class Renamed(NamedTuple):
-    """Something that got another name, or lost its own."""
+    """A part of AnnData that got a new name, or lost its name."""
 
     where: str
     old: Any
@@ -22,27 +22,29 @@ class Renamed(NamedTuple):
 
     def __str__(self) -> str:
         if self.new is None:
-            return f"The {self.where} loses its name {self.old!r}, which is that of a column."
-        return f"{self.old!r} of {self.where} is renamed to {self.new!r}: a file cannot hold that name."
+            return f"The {self.where} loses its name {self.old!r}, because a column has the same name."
+        return f"{self.old!r} of {self.where} is renamed to {self.new!r}, because a file cannot hold the old name."
 
 
 def make_storable(adata: AnnData, written: Collection[str] = ()) -> list[Renamed]:
     """Mend in place what anndata reads but does not write, or writes in a way that only newer readers know.
 
-    These are names with a slash, which a file takes for a folder; tables with a column ``_index``, columns of the same
-    name, or an index that is named like a column; and pandas' own types of strings, which become plain ones, or
-    categories where some are missing.
+    - Names with a slash, which a file takes for a folder, are renamed.
+    - In tables, a column ``_index`` and columns of the same name are renamed; an index named like a column loses its
+      name.
+    - The string types of pandas become plain strings, or categories if some values are missing.
 
     Parameters
     ----------
     adata
-        Cells or metacells. Changed in place.
+        Cells or metacells, changed in place.
     written
-        Columns that are going to be written into ``obs`` and ``var``, after which no index can be named either.
+        Columns that are going to be written into ``obs`` and ``var``; no index may have their names either.
 
     Returns
     -------
-    What was renamed.
+    renamed : list of Renamed
+        What was renamed.
     """
     renamed: list[Renamed] = []
     for name in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
@@ -59,7 +61,7 @@ def make_storable(adata: AnnData, written: Collection[str] = ()) -> list[Renamed
 
 
 def _tables(adata: AnnData) -> Iterator[tuple[str, pd.DataFrame]]:
-    """All tables of the object, with their names."""
+    """Yield all tables of the object, with their names."""
     yield "adata.obs", adata.obs
     yield "adata.var", adata.var
     if adata.raw is not None:
@@ -75,7 +77,7 @@ def _tables(adata: AnnData) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _walk(mapping: MutableMapping[str, Any], change: Callable[[Any], Any]) -> None:
-    """Visit all values of nested mappings; what `change` returns, if anything, takes the place of the value."""
+    """Visit all values of nested mappings, and replace a value by what `change` returns, unless that is None."""
     for key, value in list(mapping.items()):
         if isinstance(value, MutableMapping):
             _walk(value, change)
@@ -84,7 +86,7 @@ def _walk(mapping: MutableMapping[str, Any], change: Callable[[Any], Any]) -> No
 
 
 def _mend_keys(mapping: MutableMapping[str, Any], where: str, renamed: list[Renamed]) -> None:
-    """Give keys with a slash, and those that are no text, another name."""
+    """Rename keys that have a slash or are not text."""
     for key in [key for key in mapping if key is not None]:
         new = _writable(key, mapping)
         if new != key:
@@ -95,7 +97,7 @@ def _mend_keys(mapping: MutableMapping[str, Any], where: str, renamed: list[Rena
 
 
 def _writable(key: Any, taken: Collection[Any]) -> str:
-    """A name that a file can hold: the key itself where it can, else one that is free."""
+    """Return a name that a file can hold: the key itself if possible, otherwise a free name."""
     name = str(key).replace("/", "|")
     if isinstance(key, str) and name == key != RESERVED:
         return name
@@ -121,7 +123,7 @@ def _mend_columns(frame: pd.DataFrame, where: str, written: Collection[str], ren
 
 
 def _mend_strings(frame: pd.DataFrame) -> None:
-    """Plain strings in the columns, the categories and the index."""
+    """Convert the strings in columns, categories and index to plain ones."""
     for place, dtype in enumerate(frame.dtypes):
         column = frame.iloc[:, place]
         if isinstance(dtype, pd.CategoricalDtype) and isinstance(dtype.categories.dtype, pd.StringDtype):
@@ -141,7 +143,7 @@ def _mend_strings(frame: pd.DataFrame) -> None:
 
 
 def _plain_array(value: Any) -> Any:
-    """A plain array in place of pandas' strings, a list as one; None for what may stay."""
+    """Return a plain array in place of an array or a series of pandas' strings; None for values that may stay."""
     dtype = getattr(value, "dtype", None)
     if isinstance(dtype, pd.StringDtype) and not isinstance(value, pd.DataFrame):
         return np.asarray(pd.Series(value).fillna(""), dtype=object)

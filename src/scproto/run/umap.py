@@ -1,4 +1,4 @@
-"""The UMAP of a run, laid out by another process while this one works."""
+"""The UMAP of a run, which another process lays out while this one works."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settings import Settings
 
 
 def layout_job(settings: Settings) -> AbstractContextManager[Job]:
-    """UMAP, made ready on another core meanwhile; not with one core or thread, or where this process has it ready."""
+    """Make a job for UMAP on another core; with one core or thread, or UMAP loaded, the job runs in this process."""
     from ..graph import umap_layout
 
     job = Job(umap_layout, np.eye(16))
@@ -28,16 +28,16 @@ def layout_job(settings: Settings) -> AbstractContextManager[Job]:
 def add_umap(adata: AnnData, metacells: AnnData, job: Job, files: list[AddArrays]) -> None:
     """Add the UMAP to cells and metacells, and to the files of both.
 
-    It is copied to where viewers look for one, unless the cells came with their own: the two files should agree.
+    It is also copied to where viewers look for a UMAP, unless the cells came with their own. So the two files agree.
 
     Parameters
     ----------
     adata, metacells
         Cells and metacells, in the order in which they were submitted.
     job
-        Lays them out.
+        Job that lays them out.
     files
-        Those of the cells and of the metacells.
+        Functions that add to the files of the cells and of the metacells.
     """
     from ..tl.umap import set_umap
 

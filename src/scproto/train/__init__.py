@@ -1,4 +1,4 @@
-"""Training: plan, looks at the whole embedding, schedule, state and checkpoints, diagnostics and snapshots."""
+"""Training: steps, looks at the whole embedding, schedule, checkpoints, diagnostics and snapshots."""
 
 from .checkpoint import Checkpoint
 from .snapshots import Snapshots

@@ -11,20 +11,20 @@ from .._errors import InputError
 from .plan import PrototypePlan
 
 EVERY_S = 60.0
-"""Seconds between two checkpoints: writing one then takes a small share of the training."""
+"""Minimum number of seconds between two checkpoints, so that writing them takes a small share of the training."""
 
 
 class Checkpoint(lightning.Callback):
     """Keep the latest state of a training in a file, from which it can be resumed.
 
-    A state is saved between two epochs; an epoch is a fortieth of the steps.
+    The state is saved between two epochs. An epoch is a fortieth of the steps.
 
     Parameters
     ----------
     path
-        The file, such as ``training.safetensors``. An earlier one is replaced.
+        File to write, such as ``training.safetensors``. An earlier file is replaced.
     every_s
-        Least number of seconds between two savings; 0 saves after each epoch.
+        Minimum number of seconds between two checkpoints; 0 saves one after each epoch.
 
     Raises
     ------
@@ -40,7 +40,7 @@ class Checkpoint(lightning.Callback):
     def __init__(self, path: str | Path, every_s: float = EVERY_S) -> None:
         self.path = Path(path).expanduser().resolve()
         if not self.path.parent.is_dir():
-            raise InputError(f"The folder of the checkpoint {path} does not exist: make {self.path.parent} first.")
+            raise InputError(f"The folder of the checkpoint {path} does not exist: create {self.path.parent} first.")
         self.every_s = every_s
         self._last = 0.0
 
@@ -49,7 +49,7 @@ class Checkpoint(lightning.Callback):
         self._last, self._first_epoch = monotonic(), pl_module.current_epoch
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Save the state before the epoch, where it is time to."""
+        """Save the state before the epoch if the last checkpoint is old enough."""
         assert isinstance(pl_module, PrototypePlan)
         if pl_module.current_epoch > self._first_epoch and monotonic() - self._last >= self.every_s:
             pl_module.state().save(self.path)

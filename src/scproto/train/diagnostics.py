@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 class Usage:
-    """How an epoch's cells use the prototypes.
+    """How the cells of an epoch use the prototypes.
 
     Parameters
     ----------
     n_batches, n_prototypes
-        Sizes.
+        Number of batches and of prototypes.
     """
 
     def __init__(self, n_batches: int, n_prototypes: int) -> None:
@@ -35,13 +35,14 @@ class Usage:
         self._cosine += cosine.sum()
 
     def summary(self) -> dict[str, Tensor]:
-        """Numbers for the training history.
+        """Summarise the epoch for the training history.
 
         Returns
         -------
-        ``prototypes_used``: prototypes that are the nearest of some cell. ``perplexity``: effective number
-        of prototypes over all cells. ``perplexity_batch``: the same within a batch, mean over the batches
-        present. ``nearest_cosine``: mean cosine similarity of a cell and its nearest prototype.
+        summary : dict
+            ``prototypes_used``: number of prototypes that are the nearest of some cell. ``perplexity``: effective
+            number of prototypes over all cells. ``perplexity_batch``: the same within a batch, averaged over the
+            batches present. ``nearest_cosine``: mean cosine similarity of a cell and its nearest prototype.
         """
         per_batch = self._counts[self._counts.sum(1) > 0]
         return {

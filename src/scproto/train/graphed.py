@@ -19,13 +19,14 @@ INPUTS = ("x", "batch", "genes", "counts", "library")
 class GraphedLoss:
     """:meth:`PrototypeModule.loss` and its gradients, replayed from a CUDA graph.
 
-    A step is some three hundred kernels of a few microseconds, which a GPU ends sooner than the host can launch the
-    next. A graph launches them all at once. Shapes are part of it: there is one for each number of decoded genes.
+    A step launches some three hundred kernels of a few microseconds each. The GPU finishes them faster than the host
+    can launch the next. A graph launches them all at once. Its shapes are fixed, so there is one graph per number of
+    decoded genes.
 
     Parameters
     ----------
     module
-        On a CUDA device; its parameters may change, but must stay where they are.
+        Network on a CUDA device. Its parameters may change in place, but must not move.
     """
 
     def __init__(self, module: PrototypeModule) -> None:
@@ -33,14 +34,14 @@ class GraphedLoss:
         self._graphs: dict[tuple[bool, torch.Size], tuple[Callable[..., Any], list[str]]] = {}
 
     def __call__(self, minibatch: Minibatch, *, prototypes: bool) -> Losses:
-        """As :meth:`PrototypeModule.loss` of a dense minibatch. The next call overwrites the result."""
-        key = prototypes, minibatch.counts.shape  # the other shapes follow
+        """Compute :meth:`PrototypeModule.loss` of a dense minibatch. The next call overwrites the result."""
+        key = prototypes, minibatch.counts.shape  # these determine the other shapes
         inputs = tuple(getattr(minibatch, name) for name in INPUTS)
         if key not in self._graphs:
             objective = _Objective(self.module, prototypes)
-            # a resumed training captures again, and must draw as if it had not
+            # A resumed training captures the graph again, and must draw as if it had not.
             with torch.random.fork_rng(devices=[inputs[0].device]), warnings.catch_warnings():
-                # said of the capture, which is on a stream of its own and accumulates no gradient
+                # it concerns the capture, which runs on its own stream and accumulates no gradient
                 warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
                 graph = torch.cuda.make_graphed_callables(objective, inputs, allow_unused_input=True)
             self._graphs[key] = graph, objective.names
@@ -50,7 +51,7 @@ class GraphedLoss:
 
 
 class _Objective(nn.Module):
-    """The objective with tensors only as arguments and results."""
+    """The objective, with only tensors as arguments and results."""
 
     def __init__(self, module: PrototypeModule, prototypes: bool) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class _Objective(nn.Module):
         self.names: list[str] = []
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Total, scores (or nothing) and the terms."""
+        """Return the total, the scores (empty in the warm-up) and the terms."""
         minibatch = Minibatch(x_transposed=None, rows=None, columns=None, **dict(zip(INPUTS, inputs, strict=True)))
         losses = self.module.loss(minibatch, prototypes=self.prototypes)
         self.names = list(losses.terms)

@@ -1,4 +1,4 @@
-"""The history of a training: values of each quantity by epoch, as tables and as JSON."""
+"""The history of a training: values of each quantity per epoch, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 History = Mapping[str, pd.DataFrame]
-"""Of each quantity one column, its name that of the quantity, and an index of epochs."""
+"""One table per quantity, with the epochs as index and one column of the same name as the quantity."""
 
 Stored = dict[str, dict[str, list[float | None]]]
 
 
 def history_to_json(history: History | None) -> Stored:
-    """Training history as plain lists: epochs and values of each quantity."""
+    """Convert a training history to plain lists: epochs and values of each quantity."""
     return {
         name: {"epoch": frame.index.tolist(), "value": [_number(v) for v in frame[name]]}
         for name, frame in (history or {}).items()
@@ -35,14 +35,19 @@ def n_epochs_of(history: History) -> int:
 
 
 def join_histories(before: History, after: History, first_epoch: int) -> dict[str, pd.DataFrame]:
-    """One history out of two.
+    """Append one history to another.
 
     Parameters
     ----------
     before, after
-        The histories.
+        The two histories.
     first_epoch
-        Epochs to add to the index of `after`.
+        Number to add to the epochs of `after`.
+
+    Returns
+    -------
+    joined : dict
+        New history; neither of the two changes.
     """
     joined = dict(before)
     for name, frame in after.items():
@@ -52,5 +57,5 @@ def join_histories(before: History, after: History, first_epoch: int) -> dict[st
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Return a number; None for NaN and infinity, which JSON does not have."""
     return float(value) if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What the embedding of all cells settles for the next epochs: prototypes, and what the minibatches go by."""
+"""Look at the embedding of all cells between epochs: set the prototypes, and guide the next minibatches."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ REFRESH_EVERY = 4
 
 @dataclass(frozen=True)
 class Look:
-    """Looks at the whole embedding.
+    """Set prototypes and guidance from the embedding of all cells.
 
     Attributes
     ----------
     module
-        The network. It is not changed.
+        The network, which stays unchanged.
     batch
         Batch of each cell, ``(n_cells,)``.
     sampler
-        Draws the cells of the coming epochs.
+        Sampler that draws the cells of the coming epochs.
     rng
-        Of the choice of batches to compare.
+        Random generator that chooses the batches to compare.
     n_mutual
-        Size of the neighbourhoods that must agree between batches.
+        Size of the neighbourhoods in which cells of two batches must find each other to be mutual neighbours.
     seed
         Seed of k-means.
     """
@@ -56,30 +56,32 @@ class Look:
         Returns
         -------
         prototypes : Tensor
-            Where the batches have been brought together, so that they start shared, ``(n_prototypes, n_latent)``.
+            Unit vectors, ``(n_prototypes, n_latent)``. They are set after the batches are aligned, so that the batches
+            share them from the start.
         guidance : Guidance
-            For the next epochs.
+            Guidance for the next epochs.
         """
         at = first_prototypes(unit, len(self.module.prototypes), self.seed)
         _, prototypes, aligned = self.module.align(unit, torch.from_numpy(self.batch), at)
         return prototypes, self._guidance(unit, prototypes, aligned, aligned)
 
     def again(self, unit: Tensor, *, reseed: bool) -> tuple[Tensor, Guidance]:
-        """Look again.
+        """Update the guidance and, if asked, reseed the prototypes.
 
         Parameters
         ----------
         unit
             Embedding of all cells, ``(n_cells, n_latent)``.
         reseed
-            Whether prototypes that are no cell's nearest are moved to the cells farthest from all others.
+            Whether to move prototypes that are nearest to no cell onto the cells that are farthest from all other
+            prototypes.
 
         Returns
         -------
         prototypes : Tensor
             Unit vectors, ``(n_prototypes, n_latent)``.
         guidance : Guidance
-            For the next epochs.
+            Guidance for the next epochs.
         """
         prototypes = self.module.unit_prototypes.detach().cpu()
         if reseed:
@@ -87,7 +89,7 @@ class Look:
         return prototypes, self._guidance(unit, prototypes, unit, None)
 
     def _guidance(self, unit: Tensor, prototypes: Tensor, cells: Tensor, aligned: Tensor | None) -> Guidance:
-        """Guidance by the prototypes; shares are those of `cells`, and pairs are found in `aligned`, where given."""
+        """Derive the guidance: shares from `cells`, and pairs from `aligned`, which is computed if it is None."""
         batch, n_batches = torch.from_numpy(self.batch), self.module.n_batches
         shares = prototype_shares(cells, batch, prototypes, n_batches).numpy()
         weights = density_weights(unit, prototypes).numpy()
@@ -100,13 +102,13 @@ class Look:
         return Guidance(weights, paired=True, anchors=anchors, cross=cross, shares=shares)
 
     def _pairs_across(self, aligned: NDArray[np.float32], drawn: NDArray[np.int64]) -> KnnGraph:
-        """Mutual neighbours in other batches among the cells that are drawn until the next look."""
+        """Find mutual neighbours across batches among the cells that are drawn until the next look."""
         pairs = mutual_neighbors(aligned, self.batch[drawn], self.n_mutual, rng=self.rng)
         return pairs.among(drawn, len(self.batch))
 
 
 def first_prototypes(unit: Tensor, n_prototypes: int, seed: int) -> Tensor:
-    """k-means, then once more with cells weighted by the density that the first finds.
+    """Run k-means twice; the second run weights each cell by the density that the first one finds.
 
     Parameters
     ----------
@@ -128,14 +130,14 @@ def first_prototypes(unit: Tensor, n_prototypes: int, seed: int) -> Tensor:
 
 
 def reseeded(unit: Tensor, prototypes: Tensor) -> Tensor:
-    """Prototypes, those that are no cell's nearest put onto the cells farthest from all others.
+    """Move prototypes that are nearest to no cell onto the cells that are farthest from all other prototypes.
 
     Parameters
     ----------
     unit
         Unit vectors of cells, ``(n_cells, n_latent)``.
     prototypes
-        Unit vectors, ``(n_prototypes, n_latent)``. Changed in place.
+        Unit vectors, ``(n_prototypes, n_latent)``; changed in place.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Training plan: what happens at each step and between the epochs."""
+"""The training plan: what happens in each step and between epochs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .schedule import Budget
 from .state import TrainingState, copy_of, restore_torch_states, restored_stopping, stopping_state, torch_states
 
 LAST_RESEED = 0.85
-"""Share of the budget after which no prototype is moved by hand any more."""
+"""Share of the budget after which prototypes are no longer reseeded."""
 
 
 class PrototypePlan(lightning.LightningModule):
-    """Warm-up of the autoencoder, start of the prototypes, then the three losses together.
+    """Warm up the autoencoder, start the prototypes, then minimise the three losses together.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ class PrototypePlan(lightning.LightningModule):
     source
         The training cells.
     sampler
-        Draws the views.
+        Sampler that draws the views.
     budget
-        Number of steps.
+        Number of steps and how they are divided.
     learning_rate
-        Peak of the one-cycle schedule.
+        Peak learning rate of the one-cycle schedule.
     weight_decay
         Weight decay of AdamW.
     n_mutual
-        Size of the neighbourhoods that must agree between batches.
+        Size of the neighbourhoods in which cells of two batches must find each other to be mutual neighbours.
     seed
         Seed of k-means and of the choice of batches to compare.
     identity
-        What the training is of, kept with its state; see :class:`scproto.train.state.TrainingState`.
+        Settings and a digest of the cells, kept with the state; see :class:`scproto.train.state.TrainingState`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class PrototypePlan(lightning.LightningModule):
         self._earlier: History = {}
 
     def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRScheduler:
-        """AdamW with a one-cycle learning rate over all steps."""
+        """Return AdamW with a one-cycle learning rate over all steps."""
         optimizer = torch.optim.AdamW(
             self.module.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, eps=1e-8, fused=True
         )
@@ -96,17 +96,17 @@ class PrototypePlan(lightning.LightningModule):
 
     @cached_property
     def _graphed(self) -> GraphedLoss | None:
-        """The objective as a graph, on a single CUDA device."""
+        """The objective as a CUDA graph if training runs on a single CUDA device, else None."""
         alone = not torch.distributed.is_initialized()
         return GraphedLoss(self.module) if self.module.device.type == "cuda" and alone else None
 
     @property
     def warming_up(self) -> bool:
-        """Whether the autoencoder still trains alone."""
+        """Whether the training is in the warm-up, without prototypes."""
         return self.current_epoch < self.budget.n_warmup_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Go on where the training was stopped, if it was; look at the whole embedding where it is time to."""
+        """Restore the state to resume from, if any; look at the whole embedding if a look is due."""
         if self._resumed is not None:
             self._restore(self._resumed)
             self._resumed = None
@@ -123,13 +123,13 @@ class PrototypePlan(lightning.LightningModule):
         self._follow(guidance)
 
     def _follow(self, guidance: Guidance) -> None:
-        """Go by this guidance from now on."""
+        """Follow this guidance from now on."""
         self.sampler.follow(guidance)
         if guidance.shares is not None:
             self.module.set_shares(torch.from_numpy(guidance.shares))
 
     def training_step(self, minibatches: Iterable[Minibatch], batch_idx: int) -> None:
-        """Train on the minibatches of an epoch, for Lightning one batch: around each it takes up to a millisecond."""
+        """Train on all minibatches of an epoch. For Lightning it is one batch, to save up to a millisecond per step."""
         optimizer, schedule = self._optimizer, self._schedule
         for minibatch in minibatches:
             loss = self.objective(minibatch)
@@ -147,14 +147,14 @@ class PrototypePlan(lightning.LightningModule):
         return cast(LRScheduler, self.lr_schedulers())
 
     def objective(self, minibatch: Minibatch) -> Tensor:
-        """What is minimised, for one minibatch."""
+        """Compute the loss of a minibatch, and record it."""
         losses_of = self._graphed or self.module.loss
         losses = losses_of(minibatch, prototypes=not self.warming_up)
         self._record(losses, minibatch)
         return losses.total
 
     def _record(self, losses: Losses, minibatch: Minibatch) -> None:
-        """Add to the epoch's sums; nothing is read back from the device in a step."""
+        """Add to the sums of the epoch, without reading anything back from the device."""
         values = {"loss": losses.total, **{f"loss_{name}": value for name, value in losses.terms.items()}}
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
@@ -162,10 +162,10 @@ class PrototypePlan(lightning.LightningModule):
             self._usage.add(losses.scores, minibatch.batch[0])
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means and the signs of collapse; stop where there is nothing left to learn from."""
+        """Log the means and signs of collapse of the epoch; stop if a weight is no longer finite."""
         if not all(bool(torch.isfinite(weight).all()) for weight in self.module.parameters()):
             raise InputError(
-                f"The training went out of bounds in epoch {self.current_epoch + 1} of {self.budget.n_epochs}: give "
+                f"The training diverged in epoch {self.current_epoch + 1} of {self.budget.n_epochs}: give "
                 f"SCPROTO.train a learning_rate below {self.learning_rate:g}."
             )
         logged = {name: total / self.budget.steps_per_epoch for name, total in self._sums.items()}
@@ -176,7 +176,7 @@ class PrototypePlan(lightning.LightningModule):
         self._usage = Usage(self.module.n_batches, len(self.module.prototypes))
 
     def state(self) -> TrainingState:
-        """Everything that the rest of the training depends on; taken between two epochs."""
+        """Return all that the rest of the training depends on; call it between two epochs."""
         optimizer, stopping = self._optimizer.state_dict(), self.trainer.early_stopping_callback
         logged = getattr(self.trainer.logger, "history", None)
         return TrainingState(
@@ -195,11 +195,11 @@ class PrototypePlan(lightning.LightningModule):
         )
 
     def resume(self, state: TrainingState) -> None:
-        """Go on from this state once the trainer starts an epoch."""
+        """Continue from this state once the trainer starts an epoch."""
         self._resumed, self._earlier = state, history_from_json(state.history)
 
     def whole_history(self, logged: History) -> History:
-        """What was logged since the training was resumed, after what was logged before."""
+        """Join what was logged before the training was resumed with what was logged since."""
         return join_histories(self._earlier, logged, 0)
 
     def _restore(self, state: TrainingState) -> None:

@@ -1,4 +1,4 @@
-"""Training by Lightning, which leaves the process as it was."""
+"""Run a training with Lightning, and leave the process as it was."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .plan import PrototypePlan
 from .state import TrainingState
 
 PATIENCE = 10
-"""Epochs without a smaller loss after which training stops."""
+"""Number of epochs without a smaller loss after which training stops."""
 
 
 def run_trainer(
@@ -33,20 +33,20 @@ def run_trainer(
     state: TrainingState | None = None,
     **trainer_kwargs: Any,
 ) -> None:
-    """Train by scvi-tools' trainer, and add the history to that of the model.
+    """Train with scvi-tools' trainer, and append to the history of the model.
 
     Parameters
     ----------
     model
-        Whose module the plan trains.
+        Model whose module the plan trains.
     plan
-        What a step is, how many there are, and the seed.
+        Training plan, with the number of steps and the seed.
     data
         The minibatches.
     checkpoint
-        Saves the state of the training.
+        Callback that saves the state of the training.
     state
-        Where a training stopped, to go on from there; by default it starts anew.
+        State of an earlier training to continue from; by default the training starts anew.
     **trainer_kwargs
         Arguments of :class:`scvi.train.Trainer`.
     """
@@ -54,14 +54,14 @@ def run_trainer(
     before: History = (model.history if model.is_trained_ else None) or {}
     n_done = state.epoch if state is not None else 0
     with ExitStack() as stack:
-        # a list of our own, as scvi-tools adds to it
+        # a copy, because scvi-tools adds to the list
         callbacks = [*(callbacks if isinstance(callbacks, Iterable) else [callbacks]), _Hush(stack)]
         callbacks += [checkpoint] if checkpoint is not None else []
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(_lightning.quiet())
         stack.enter_context(_lightning.interruptible())
-        # minibatches come from memory, and other processes would only delay them
+        # minibatches come from memory; worker processes would only slow them down
         warnings.filterwarnings("ignore", ".*does not have many workers")
         # Lightning uses a class that newer torch deprecates
         warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
@@ -73,7 +73,7 @@ def run_trainer(
             early_stopping_monitor="loss",
             early_stopping_patience=PATIENCE,
             early_stopping_warmup_epochs=max(plan.budget.n_warmup_epochs - n_done, 0),
-            log_every_n_steps=1,  # of Lightning, to which an epoch is one
+            log_every_n_steps=1,  # for Lightning, an epoch is one step
             use_distributed_sampler=False,
             callbacks=callbacks,
             **trainer_kwargs,
@@ -83,17 +83,17 @@ def run_trainer(
             plan.resume(state)
             done = runner.trainer.fit_loop.epoch_progress.current
             done.ready = done.started = done.processed = done.completed = n_done
-        model.is_trained_ = False  # else scvi-tools joins the histories, and numbers the epochs of some values anew
+        model.is_trained_ = False  # otherwise scvi-tools joins the histories and renumbers some epochs
         runner()
     model.history_ = join_histories(before, plan.whole_history(model.history or {}), n_epochs_of(before))
 
 
 class _Hush(lightning.Callback):
-    """Keep back what scvi-tools prints of an error, which is raised all the same."""
+    """Suppress what scvi-tools prints about an error, which is raised anyway."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
 
     def on_exception(self, *_: Any) -> None:
-        """Drop what is printed from here on until the stack is closed."""
+        """Discard what is printed until the stack is closed."""
         self._stack.enter_context(redirect_stdout(io.StringIO()))

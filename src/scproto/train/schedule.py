@@ -1,4 +1,4 @@
-"""How many steps a fit takes and how it divides them."""
+"""How many steps a training takes, and how they are divided."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ WARM_UP = 0.5
 class Budget:
     """Division of the optimiser's steps.
 
-    An epoch is here a fixed share of the budget, not a pass over the cells: a network needs steps, and 500
-    cells need hardly fewer of them than 50,000.
+    Here, an epoch is a fixed share of the budget, not a pass over the cells. A network needs steps: 500 cells need
+    hardly fewer of them than 50,000.
 
     Attributes
     ----------
     n_epochs
-        Number of epochs, warm-up included.
+        Number of epochs, including the warm-up.
     steps_per_epoch
-        Steps of each.
+        Number of steps per epoch.
     n_warmup_epochs
-        First epochs, in which the autoencoder trains alone.
+        Number of epochs at the start in which only the autoencoder trains.
     """
 
     n_epochs: int
@@ -36,7 +36,7 @@ class Budget:
 
     @property
     def n_steps(self) -> int:
-        """All steps."""
+        """Total number of steps."""
         return self.n_epochs * self.steps_per_epoch
 
 
@@ -48,15 +48,20 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None) 
     n_cells
         Number of cells.
     batch_size
-        Cells a step.
+        Cells per minibatch.
     max_steps
         Number of steps. By default 60 passes over the cells, but at least 1,000 steps, and at most 2,000 or two
         passes, whichever is more.
 
+    Returns
+    -------
+    budget : Budget
+        Division of the steps; `max_steps` is rounded down to whole epochs.
+
     Raises
     ------
     InputError
-        If there is no step to take, or no cell in it.
+        If `max_steps` or `batch_size` is not a whole number of at least 1.
     """
     batch_size = check_whole("batch_size", batch_size)
     n_steps = _default_steps(n_cells / batch_size) if max_steps is None else check_whole("max_steps", max_steps)

@@ -1,4 +1,4 @@
-"""Where cells and prototypes are after each epoch, for a film of the training."""
+"""Where cells and prototypes lie after each epoch, for a movie of the training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .plan import PrototypePlan
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Unit vectors after an epoch: ``cells`` ``(n_shown, n_latent)``, ``prototypes`` none in the warm-up."""
+    """Unit vectors after an epoch: ``cells`` ``(n_shown, n_latent)``, and ``prototypes``, empty in the warm-up."""
 
     epoch: int
     cells: NDArray[np.float32]
@@ -26,24 +26,24 @@ class Snapshot:
 class Snapshots(lightning.Callback):
     """Keep the embedding of some cells and the prototypes after each epoch.
 
-    The training goes on as without. The cells are as the encoder sees them: the alignment of the batches, which ends
-    the training, is not in the snapshots. A resumed training has snapshots of its own epochs only.
+    They do not change the training. The cells lie where the encoder puts them: the batches are aligned only at the end
+    of the training, after the snapshots. A resumed training has snapshots of its own epochs only.
 
     Parameters
     ----------
     n_cells
-        Cells to keep, drawn at random once; 2,000 fill a picture, and 40 epochs of them take 5 MB.
+        Number of cells to keep, drawn at random once. 2,000 cells fill a picture; 40 epochs of them take 5 MB.
     seed
-        Of that draw.
+        Seed of that draw.
 
     Attributes
     ----------
     cells
-        Numbers of the cells, in their order, ``(n_shown,)``.
+        Sorted indices of the cells that are kept, ``(n_shown,)``.
     n_cells_in_all
-        Number of cells that they were drawn from.
+        Number of cells from which they were drawn.
     frames
-        One snapshot an epoch.
+        One snapshot per epoch.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class Snapshots(lightning.Callback):
         self.frames: list[Snapshot] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Choose the cells; what an earlier training left is dropped."""
+        """Choose the cells, and drop the snapshots of an earlier training."""
         assert isinstance(pl_module, PrototypePlan)
         self.n_cells_in_all = n = pl_module.source.n_cells
         self.cells = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.n_cells])

@@ -1,4 +1,4 @@
-"""All that a training consists of, in one record that can be saved and loaded."""
+"""The state of a training, in one record that can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..graph import KnnGraph
 from .history import Stored
 
 FORMAT = "scproto-training-1"
-"""Of the file; a later one that cannot be read by this version has another."""
+"""Format of the file; it changes when this version can no longer read the file."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class TrainingState:
     Attributes
     ----------
     epoch
-        Number of epochs done.
+        Number of completed epochs.
     weights
         Parameters and buffers of the network, by name.
     optimizer
-        State of AdamW: tensors of each parameter, by the parameter's number.
+        State of AdamW: tensors by name for each parameter, by its number.
     groups
-        Learning rate, betas and other settings of AdamW, of each group of parameters.
+        Learning rate, betas and other settings of AdamW, one dictionary per group of parameters.
     schedule
-        State of the learning rate's schedule.
+        State of the learning-rate schedule.
     guidance
-        What the minibatches go by.
+        Guidance that the minibatches follow.
     sampler
         State of the sampler; see :meth:`scproto.data.sampler.ViewSampler.state`.
     generators
@@ -50,11 +50,11 @@ class TrainingState:
     torch_generators
         States of torch's generators, by device.
     stopping
-        State of early stopping; empty without.
+        State of early stopping; empty if there is none.
     history
         Logged values so far.
     identity
-        What the training is of: settings and a digest of the cells. It goes on only with the same.
+        Settings and a digest of the cells, which must be the same to continue.
     """
 
     epoch: int
@@ -71,14 +71,14 @@ class TrainingState:
     identity: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
-        """Write the state into one file: tensors as safetensors, all else as JSON in its header.
+        """Write the state into one file: tensors as safetensors, everything else as JSON in its header.
 
-        The file is complete, or it is as it was before.
+        The file is either complete or as it was before.
 
         Raises
         ------
         InputError
-            If its folder does not exist or cannot be written.
+            If the folder does not exist or cannot be written to.
         OSError
             If the disk is full or fails.
         """
@@ -94,10 +94,15 @@ class TrainingState:
     def load(cls, path: str | Path) -> TrainingState:
         """Read a state that :meth:`save` wrote.
 
+        Returns
+        -------
+        state : TrainingState
+            The saved state.
+
         Raises
         ------
         InputError
-            If the file does not exist, is damaged, or is no checkpoint of this version.
+            If the file does not exist, is damaged, or is not a checkpoint of this version.
         """
         file = Path(path).expanduser()
         if not file.is_file():
@@ -106,17 +111,17 @@ class TrainingState:
             with safe_open(file, "pt") as opened:
                 metadata = opened.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise InputError(f"{path} is no checkpoint of this version of scproto: start the training anew.")
+                    raise InputError(f"{path} is not a checkpoint of this version of scproto: start the training anew.")
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
             return cls._from_parts(tensors, json.loads(metadata["state"]))
         except InputError:
             raise
-        except Exception as error:  # whatever a damaged file leads to
+        except Exception as error:  # a damaged file can raise anything
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise InputError(f"The checkpoint {path} is damaged ({reason}): start the training anew.") from error
 
     def _parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and what JSON holds."""
+        """Split the state into tensors by name, and the rest, which JSON can hold."""
         guidance, blocks = self.guidance, self.sampler["genes"]
         tensors = {f"weights/{name}": value for name, value in self.weights.items()}
         for number, values in self.optimizer.items():
@@ -174,12 +179,12 @@ class TrainingState:
         )
 
     def check_identity(self, identity: dict[str, Any]) -> None:
-        """Refuse to go on with another training.
+        """Refuse to continue a different training.
 
         Raises
         ------
         InputError
-            If settings or cells are not those of this state.
+            If the settings or cells differ from those of this state.
         """
         stored = self.identity
         for name in sorted({*stored, *identity}):
@@ -187,22 +192,22 @@ class TrainingState:
                 continue
             if name == "cells":
                 raise InputError(
-                    "The checkpoint is of other cells, or of cells prepared otherwise: resume with the same "
-                    "cells, or start the training anew."
+                    "The checkpoint belongs to other cells, or to cells that were prepared differently: resume with "
+                    "the same cells, or start the training anew."
                 )
             raise InputError(
-                f"The checkpoint is of a training with {name}={before!r}, not {now!r}: resume with the same "
+                f"The checkpoint belongs to a training with {name}={before!r}, not {now!r}: resume with the same "
                 "settings, or start the training anew."
             )
 
 
 def copy_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, which further steps leave alone."""
+    """Copy tensors to the CPU, where further steps do not change them."""
     return {name: value.detach().cpu().clone() for name, value in tensors.items()}
 
 
 def stopping_state(stopping: EarlyStopping) -> dict[str, Any]:
-    """State of early stopping, as JSON has it."""
+    """Return the state of early stopping, as JSON can hold it."""
     state = stopping.state_dict()
     return {"wait_count": state["wait_count"], "best_score": float(state["best_score"])}
 
@@ -213,7 +218,7 @@ def restored_stopping(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def torch_states() -> dict[str, Tensor]:
-    """States of torch's generators: of the CPU, and of each CUDA device."""
+    """Return the states of torch's generators: one for the CPU, and one per CUDA device."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states |= {f"cuda:{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
@@ -221,7 +226,7 @@ def torch_states() -> dict[str, Tensor]:
 
 
 def restore_torch_states(states: dict[str, Tensor]) -> None:
-    """Undo :func:`torch_states`, for the devices that there are."""
+    """Undo :func:`torch_states` for the devices of this machine."""
     torch.set_rng_state(states["cpu"])
     for name, state in states.items():
         if name.startswith("cuda") and int(name.partition(":")[2]) < torch.cuda.device_count():
