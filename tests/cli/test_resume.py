@@ -46,7 +46,7 @@ def test_a_killed_run_is_resumed_and_equals_one_that_was_not(tiny_atlas, tmp_pat
 
     other = fit(cells, "--out", tmp_path / "run", "--resume", "--seed", "3")
     assert other.returncode == 2
-    assert "of a training with seed=0, not 3: resume with the same settings" in " ".join(other.stderr.split())
+    assert "belongs to a training with seed=0, not 3: resume with the same settings" in " ".join(other.stderr.split())
 
     resumed = fit(cells, "--out", tmp_path / "run", "--resume", kill_in=16)  # an epoch that is done
     assert resumed.returncode == 0, resumed.stderr
