@@ -103,11 +103,8 @@ def _mend_links(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _returns(self: NumpyDocstring, section: str) -> list[str]:
-    """Read the section "Returns" as prose, where napoleon takes each line for a value, unless it starts with a type."""
-    lines = self._dedent(self._strip_empty(self._consume_to_next_section()))
-    if len(lines) > 1 and lines[1].startswith(" "):
-        lines = [f"**{lines[0]}**", "", *self._dedent(lines[1:])]
-    return [*self._format_block(":returns: ", lines), ""]
+    """Read the section "Returns" as prose or as a list of names, where napoleon takes each line for a value."""
+    return [":returns:", *self._indent(self._dedent(self._consume_to_next_section())), ""]
 
 
 NumpyDocstring._parse_returns_section = _returns
