@@ -31,7 +31,10 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_static", "_templates"]
 templates_path = ["_templates"]
-suppress_warnings = ["myst.header"]  # the benchmark pages have titles of the third level below the first
+suppress_warnings = [
+    "myst.header",  # the benchmark pages have titles of the third level below the first
+    "ref.python",  # classes that share the name of an attribute
+]
 
 html_theme = "sphinx_book_theme"
 html_title = "scproto"
