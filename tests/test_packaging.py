@@ -40,7 +40,8 @@ def test_the_package_alone_imports_no_library():
 
 
 def test_version_is_that_of_pyproject():
-    assert scproto.__version__ == PYPROJECT["project"]["version"]
+    pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert scproto.__version__ == pyproject["project"]["version"]
 
 
 def test_every_public_name_resolves():

@@ -1,4 +1,4 @@
-"""The report as a browser shows it: ``pytest -m browser``, with the group ``browser`` and a Chromium."""
+"""The report as a browser shows it: ``pytest -m browser``, with the extra ``browser`` and a Chromium."""
 
 from __future__ import annotations
 
