@@ -9,7 +9,6 @@ BIN := $(VENV)/bin
 # The matrices are small, and threads that wait for a busy core are slow.
 export OMP_NUM_THREADS ?= 1
 
-# --group came with pip 25.1, and a new environment may have an older pip.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test coverage fuzz test-lowest test-browser lint docs clean
@@ -62,6 +61,7 @@ $(VENV)/installed-docs: $(VENV)/installed constraints/docs.txt
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints/tested.txt --constraint constraints/docs.txt --group docs
 	touch $@
 
+# Groups of dependencies need pip 25.1, and a new environment may have an older one.
 # The stamp is written last, so a failed installation is repeated.
 %/installed: pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer found: set it with make PYTHON=/path/to/python.' >&2; exit 1; }
