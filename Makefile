@@ -9,7 +9,9 @@ BIN := $(VENV)/bin
 # The matrices are small, and threads that wait for a busy core are slow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test fuzz test-lowest test-browser lint docs clean
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test coverage fuzz test-lowest test-browser lint docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -18,14 +20,20 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
+# The tests, and the lines that none of them runs.
+coverage: $(VENV)/installed
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 # Odd input by the thousand; the tests try two hundred. Each find gets a test of its own.
 fuzz: $(VENV)/installed
 	SCPROTO_FUZZ=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz
 
 # The report in a browser: needs a Chromium, the system's or that of `playwright install chromium`.
 test-browser: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints/tested.txt --editable '.[browser]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints/tested.txt --group browser
 	$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/installed
@@ -46,22 +54,25 @@ test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -W default
 
 $(VENV)/installed: constraints/tested.txt
+$(VENV)/installed: GROUP := dev
 .venv-lowest/installed: constraints/lowest.txt
+.venv-lowest/installed: GROUP := test
 
 $(VENV)/installed-docs: $(VENV)/installed constraints/docs.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints/tested.txt --constraint constraints/docs.txt --editable '.[docs]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints/tested.txt --constraint constraints/docs.txt --group docs
 	touch $@
 
+# Groups of dependencies need pip 25.1, and a new environment may have an older one.
 # The stamp is written last, so a failed installation is repeated.
 %/installed: pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer found: set it with make PYTHON=/path/to/python.' >&2; exit 1; }
 	@echo 'Installing into $* with $(PYTHON): this takes a few minutes, once.'
 	$(PYTHON) -m venv $*
-	$*/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(filter constraints/%,$^) --editable '.[dev]'
+	$*/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$*/bin/python $(PIP_INSTALL) --constraint $(filter constraints/%,$^) --editable . --group $(GROUP)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo_run docs/_build docs/api/generated
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf build dist demo_run docs/_build docs/api/generated
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

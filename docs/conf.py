@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as version_of
+import os
+from importlib.metadata import metadata
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -10,27 +11,68 @@ from sphinx.application import Sphinx
 from sphinx.ext.napoleon import NumpyDocstring
 from sphinx.writers.html5 import HTML5Translator
 
-project = "scproto"
-author = "scproto developers"
+about = metadata("scproto")
+urls = dict(url.split(", ") for url in about.get_all("Project-URL"))
+
+project = about["Name"]
+author = about["Author"]
 project_copyright = f"the {author}"
-version = release = version_of("scproto")
+version = release = about["Version"]
 
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+    "sphinxext.opengraph",
 ]
 exclude_patterns = ["_build", "_static", "_templates"]
 templates_path = ["_templates"]
-suppress_warnings = ["myst.header"]  # the benchmark pages have titles of the third level below the first
+suppress_warnings = [
+    "myst.header",  # the benchmark pages have titles of the third level below the first
+    "ref.python",  # classes that share the name of an attribute
+]
 
 html_theme = "sphinx_book_theme"
 html_title = "scproto"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_baseurl = ogp_site_url = os.environ.get("READTHEDOCS_CANONICAL_URL", f"{urls['Documentation']}/")
 html_math_renderer = "mathml"  # browsers draw it themselves, where MathJax would be a script from elsewhere
-html_theme_options = {"show_navbar_depth": 1, "use_download_button": False}
+html_theme_options = {
+    "navbar_persistent": [],  # a second search field, which the theme below this one adds
+    "path_to_docs": "docs",
+    "repository_url": urls["Source"],
+    "show_navbar_depth": 1,
+    "use_download_button": False,
+    "use_repository_button": True,
+}
+ogp_image = "_images/demo.png"
+ogp_social_cards = {"enable": False}  # one picture for all pages
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "unsrt"
+
+# An inventory that is not reached within the time is replaced by an empty one, and its links stay plain text.
+intersphinx_timeout = 10
+intersphinx_mapping = {
+    name: (url, (None, "empty.inv"))
+    for name, url in {
+        "python": "https://docs.python.org/3",
+        "anndata": "https://anndata.scverse.org/en/stable",
+        "lightning": "https://lightning.ai/docs/pytorch/stable",
+        "matplotlib": "https://matplotlib.org/stable",
+        "numpy": "https://numpy.org/doc/stable",
+        "pandas": "https://pandas.pydata.org/docs",
+        "scanpy": "https://scanpy.scverse.org/en/stable",
+        "scipy": "https://docs.scipy.org/doc/scipy",
+        "scvi-tools": "https://docs.scvi-tools.org/en/stable",
+        "torch": "https://docs.pytorch.org/docs/stable",
+    }.items()
+}
 
 autosummary_filename_map = {"scproto.tl.Check": "scproto.tl.Check-result"}  # Check and check would be one file on macOS
 autodoc_typehints = "description"
@@ -64,11 +106,8 @@ def _mend_links(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _returns(self: NumpyDocstring, section: str) -> list[str]:
-    """Read the section "Returns" as prose, where napoleon takes each line for a value, unless it starts with a type."""
-    lines = self._dedent(self._strip_empty(self._consume_to_next_section()))
-    if len(lines) > 1 and lines[1].startswith(" "):
-        lines = [f"**{lines[0]}**", "", *self._dedent(lines[1:])]
-    return [*self._format_block(":returns: ", lines), ""]
+    """Read the section "Returns" as prose or as a list of names, where napoleon takes each line for a value."""
+    return [":returns:", *self._indent(self._dedent(self._consume_to_next_section())), ""]
 
 
 NumpyDocstring._parse_returns_section = _returns

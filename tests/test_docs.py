@@ -59,6 +59,13 @@ def test_references_to_the_api_exist(page):
             target = getattr(target, attribute)
 
 
+def test_every_reference_is_cited_and_every_citation_is_a_reference():
+    listed = re.findall(r"^@\w+\{(\w+),$", (DOCS / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    cited = {key for text in texts for key in re.findall(r"\{cite:\w+\}`(\w+)`", text)}
+    assert sorted(listed) == sorted(cited)
+
+
 def test_the_code_of_the_concepts_runs(capsys):
     """Run its cells in order. Those of the tutorials take minutes and run when the site is built."""
     text = (DOCS / "concepts.md").read_text(encoding="utf-8")

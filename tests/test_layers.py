@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("importlinter")  # a tool of developers, which the tests of the lowest versions do without
+
 ROOT = Path(__file__).parents[1]
 
 
