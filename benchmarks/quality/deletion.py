@@ -10,31 +10,24 @@ the cells' metacells falls. ``--n`` takes a coarser level of the tree.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
 
-import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from resolution import fit, load
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli
+from lab.data import fit, load, numbers_of_metacells
 
 import scproto
 from scproto.data.minibatch import normalise
 from scproto.tl.assignment import assign, log_probability
 from scproto.tl.attribution import batch_baselines, mean_attributions
 from scproto.tl.tree import cut
-
-
-def read(data: str) -> anndata.AnnData:
-    """Cells of a file, simulated ones, or blood; prepared."""
-    if data != "blood":
-        return load(data)
-    adata = scproto.datasets.pbmc_three_labs()
-    adata.obs["batch"] = adata.obs["lab"]
-    scproto.pp.prepare(adata, batch_key="batch")
-    return adata
 
 
 class Deletion:
@@ -88,28 +81,24 @@ def rankings(cells: Deletion, n: int | None, seed: int) -> dict[str, np.ndarray]
 
 def main() -> None:
     """Print a row for each data set and ranking."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+")
-    parser.add_argument("--n-prototypes", type=lambda text: text if text == "auto" else int(text), default="auto")
-    parser.add_argument("--n", type=int)
+    parser = cli.parser(__doc__, "data", "--n-prototypes", "--max-steps", "--seed", "--out", out=Path("deletion"))
+    parser.add_argument("--n", type=int, help="metacells, of a coarser level of the tree")
     parser.add_argument("--n-removed", nargs="+", type=int, default=[10, 20, 50])
-    parser.add_argument("--max-steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("deletion"))
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     rows = []
-    for data in arguments.data:
-        folder = arguments.out / f"{Path(data).stem}_k{arguments.n_prototypes}_seed{arguments.seed}"
-        adata = read(data)
-        model = fit(adata, folder, arguments.n_prototypes, arguments.max_steps, arguments.seed)
-        if model.adata is None:  # read from disk
-            model = scproto.SCPROTO.load(folder, adata)
-        cells = Deletion(model, arguments.n)
-        for name, score in rankings(cells, arguments.n, arguments.seed).items():
+    for data in given.data:
+        name = Path(data).stem
+        with cli.one_sentence():
+            adata = load(data)
+            number = numbers_of_metacells(given.n_prototypes, {name: adata.n_obs})[name]
+        folder = given.out / f"{name}_k{number}_seed{given.seed}"
+        model = fit(adata, given.max_steps, folder, n_prototypes=number, seed=given.seed)
+        cells = Deletion(model, given.n)
+        for ranking, score in rankings(cells, given.n, given.seed).items():
             order = np.argsort(-score, axis=1, kind="stable")
-            falls = {n: cells.drops(order[:, :n]) for n in arguments.n_removed}
+            falls = {n: cells.drops(order[:, :n]) for n in given.n_removed}
             columns = {f"{way} {n}": falls[n][way] for way in ("counts", "average") for n in falls}
-            rows.append({"data": Path(data).stem, "ranking": name} | columns)
+            rows.append({"data": name, "ranking": ranking} | columns)
     print(pd.DataFrame(rows).round(3).to_string(index=False))
 
 

@@ -9,7 +9,7 @@ genes are divided by a power of their standard deviation within the batches: 0 l
 
 from __future__ import annotations
 
-import argparse
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +19,11 @@ import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
 
-import scproto
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli
+from lab.data import find_files, load
+
 from scproto.graph import KnnGraph, within_batch_neighbors
 from scproto.inputs import read_counts
 from scproto.pp.prepare import _deviation_within
@@ -48,12 +52,11 @@ def agreement(graph: KnnGraph, labels: np.ndarray, cells: np.ndarray) -> float:
 
 def main() -> None:
     """Print a row for each data set and scaling."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+", type=Path)
     rows = []
-    for data in parser.parse_args().data:
-        adata = anndata.read_h5ad(data)
-        scproto.pp.prepare(adata, batch_key="batch")
+    with cli.one_sentence():
+        files = find_files(cli.parser(__doc__, "files").parse_args().files)
+    for data in files:
+        adata = load(data)
         labels = adata.obs["cell_type"].astype(str).to_numpy()
         rare = pd.Series(labels).map(pd.Series(labels).value_counts()).to_numpy() < 100
         batch = adata.obs["scproto_batch"].cat.codes.to_numpy(np.int64)

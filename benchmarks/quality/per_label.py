@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
 
 import anndata
@@ -16,6 +16,10 @@ import pandas as pd
 from scib_metrics.nearest_neighbors import pynndescent
 from scib_metrics.utils import silhouette_samples
 from scipy.sparse.csgraph import connected_components
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli
 
 from scproto.metrics import contingency, label_recall
 
@@ -31,7 +35,7 @@ def bras(unit: np.ndarray, batches: np.ndarray) -> float:
 
 def main() -> None:
     """Print a row for each label, the rarest first."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.parser(__doc__)
     parser.add_argument("cells", type=Path)
     parser.add_argument("--batch-key", default="scproto_batch")
     parser.add_argument("--label-key", default="cell_type")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from contract import Tables, depth_of, run
+from lab.contract import Arrays, depth_of, run
 from sklearn.utils.extmath import randomized_svd
 
 N_SINGULAR = 100
@@ -18,7 +18,7 @@ N_DEVIATIONS = 6
 QUANTILE = 0.001
 
 
-def low_rank(adata: Any, seed: int) -> Tables:
+def low_rank(adata: Any, seed: int) -> Arrays:
     """Reconstruct from the leading singular vectors, then restore zeros and scale."""
     depth = depth_of(adata)
     x = np.log1p(adata.X.toarray() / depth * 1e4)

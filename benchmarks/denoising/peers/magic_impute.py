@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from contract import Tables, depth_of, run
+from lab.contract import Arrays, depth_of, run
 from magic import MAGIC
 
 
-def magic_impute(adata: Any, seed: int) -> Tables:
+def magic_impute(adata: Any, seed: int) -> Arrays:
     """Diffuse square roots of the shares of the genes."""
     depth = depth_of(adata)
     root = np.sqrt(adata.X.toarray() / depth)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract import Tables, run
+from lab.contract import Arrays, run
 
 
-def no_denoising(adata: Any, seed: int) -> Tables:
+def no_denoising(adata: Any, seed: int) -> Arrays:
     """Return the input."""
     return {"counts": adata.X.toarray()}
 

@@ -6,12 +6,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from contract import Tables, depth_of, run
+from lab.contract import Arrays, depth_of, run
 
 import scproto
 
 
-def scproto_levels(adata: Any, seed: int) -> Tables:
+def scproto_levels(adata: Any, seed: int) -> Arrays:
     """Fit once, then denoise in every way."""
     scproto.pp.prepare(adata, n_top_genes=adata.n_vars, seed=seed)
     scproto.SCPROTO.setup_anndata(adata)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import scvi
-from contract import Tables, depth_of, run
+from lab.contract import Arrays, depth_of, run
 
 
-def scvi_defaults(adata: Any, seed: int) -> Tables:
+def scvi_defaults(adata: Any, seed: int) -> Arrays:
     """Train on the counts and decode each cell."""
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract import THREADS, Result, kmeans, run
 from harmonypy import run_harmony
+from lab.contract import THREADS, Arrays, clustered, run
 
 
-def harmony(adata: Any, n_metacells: int, seed: int) -> Result:
+def harmony(adata: Any, n_metacells: int, seed: int) -> Arrays:
     """Correct the PCA for the batch."""
     embedding = run_harmony(adata.obsm["X_pca"], adata.obs, "batch", random_state=seed, ncores=THREADS).Z_corr
-    return Result(kmeans(embedding, n_metacells, seed), embedding)
+    return clustered(embedding, n_metacells, seed)
 
 
 if __name__ == "__main__":

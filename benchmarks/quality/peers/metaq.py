@@ -8,11 +8,11 @@ from pathlib import Path
 
 import anndata
 import torch
-from contract import Result, run
+from lab.contract import Arrays, metacells, run
 from MetaQ_sc import run_metaq
 
 
-def metaq(cells: Path, n_metacells: int, seed: int) -> Result:
+def metaq(cells: Path, n_metacells: int, seed: int) -> Arrays:
     """Run MetaQ, which reads a file and writes into the current folder."""
     cells = cells.resolve()
     with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +34,7 @@ def metaq(cells: Path, n_metacells: int, seed: int) -> Result:
             print(error)
         found = anndata.read_h5ad(written)
         os.chdir("/")  # a folder that is somebody's current one cannot be removed everywhere
-    return Result(found.obs["metacell"].to_numpy())
+    return metacells(found.obs["metacell"].to_numpy())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -32,17 +31,12 @@ class Environments:
     """Interpreter to make them with; by default `PYTHON` where it is found, else the present one."""
 
     def interpreter(self, requirements: Path | None) -> str:
-        """Return the Python of the environment with these pins, which is made if it is not there.
-
-        Parameters
-        ----------
-        requirements
-            File of pins; None for the present environment.
+        """Return the Python with these pins, installed if need be; the present one if there are no pins.
 
         Raises
         ------
         InstallationError
-            If pip fails; its output is in the message's file.
+            If pip fails; the message names the file with its output.
         """
         if requirements is None:
             return sys.executable
@@ -50,19 +44,16 @@ class Environments:
         environment = (self.folder / f"{requirements.stem}-{digest}").resolve()
         interpreter = environment / "bin" / "python"
         if not (environment / STAMP).exists():
-            self._install(requirements, environment, interpreter)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(environment, ignore_errors=True)
+            log = environment.with_suffix(".log")
+            pip = [interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements]
+            with log.open("w") as output:
+                for command in ([self.python or find_python(), "-m", "venv", environment], pip):
+                    if subprocess.run(command, stdout=output, stderr=output).returncode:
+                        raise InstallationError(f"its environment could not be installed, see {log.name}")
+            (environment / STAMP).touch()
         return str(interpreter)
-
-    def _install(self, requirements: Path, environment: Path, interpreter: Path) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(environment, ignore_errors=True)
-        log = environment.with_suffix(".log")
-        pip = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--requirement"]
-        with log.open("w") as output:
-            for command in ([self.python or find_python(), "-m", "venv", environment], [*pip, requirements]):
-                if subprocess.run(command, stdout=output, stderr=output).returncode:
-                    raise InstallationError(f"its environment could not be installed, see {log.name}")
-        (environment / STAMP).write_text(json.dumps({"requirements": requirements.name}) + "\n")
 
 
 def find_python(name: str = PYTHON, folders: Iterable[str] | None = None) -> str:
@@ -70,10 +61,9 @@ def find_python(name: str = PYTHON, folders: Iterable[str] | None = None) -> str
     for folder in os.environ.get("PATH", "").split(os.pathsep) if folders is None else folders:
         candidate = shutil.which(name, path=folder)
         # Not every file of the name is a Python: version managers leave stand-ins.
-        if candidate and _runs([candidate, "-c", "import venv, ensurepip"]):
+        if (
+            candidate
+            and not subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True).returncode
+        ):
             return candidate
     return sys.executable
-
-
-def _runs(command: list[str]) -> bool:
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
