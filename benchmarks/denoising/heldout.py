@@ -43,9 +43,9 @@ Scores = dict[str, float | None]
 def score_all(tables: dict[str, np.ndarray], seen: AnnData, held_out: AnnData, seed: int) -> dict[str, Scores]:
     """Score each table of a method.
 
-    The tables are denoised counts at the depth of the input, ``(n_cells, n_genes + n_decoys)``. To one called "mean" its
-    expected log1p is added, for Poisson counts of the depth of the cell. The seed is that of the permutations. Seen and
-    held-out counts are as :func:`split.split` writes them.
+    The tables are denoised counts at the depth of the input, ``(n_cells, n_genes + n_decoys)``. To one called "mean"
+    its expected log1p is added, for Poisson counts of the depth of the cell. The seed is that of the permutations. Seen
+    and held-out counts are as :func:`split.split` writes them.
     """
     if "mean" in tables:
         depth = np.maximum(np.asarray(seen.X.sum(axis=1), dtype=np.float32).reshape(-1, 1), 1)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,21 +47,11 @@ class Environments:
             log = environment.with_suffix(".log")
             pip = [interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements]
             with log.open("w") as output:
-                for command in ([self.python or find_python(), "-m", "venv", environment], pip):
+                for command in (
+                    [self.python or shutil.which(PYTHON) or sys.executable, "-m", "venv", environment],
+                    pip,
+                ):
                     if subprocess.run(command, stdout=output, stderr=output).returncode:
                         raise InstallationError(f"its environment could not be installed, see {log.name}")
             (environment / STAMP).touch()
         return str(interpreter)
-
-
-def find_python(name: str = PYTHON, folders: Iterable[str] | None = None) -> str:
-    """Return a Python of this name that runs, from the folders of ``PATH``; else the present one."""
-    for folder in os.environ.get("PATH", "").split(os.pathsep) if folders is None else folders:
-        candidate = shutil.which(name, path=folder)
-        # Not every file of the name is a Python: version managers leave stand-ins.
-        if (
-            candidate
-            and not subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True).returncode
-        ):
-            return candidate
-    return sys.executable

@@ -46,9 +46,7 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON into a file that is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, allow_nan=False, default=lambda number: number.item()) + "\n"
-        )
+        temporary.write_text(json.dumps(content, indent=2, default=lambda number: number.item()) + "\n")
 
 
 def write_csv(path: Path, table: pd.DataFrame, decimals: int | None = None) -> None:

@@ -3,10 +3,10 @@
     python benchmarks/quality/check.py data/*.h5ad simulated --out check/
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``; ``simulated`` is an atlas of
-``scproto.datasets``. Fits: the defaults; 60 steps; no integration, by leaving the batch key out. Made of the labels: the
-types themselves; types merged in pairs (in the order in which they occur); types exchanged for the next one in half of
-the batches. Of no integration: k-means of the PCA of all batches. A model that is in the output already is not fitted
-again.
+``scproto.datasets``. Fits: the defaults; 60 steps; no integration, by leaving the batch key out. Made of the labels:
+the types themselves; types merged in pairs (in the order in which they occur); types exchanged for the next one in half
+of the batches. Of no integration: k-means of the PCA of all batches. A model that is in the output already is not
+fitted again.
 """
 
 from __future__ import annotations

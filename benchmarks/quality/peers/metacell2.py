@@ -4,16 +4,13 @@ Its number of metacells follows from their size. The target sizes in cells and i
 metacells as asked for. Cells that it calls outliers stay without a metacell.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import metacells as mc
+from anndata import AnnData
 from lab.contract import Arrays, metacells, run
 from metacells.parameters import min_metacell_size
 
 
-def metacell2(adata: Any, n_metacells: int, seed: int) -> Arrays:
+def metacell2(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Run the divide-and-conquer pipeline."""
     mc.ut.set_name(adata, "cells")
     mc.pl.mark_lateral_genes(adata, lateral_gene_names=[])

@@ -1,7 +1,5 @@
 """MetaQ (Li et al., Nature Communications 2025) with its defaults."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

@@ -1,13 +1,10 @@
 """PCA and k-means: no integration at all."""
 
-from __future__ import annotations
-
-from typing import Any
-
+from anndata import AnnData
 from lab.contract import Arrays, clustered, run
 
 
-def pca(adata: Any, n_metacells: int, seed: int) -> Arrays:
+def pca(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Take the PCA of the input as it is."""
     embedding = adata.obsm["X_pca"]
     return clustered(embedding, n_metacells, seed)

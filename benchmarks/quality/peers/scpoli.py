@@ -1,9 +1,5 @@
 """scPoli (De Donno et al., Nature Methods 2023) without labels, 50 epochs, otherwise its defaults, and k-means."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import anndata
 import numpy as np
 import torch
@@ -16,7 +12,7 @@ from scarches.models.scpoli import scPoli  # noqa: E402
 EPOCHS = 50
 
 
-def scpoli(adata: Any, n_metacells: int, seed: int) -> Arrays:
+def scpoli(adata: anndata.AnnData, n_metacells: int, seed: int) -> Arrays:
     """Train the conditional autoencoder; without labels there are no prototypes."""
     np.random.seed(seed)  # noqa: NPY002 - scarches splits the cells with it
     torch.manual_seed(seed)

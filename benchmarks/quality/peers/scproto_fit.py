@@ -1,7 +1,5 @@
 """``scproto fit`` with its defaults but for the number of prototypes and the seed. Reads the original file."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -1,16 +1,13 @@
 """scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools, 200 epochs, and k-means."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import scvi
+from anndata import AnnData
 from lab.contract import Arrays, clustered, run
 
 EPOCHS = 200
 
 
-def scvi_latent(adata: Any, n_metacells: int, seed: int) -> Arrays:
+def scvi_latent(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Train on the counts with the batch."""
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata, batch_key="batch")

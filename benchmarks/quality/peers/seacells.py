@@ -1,15 +1,12 @@
 """SEACells (Persad et al., Nature Biotechnology 2023) on the PCA, with the settings of its tutorial."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
+from anndata import AnnData
 from lab.contract import Arrays, metacells, run
 from SEACells.core import SEACells
 
 
-def seacells(adata: Any, n_metacells: int, seed: int) -> Arrays:
+def seacells(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Find archetypes of the cells; each cell goes where its weight is largest."""
     np.random.seed(seed)  # noqa: NPY002 - the state that SEACells draws from
     model = SEACells(

@@ -36,11 +36,9 @@ LOOK = ("embed", "k-means", "alignment", "shares", "density weights", "mutual ne
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     """Fit and return the seconds of each stage.
 
-    Parameters
-    ----------
-    arguments
-        ``source``, ``batch_key`` and ``folder``, in which a folder for the run is made for the while. Optional:
-        ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``.
+    The arguments are ``source``, ``batch_key`` and ``folder``, in which a folder for the run is made for the while.
+    Optional: ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``. A fit that is told its
+    threads makes the UMAP without a second process.
 
     Returns
     -------
@@ -82,14 +80,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
 def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, float]:
     """Seconds of each stage, in the order of the run; they sum to the total.
 
-    Parameters
-    ----------
-    run
-        What the run timed itself, in seconds.
-    timers
-        Those of `SITES`.
-    total
-        Seconds of the run.
+    They come from what the run timed itself, and from the timers of `SITES`.
     """
     joint, finish = timers.first["epochs/embed"], timers.first["finish"]  # when they began
     looks, last = timers["epochs"], timers["finish"]
