@@ -26,6 +26,7 @@ import ablation  # noqa: E402
 import compare  # noqa: E402
 import denoise  # noqa: E402
 from lab import cli, tables  # noqa: E402
+from lab.records import write_json  # noqa: E402
 from measuring import tables as speed  # noqa: E402
 
 DOCS = HERE.parent / "docs"
@@ -160,7 +161,7 @@ def main() -> None:
     for part in speed.MAKERS if given.speed else ():
         if (source := given.speed / f"{part}.json").exists():
             record = json.loads(source.read_text(encoding="utf-8"))
-            tables.write_json(DOCS / "benchmarks" / source.name, without_paths(record))
+            write_json(DOCS / "benchmarks" / source.name, without_paths(record))
     for path in PAGES:
         path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from lab.data import digest_of
-from lab.tables import write_json
+from lab.records import write_json
 
 from scproto._errors import InputError
 from scproto._files import atomic_path

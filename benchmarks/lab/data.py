@@ -88,13 +88,19 @@ def load(data: str | Path, batch_key: str | None = "batch", **settings: Any) -> 
     return adata
 
 
-def fit(adata: AnnData, max_steps: int | None, folder: Path | None = None, **constants: Any) -> scproto.SCPROTO:
+def fit(
+    adata: AnnData,
+    max_steps: int | None,
+    folder: Path | None = None,
+    training: Mapping[str, Any] | None = None,
+    **constants: Any,
+) -> scproto.SCPROTO:
     """Train a model on prepared cells and keep it in a folder, or read the one that is there."""
     if folder and folder.exists():
         return scproto.SCPROTO.load(folder, adata)
     scproto.SCPROTO.setup_anndata(adata)
     model = scproto.SCPROTO(adata, **constants)
-    model.train(max_steps, enable_progress_bar=False)
+    model.train(max_steps, accelerator="cpu", enable_progress_bar=False, **(training or {}))
     if folder:
         model.save(folder)
     return model

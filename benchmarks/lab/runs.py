@@ -17,7 +17,7 @@ from scproto._errors import InputError
 
 from .environments import Environments, InstallationError
 from .processes import OK, Outcome, run_limited, thread_environment
-from .tables import write_json
+from .records import write_json
 
 RECORD = "record.json"
 """What is known of a run; written last, so that a run which broke off is repeated."""

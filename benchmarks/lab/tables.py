@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import pandas as pd
 
 from scproto._files import atomic_path
 from scproto._versions import library_versions
+
+from .records import commit, write_json
 
 
 def summarise(rows: pd.DataFrame, keys: list[str], scores: Iterable[str]) -> pd.DataFrame:
@@ -34,19 +35,6 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     filled = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
     rule = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *filled))
-
-
-def commit() -> str:
-    """Return the short name of the commit that is checked out; nothing outside a repository."""
-    command = ["git", "rev-parse", "--short=7", "HEAD"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON into a file that is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, default=lambda number: number.item()) + "\n")
 
 
 def write_csv(path: Path, table: pd.DataFrame, decimals: int | None = None) -> None:

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from functools import cache
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pandas as pd
@@ -25,7 +23,8 @@ from anndata import AnnData
 sys.path.append(str(Path(__file__).parents[1]))
 
 from lab import cli, tables
-from lab.data import find_files, load, numbers_of_files
+from lab.data import find_files, fit, load, numbers_of_files
+from lab.records import commit
 from scoring import integration
 
 import scproto
@@ -66,30 +65,16 @@ SHOWN = {
 }
 """Scores, and what the tables call them."""
 
-COLUMNS = [*KEYS, "seed", *SHOWN, "seconds"]
 
-
-@cache
-def cells(data: Path, seed: int) -> AnnData:
-    """Return the cells of a file with the genes that scproto chooses."""
-    adata = load(data, seed=seed)
-    adata = adata[:, adata.var["scproto_gene"].to_numpy()].copy()
-    scproto.SCPROTO.setup_anndata(adata)  # once: scvi-tools keeps all cells that were set up
-    return adata
-
-
-def fit(adata: AnnData, change: dict[str, Any], seed: int, n_prototypes: int, max_steps: int | None) -> float:
-    """Train a variant and assign the cells; return the seconds of training."""
+def fitted(adata: AnnData, change: dict[str, Any], seed: int, n_prototypes: int, max_steps: int | None) -> AnnData:
+    """Train a variant, assign the cells and return them."""
     constants = dict(change)
-    steps, training = constants.pop("steps", 1), constants.pop("training", {})
+    steps = constants.pop("steps", 1)
     if steps != 1:
         max_steps = round(steps * (max_steps or plan_budget(adata.n_obs, batch_size=256).n_steps))
-    model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed, **constants)
-    start = perf_counter()
-    model.train(max_steps=max_steps, accelerator="cpu", enable_progress_bar=False, **training)
-    seconds = perf_counter() - start
+    model = fit(adata, max_steps, n_prototypes=n_prototypes, seed=seed, **constants)
     scproto.tl.assign_metacells(adata, model)
-    return seconds
+    return adata
 
 
 def score(adata: AnnData) -> dict[str, float]:
@@ -103,7 +88,7 @@ def score(adata: AnnData) -> dict[str, float]:
 
 def add(summary: pd.DataFrame, path: Path) -> None:
     """Put rows of a summary into a file of such rows, in place of those that they do anew, with the commit."""
-    summary = summary.assign(commit=tables.commit())
+    summary = summary.assign(commit=commit())
     if path.exists():
         summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str}), summary])
     summary = summary.drop_duplicates(KEYS, keep="last")
@@ -127,44 +112,41 @@ def markdown(summary: pd.DataFrame) -> str:
     return "\n\n".join(blocks)
 
 
-def read(out: Path) -> pd.DataFrame:
-    """Return the rows that are there, none without a file."""
-    rows = pd.read_csv(out, dtype={"max_steps": str}) if out.exists() else pd.DataFrame(columns=COLUMNS)
-    if set(rows.columns) != set(COLUMNS):
-        sys.exit(f"{out} has other columns than this version writes: name another file.")
-    return rows[rows["variant"].isin(VARIANTS)]
-
-
-def compute(given: Namespace) -> None:
-    """Fit and score what is missing."""
+def rows_of(given: Namespace) -> pd.DataFrame:
+    """Fit and score what is missing, and return all rows."""
+    rows = pd.read_csv(given.out, dtype={"max_steps": str}).to_dict("records") if given.out.exists() else []
+    if given.table:
+        return pd.DataFrame(rows)
+    keys = [*KEYS, "seed"]
+    done = {tuple(row[key] for key in keys) for row in rows}
     files = find_files(given.files)
     numbers = numbers_of_files(given.n_prototypes, files)
-    keys = [*KEYS, "seed"]
-    done = set(read(given.out)[keys].astype(str).itertuples(index=False, name=None))
-    for variant, data, seed in product(given.variants, files, given.seeds):
-        row = (variant, data.stem, numbers[data.stem], given.max_steps or "auto", seed)
-        if tuple(map(str, row)) in done:
-            continue
-        adata = cells(data, seed)
-        seconds = fit(adata, VARIANTS[variant], seed, numbers[data.stem], given.max_steps)
-        line = pd.DataFrame([dict(zip(keys, row, strict=True)) | score(adata) | {"seconds": seconds}])[COLUMNS]
-        line.to_csv(given.out, mode="a", header=not given.out.exists(), index=False)
-        cli.say(f"{variant}, {data.stem}, seed {seed}: {seconds:.0f} s")
+    for file, seed in product(files, given.seeds):
+        about = (file.stem, numbers[file.stem], str(given.max_steps or "auto"), seed)
+        missing = [variant for variant in given.variants if (variant, *about) not in done]
+        if missing:
+            adata = load(file, seed=seed)
+            adata = adata[:, adata.var["scproto_gene"].to_numpy()].copy()
+        for variant in missing:
+            scores = score(fitted(adata, VARIANTS[variant], seed, numbers[file.stem], given.max_steps))
+            rows.append(dict(zip(keys, (variant, *about), strict=True)) | {name: scores[name] for name in SHOWN})
+            tables.write_csv(given.out, pd.DataFrame(rows))
+            cli.say(f"{variant}, {file.stem}, seed {seed}")
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
     """Score every variant on every data set and seed."""
-    parser = cli.parser(__doc__, "files", "--n-prototypes", "--max-steps", "--seeds", "--out", out=Path("ablation.csv"))
+    names = ("--n-prototypes", "--max-steps", "--seeds", "--out")
+    parser = cli.parser(__doc__, *names, out=Path("ablation.csv"))
+    parser.add_argument("files", nargs="*", type=Path, help="folders or .h5ad files")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--summary", type=Path, help="CSV of means and deviations to add to")
     parser.add_argument("--table", action="store_true", help="print the tables of the output and compute nothing")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if not given.table:
-        with cli.one_sentence():
-            compute(given)
-    rows = read(given.out).sort_values("variant", key=lambda column: column.map(list(VARIANTS).index), kind="stable")
-    summary = tables.summarise(rows, KEYS, SHOWN)
+    with cli.one_sentence():
+        summary = tables.summarise(rows_of(given), KEYS, SHOWN)
     if given.summary:
         add(summary, given.summary)
     print(markdown(summary))

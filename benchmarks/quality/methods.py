@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from lab.data import digest_of
+from lab.records import write_json
 from lab.runs import Method
-from lab.tables import write_json
 
 import scproto
 from scproto._errors import InputError

@@ -1,8 +1,8 @@
-"""Which labels cost a run its scores: recall, mixing of the batches and connectivity of each label.
+"""Which labels cost a run its scores: recall and mixing of the batches of each label.
 
     python benchmarks/quality/per_label.py run/cells.h5ad --batch-key batch --label-key cell_type
 
-``bras`` and ``connectivity`` are the parts that scIB's scores of those names average over the labels.
+``bras`` is the part that scIB's score of that name averages over the labels.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas as pd
-from scib_metrics.nearest_neighbors import pynndescent
 from scib_metrics.utils import silhouette_samples
-from scipy.sparse.csgraph import connected_components
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -45,11 +43,9 @@ def main() -> None:
     unit, labels = adata.obsm["X_scproto"], adata.obs[arguments.label_key].astype(str).to_numpy()
     batches = adata.obs[arguments.batch_key].astype(str).to_numpy()
     recall = label_recall(contingency(adata.obs["metacell"].astype(str), labels))
-    graph = pynndescent(unit, n_neighbors=min(90, len(unit) - 1), random_state=0, n_jobs=1).knn_graph_distances
     rows = []
     for label, share in zip(np.unique(labels), recall, strict=True):
         cells = np.flatnonzero(labels == label)
-        part = connected_components(graph[cells][:, cells], connection="strong")[1]
         rows.append(
             {
                 "label": label,
@@ -57,7 +53,6 @@ def main() -> None:
                 **{name: int((batches[cells] == name).sum()) for name in np.unique(batches)},
                 "recall": share,
                 "bras": bras(unit[cells], batches[cells]),
-                "connectivity": np.bincount(part).max() / len(cells),
             }
         )
     print(pd.DataFrame(rows).sort_values("cells").round(2).to_string(index=False))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from lab.tables import commit, write_json
+from lab.records import commit, write_json
 from measuring.setup import machine
 
 TASKS = ("simulate", "fit", "stages", "whole", "throughput", "growth", "device")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 from unittest.mock import patch
+
+import scproto
 
 from .timers import Timers, timed
 
@@ -60,10 +61,15 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     )
     load_libraries(settings.accelerator)
     with TemporaryDirectory(dir=arguments["folder"]) as folder:
-        with _genes(arguments.get("n_top_genes")), timed(SITES) as timers, _sizes() as sizes:
+        with ExitStack() as stack:
+            timers = stack.enter_context(timed(SITES))
+            if n_top_genes := arguments.get("n_top_genes"):  # no setting of a run
+                prepare = partial(scproto.pp.prepare, n_top_genes=n_top_genes)
+                stack.enter_context(patch.object(scproto.pp, "prepare", prepare))
             loaded = perf_counter()  # what gets a timer is imported for it
             record = run(arguments["source"], Path(folder) / "run", settings)
         total = perf_counter() - start
+        model = scproto.SCPROTO.load(Path(folder) / "run" / "model")
     record["timings"]["Loading libraries"] += loaded - start
     return {
         "stages": stages(record["timings"], timers, total),
@@ -73,7 +79,9 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
         "n_cells": record["n_cells"],
         "n_genes": record["n_genes"],
         "n_batches": len(record["batches"]),
-        **sizes,
+        "n_model_genes": len(model.gene_names),
+        "n_prototypes": len(model.prototypes),
+        "n_epochs": len(model.history["loss"]),
     }
 
 
@@ -111,33 +119,3 @@ def looks(timers: Timers) -> dict[str, float]:
     """Seconds of each piece of the looks between the epochs."""
     found = {name: timers[f"epochs/look/{name}"] for name in LOOK} | {"embed": timers["epochs/embed"]}
     return found | {"rest": timers["epochs"] - sum(found.values())}
-
-
-@contextmanager
-def _genes(n_top_genes: int | None) -> Iterator[None]:
-    """Let the model have so many genes, which is no setting of a run."""
-    if n_top_genes is None:
-        yield
-        return
-    import scproto
-
-    with patch.object(scproto.pp, "prepare", partial(scproto.pp.prepare, n_top_genes=n_top_genes)):
-        yield
-
-
-@contextmanager
-def _sizes() -> Iterator[dict[str, int]]:
-    """Sizes of the model that is trained within the block."""
-    from scproto.model import SCPROTO
-
-    found: dict[str, int] = {}
-    train = SCPROTO.train
-
-    def noted(model: SCPROTO, *args: Any, **kwargs: Any) -> None:
-        train(model, *args, **kwargs)
-        found["n_model_genes"] = len(model.reader.genes)
-        found["n_prototypes"] = len(model.prototypes)
-        found["n_epochs"] = len(model.history["loss"])
-
-    with patch.object(SCPROTO, "train", noted):
-        yield found
