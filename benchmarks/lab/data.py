@@ -11,10 +11,7 @@ from anndata import AnnData
 
 import scproto
 from scproto._errors import InputError
-from scproto.inputs import read_cells, read_obs
-
-CELLS_PER_METACELL = 75
-"""Where no number is given, as in ``scproto fit``."""
+from scproto.inputs import choose_n_prototypes, read_cells, read_obs
 
 SIMULATED = {"n_cells": 3000, "n_genes": 1000, "n_batches": 4, "n_types": 8, "composition": "unequal"}
 SIMULATED |= {"rare_fraction": 0.02, "depth": 800, "seed": 0}
@@ -43,7 +40,7 @@ def numbers_of_metacells(given: Iterable[str], sizes: Mapping[str, int]) -> dict
     Parameters
     ----------
     given
-        ``"60"`` for all, ``"NAME=60"`` for one; without either, one metacell per 75 cells.
+        ``"60"`` for all, ``"NAME=60"`` for one; without either, as many as ``scproto fit`` takes.
     sizes
         Cells of each data set, by its name.
 
@@ -52,7 +49,7 @@ def numbers_of_metacells(given: Iterable[str], sizes: Mapping[str, int]) -> dict
     InputError
         If a number is not one from 2 to the number of cells, or a name is not that of a data set.
     """
-    numbers = {name: max(2, round(n_cells / CELLS_PER_METACELL)) for name, n_cells in sizes.items()}
+    numbers = {name: choose_n_prototypes("auto", n_cells) for name, n_cells in sizes.items()}
     for text in sorted(given, key=lambda text: "=" in text):  # those for one data set count more
         name, _, number = text.rpartition("=")
         if name and name not in numbers:

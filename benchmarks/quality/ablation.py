@@ -90,7 +90,7 @@ def add(summary: pd.DataFrame, path: Path) -> None:
     """Put rows of a summary into a file of such rows, in place of those that they do anew, with the commit."""
     summary = summary.assign(commit=commit())
     if path.exists():
-        summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str}), summary])
+        summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str, "commit": str}), summary])
     summary = summary.drop_duplicates(KEYS, keep="last")
     orders = {"data": list(dict.fromkeys(summary["data"])), "variant": list(dict.fromkeys(summary["variant"]))}
     summary = summary.sort_values(list(orders), key=lambda column: column.map(orders[column.name].index))

@@ -21,7 +21,7 @@ import pandas as pd
 sys.path.append(str(Path(__file__).parents[1]))
 
 from lab import cli, tables
-from lab.data import CELLS_PER_METACELL, fit, load, numbers_of_metacells
+from lab.data import fit, load, numbers_of_metacells
 
 import scproto
 
@@ -56,7 +56,7 @@ def main() -> None:
         tables.write_csv(given.out / f"{name}.csv", table)
         print(f"{name}\n{table.round(3).to_string(index=False)}\n")
         score = table.set_index("n")["composite"]
-        rule = score.index[np.abs(np.log(score.index * CELLS_PER_METACELL / adata.n_obs)).argmin()]
+        rule = score.index[np.abs(np.log(score.index * 75 / adata.n_obs)).argmin()]
         choices.append(
             {
                 "data": stem,
