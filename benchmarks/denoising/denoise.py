@@ -20,8 +20,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from heldout import score_all
 from lab import cli, tables
 from lab.data import find_files
-from lab.processes import OK
-from lab.runs import Limits, Method, Run, ordered, records, versions
+from lab.runs import Method, Run, complete, failures, records, write_tables
 from split import Split, split
 
 from scproto.inputs import read_cells
@@ -37,8 +36,6 @@ METHODS = {
     "scvi": Method("scVI", PEERS / "scvi_defaults.py"),
 }
 """By the name that ``--methods`` takes."""
-
-KEYS = ["data", "n_genes", "method", "table"]
 
 SHOWN = {
     "mse": ("MSE", 4),
@@ -59,21 +56,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
     parser.add_argument("--n-genes", type=int, default=2000, help="highly variable genes, the same for all methods")
     given = parser.parse_args()
-    limits = Limits.given(given)
     with cli.one_sentence():
-        for file, seed in product(find_files(given.files), given.seeds):
-            both = split(file, given.out / "inputs", seed, given.n_genes)
-            for method in given.methods:
-                run = run_of(given.out, both, method)
-                if given.again or not run.is_done():
-                    record = run.compute(limits)
-                    cli.say(f"{both.name}, {method}, seed {seed}: {record['status']}, {record['seconds']} s")
-                    write(given.out)
-    rows, summary = write(given.out)
-    for (data, n_genes), part in summary.groupby(["data", "n_genes"], sort=False):
+        files = product(find_files(given.files), given.seeds)
+        splits = [split(file, given.out / "inputs", seed, given.n_genes) for file, seed in files]
+    complete((run_of(given.out, both, method) for both, method in product(splits, given.methods)), given, write)
+    for (data, n_genes), part in write(given.out).groupby(["data", "n_genes"], sort=False):
         print(f"**{data}**, {n_genes} genes at most\n\n{markdown(part)}\n")
-    for _, row in rows[rows["status"] != OK].iterrows():
-        print(f"{row['data']}, {row['method']}, seed {row['seed']}: {row['status']}")
+    print(failures(given.out))
 
 
 def run_of(out: Path, both: Split, name: str) -> Run:
@@ -89,22 +78,13 @@ def run_of(out: Path, both: Split, name: str) -> Run:
     )
 
 
-def collect(out: Path) -> pd.DataFrame:
-    """Return one row for each denoised table of each run, and one for a run that failed."""
+def write(out: Path) -> pd.DataFrame:
+    """Write the tables, with a row for each denoised table of each run, and for each failure; return the means."""
     rows = []
     for record in records(out):
         known = {name: record[name] for name in ("data", "n_genes", "method", "seed", "status", "seconds")}
         rows += [known | {"table": name} | values for name, values in (record["scores"] or {"": {}}).items()]
-    return ordered(pd.DataFrame(rows), ["data", "n_genes", "method", "seed"], METHODS)
-
-
-def write(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write and return the rows of all runs that are there, and their means over the seeds that went well."""
-    rows = collect(out)
-    numbers = [name for name in rows.select_dtypes("number") if name not in ("seed", "n_genes")]
-    summary = tables.summarise(rows[rows["status"] == OK], KEYS, numbers)
-    tables.write_results(out, rows, summary, versions(out))
-    return rows, summary
+    return write_tables(out, rows, ["data", "n_genes", "method", "table"], METHODS)
 
 
 def markdown(summary: pd.DataFrame) -> str:

@@ -37,12 +37,8 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 def numbers_of_metacells(given: Iterable[str], sizes: Mapping[str, int]) -> dict[str, int]:
     """Return the number of metacells for each data set.
 
-    Parameters
-    ----------
-    given
-        ``"60"`` for all, ``"NAME=60"`` for one; without either, as many as ``scproto fit`` takes.
-    sizes
-        Cells of each data set, by its name.
+    Given are ``"60"`` for all, ``"NAME=60"`` for one; without either there are as many as ``scproto fit`` takes. The
+    sizes are the cells of each data set, by its name.
 
     Raises
     ------

@@ -13,7 +13,10 @@ from scproto._files import atomic_path
 def commit() -> str:
     """Return the short name of the commit that is checked out; nothing outside a repository."""
     command = ["git", "rev-parse", "--short=7", "HEAD"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    except OSError:  # no git
+        return ""
 
 
 def write_json(path: Path, content: Any) -> None:

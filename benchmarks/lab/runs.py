@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,17 @@ import pandas as pd
 
 from scproto._errors import InputError
 
+from .cli import say
 from .environments import Environments, InstallationError
 from .processes import OK, Outcome, run_limited, thread_environment
 from .records import write_json
+from .tables import summarise, write_results
 
 RECORD = "record.json"
 """What is known of a run; written last, so that a run which broke off is repeated."""
+
+NO_SCORES = ("seed", "n_prototypes", "n_cells", "n_genes", "time_limit", "threads")
+"""Numbers of a row that are not averaged."""
 
 BENCHMARKS = Path(__file__).parents[1]
 
@@ -126,20 +131,45 @@ class Run:
         return (self.folder / "result.npz").resolve()
 
 
+def complete(runs: Iterable[Run], given: Any, write: Callable[[Path], Any], *, rescore: bool = False) -> None:
+    """Compute what is missing, or all where `given` says so, and write the tables after each run.
+
+    What is given on the command line is that of :data:`lab.cli.OF_PEERS`.
+    """
+    limits = Limits.given(given)
+    for run in runs:
+        if given.again or not run.is_done():
+            record = run.compute(limits)
+            say(f"{run.folder.parent.name}/{run.folder.name}: {record['status']}, {record['seconds']} s")
+        elif rescore:
+            run.rescore()
+        write(given.out)
+
+
 def records(out: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of all runs in a folder of results, of this call and of earlier ones."""
     for path in sorted((out / "runs").glob(f"*/*/{RECORD}")):
         yield json.loads(path.read_text())
 
 
-def versions(out: Path) -> dict[str, dict[str, str]]:
-    """Return the libraries of the last run that went well of each method."""
-    return {record["method"]: record["versions"] for record in records(out) if record["versions"]}
+def write_tables(out: Path, rows: list[dict[str, Any]], keys: list[str], methods: Iterable[str]) -> pd.DataFrame:
+    """Write a row for each result and their means over the seeds that went well; return the latter.
 
-
-def ordered(rows: pd.DataFrame, keys: list[str], methods: Mapping[str, Method]) -> pd.DataFrame:
-    """Sort rows by their keys, the methods in their order."""
+    Rows are sorted by data, numbers, methods in their order, and seeds. Failures are printed.
+    """
     order = {name: i for i, name in enumerate(methods)}
-    return rows.sort_values(
-        keys, key=lambda key: key.map(order) if key.name == "method" else key, kind="stable", ignore_index=True
+    by = [name for name in (*keys, "seed") if name != "table"]
+    table = pd.DataFrame(rows).sort_values(
+        by, key=lambda key: key.map(order) if key.name == "method" else key, kind="stable", ignore_index=True
     )
+    scores = [name for name in table.select_dtypes("number") if name not in NO_SCORES]
+    summary = summarise(table[table["status"] == OK], keys, scores)
+    versions = {record["method"]: record["versions"] for record in records(out) if record["versions"]}
+    write_results(out, table, summary, versions)
+    return summary
+
+
+def failures(out: Path) -> str:
+    """Return a line for each run that did not go well."""
+    bad = [record for record in records(out) if record["status"] != OK]
+    return "\n".join(f"{one['data']}, {one['method']}, seed {one['seed']}: {one['status']}" for one in bad)

@@ -47,6 +47,6 @@ def write_csv(path: Path, table: pd.DataFrame, decimals: int | None = None) -> N
 def write_results(out: Path, rows: pd.DataFrame, summary: pd.DataFrame, versions: Mapping[str, Any]) -> None:
     """Write ``scores.csv`` and ``scores.json`` with a row for each result, and ``summary.csv`` with their means."""
     write_csv(out / "scores.csv", rows)
-    write_csv(out / "summary.csv", summary)
+    write_csv(out / "summary.csv", summary.assign(commit=commit()))
     content = {"scored_with": library_versions(), "commit": commit(), "versions": versions}
     write_json(out / "scores.json", content | {"rows": json.loads(rows.to_json(orient="records"))})

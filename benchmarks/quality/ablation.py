@@ -3,9 +3,9 @@
     python benchmarks/quality/ablation.py data/*.h5ad --n-prototypes 60 pbmc=150 --seeds 0 1 2 --out ablation.csv
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The rows that are in the output
-already are not computed again. Printed are tables with mean and standard deviation over the seeds; with ``--table``
-they are printed of what is in the output, and nothing is computed. ``--summary`` also puts means and deviations into a
-CSV, in place of what it has of the same variants; ``benchmarks/pages.py`` makes the tables of the docs from that.
+already are not computed again. Printed are tables of the output with mean and standard deviation over the seeds.
+``--summary`` also puts means and deviations into a CSV, in place of what it has of the same variants;
+``benchmarks/pages.py`` makes the tables of the docs from that.
 """
 
 from __future__ import annotations
@@ -115,8 +115,6 @@ def markdown(summary: pd.DataFrame) -> str:
 def rows_of(given: Namespace) -> pd.DataFrame:
     """Fit and score what is missing, and return all rows."""
     rows = pd.read_csv(given.out, dtype={"max_steps": str}).to_dict("records") if given.out.exists() else []
-    if given.table:
-        return pd.DataFrame(rows)
     keys = [*KEYS, "seed"]
     done = {tuple(row[key] for key in keys) for row in rows}
     files = find_files(given.files)
@@ -137,12 +135,9 @@ def rows_of(given: Namespace) -> pd.DataFrame:
 
 def main() -> None:
     """Score every variant on every data set and seed."""
-    names = ("--n-prototypes", "--max-steps", "--seeds", "--out")
-    parser = cli.parser(__doc__, *names, out=Path("ablation.csv"))
-    parser.add_argument("files", nargs="*", type=Path, help="folders or .h5ad files")
+    parser = cli.parser(__doc__, "files", "--n-prototypes", "--max-steps", "--seeds", "--out", out=Path("ablation.csv"))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--summary", type=Path, help="CSV of means and deviations to add to")
-    parser.add_argument("--table", action="store_true", help="print the tables of the output and compute nothing")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with cli.one_sentence():

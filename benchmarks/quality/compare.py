@@ -10,7 +10,6 @@ there. README.md tells what each method does.
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from itertools import product
 from pathlib import Path
 
@@ -20,12 +19,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from lab import cli, tables
 from lab.data import find_files, numbers_of_metacells
-from lab.processes import OK
-from lab.runs import Limits, Run, ordered, records, versions
+from lab.runs import Run, complete, failures, records, write_tables
 from methods import METHODS, Data, prepare
 from scoring import score
-
-KEYS = ["data", "method", "n_prototypes"]
 
 SHOWN = {
     "total": ("total", 3),
@@ -51,25 +47,12 @@ def main() -> None:
     with cli.one_sentence():
         data = [prepare(file, given.out / "inputs") for file in find_files(given.files)]
         numbers = numbers_of_metacells(given.n_prototypes, {one.name: one.n_cells for one in data})
-    compute(given, data, numbers)
-    rows, summary = write(given.out)
-    for name, part in summary.groupby("data", sort=False):
+    wanted = product(data, given.seeds, given.methods)
+    runs = (run_of(given.out, one, method, numbers[one.name], seed) for one, seed, method in wanted)
+    complete(runs, given, write, rescore=given.rescore)
+    for name, part in write(given.out).groupby("data", sort=False):
         print(f"**{name}**\n\n{markdown(part)}\n")
-    for _, row in rows[rows["status"] != OK].iterrows():
-        print(f"{row['data']}, {row['method']}, seed {row['seed']}: {row['status']}")
-
-
-def compute(given: Namespace, data: list[Data], numbers: dict[str, int]) -> None:
-    """Run what is missing; the tables are written after each run."""
-    limits = Limits.given(given)
-    for one, seed, method in product(data, given.seeds, given.methods):
-        run = run_of(given.out, one, method, numbers[one.name], seed)
-        if given.again or not run.is_done():
-            record = run.compute(limits)
-            cli.say(f"{one.name}, {method}, seed {seed}: {record['status']}, {record['seconds']} s")
-        elif given.rescore:
-            run.rescore()
-        write(given.out)
+    print(failures(given.out))
 
 
 def run_of(out: Path, data: Data, name: str, n_prototypes: int, seed: int) -> Run:
@@ -85,25 +68,15 @@ def run_of(out: Path, data: Data, name: str, n_prototypes: int, seed: int) -> Ru
     )
 
 
-def collect(out: Path) -> pd.DataFrame:
-    """Return one row for each run in the folder of the results, whatever came of it."""
+def write(out: Path) -> pd.DataFrame:
+    """Write the tables, with a row for each run that is there, whatever came of it; return the means."""
     rows = []
     for record in records(out):
         found, scores = record.pop("versions"), record.pop("scores")
         record["version"] = found.get(METHODS[record["method"]].package)
         del record["digest"]
         rows.append(record | scores)
-    return ordered(pd.DataFrame(rows), ["data", "n_prototypes", "method", "seed"], METHODS)
-
-
-def write(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write and return the rows of all runs that are there, and their means over the seeds that went well."""
-    rows = collect(out)
-    about = ["n_prototypes", "seed", "n_cells", "n_genes", "threads", "time_limit"]
-    numbers = [name for name in rows.select_dtypes("number") if name not in about]
-    summary = tables.summarise(rows[rows["status"] == OK], KEYS, numbers)
-    tables.write_results(out, rows, summary, versions(out))
-    return rows, summary
+    return write_tables(out, rows, ["data", "n_prototypes", "method"], METHODS)
 
 
 def markdown(summary: pd.DataFrame) -> str:

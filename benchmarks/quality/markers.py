@@ -31,20 +31,10 @@ MARKERS = Path(__file__).with_name("markers.csv")
 
 
 def auroc(expression: np.ndarray, labels: np.ndarray, markers: Mapping[str, set[str]]) -> dict[str, float]:
-    """AUROC of each gene for its labels against all others.
+    """Return the AUROC of each gene for its labels against all others; NaN where there is nothing to tell apart.
 
-    Parameters
-    ----------
-    expression
-        One column for each marker, in their order, ``(n_obs, n_markers)``, on any scale: only the ranks count.
-    labels
-        Label of each row, ``(n_obs,)``. Rows without a label are left out.
-    markers
-        Labels that each gene is a marker of.
-
-    Returns
-    -------
-    From 0 to 1 for each gene; NaN where all rows are of its labels, or none is.
+    The expression has one column for each marker, in their order, on any scale: only the ranks count. Rows without a
+    label are left out.
     """
     known = ~pd.isna(labels)
     positive = np.column_stack([np.isin(labels[known].astype(str), list(own)) for own in markers.values()])

@@ -33,7 +33,6 @@ METHODS = {
     "concord": _method("CONCORD", "concord_sc", "concord-sc"),
     "seacells": _method("SEACells", "seacells", "seacells"),
     "metacell2": _method("MetaCell-2", "metacell2", "metacells"),
-    "metaq": _method("MetaQ", "metaq", "metaq-sc"),
     "geosketch": _method("geosketch", "geometric_sketch", "geosketch"),
     "random": _method("random cells", "random_cells", "scikit-learn"),
 }

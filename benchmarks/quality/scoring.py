@@ -14,18 +14,9 @@ from scproto._errors import InputError
 def score(found: dict[str, np.ndarray], cells: AnnData) -> dict[str, float]:
     """Score metacells and, where there is one, the embedding.
 
-    Parameters
-    ----------
-    found
-        ``assignment``, the metacell of each cell or -1, and ``embedding``. Cells without a metacell count in
-        ``assigned`` only.
-    cells
-        Counts of the model's genes, ``obs["batch"]``, ``obs["cell_type"]`` and ``obsm["X_pca"]``. Cells without a cell
-        type are left out.
-
-    Returns
-    -------
-    The scores by name.
+    Found are ``assignment``, the metacell of each cell or -1, and ``embedding``. The cells have counts of the model's
+    genes, ``obs["batch"]``, ``obs["cell_type"]`` and ``obsm["X_pca"]``. Those without a cell type are left out; those
+    without a metacell count in ``assigned`` only.
     """
     known = cells.obs["cell_type"].notna().to_numpy()
     assignment = found["assignment"]

@@ -64,16 +64,10 @@ def is_done(part: str, setup: Setup) -> bool:
 
 def _setup(given: Namespace) -> Setup:
     growth = SIZES["growth"] | {"cells": [n for n in CELLS if n <= given.max_cells]}
-    return Setup(
-        out=str(given.out),
-        data=str(given.data) if given.data else None,
-        batch_key=given.batch_key,
-        threads=given.threads,
-        repeats=given.repeats,
-        growth_repeats=given.growth_repeats,
-        quick=given.quick,
-        sizes=TINY if given.quick else SIZES | {"growth": growth},
-    )
+    sizes = TINY if given.quick else SIZES | {"growth": growth}
+    names = ("batch_key", "threads", "repeats", "growth_repeats", "quick")
+    same = {name: getattr(given, name) for name in names}
+    return Setup(str(given.out), str(given.data) if given.data else None, sizes=sizes, **same)
 
 
 def _parse(arguments: list[str] | None) -> Namespace:

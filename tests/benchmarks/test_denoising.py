@@ -43,13 +43,6 @@ def test_tables_hold_every_denoised_table_of_every_run(results):
     assert not list((results / "out").rglob("*.npz"))
 
 
-def test_nothing_is_computed_twice(results, capsys):
-    call(results, "--seeds", "0", "1")
-    output = capsys.readouterr()
-    assert "seed" not in output.err
-    assert "| no denoising: counts |" in output.out
-
-
 def test_both_parts_are_the_counts_of_the_largest_batch(results, tiny_atlas):
     seen, held_out = (read_h5ad(results / "out" / "inputs" / f"atlas_g80_seed0_{p}.h5ad") for p in ("seen", "held_out"))
     largest = tiny_atlas[tiny_atlas.obs["batch"] == tiny_atlas.obs["batch"].value_counts().index[0]]
@@ -89,22 +82,6 @@ def test_scores_of_a_table_that_knows_the_truth():
 
 def _sparse(counts):
     return sparse.csr_matrix(counts.astype(np.float32))
-
-
-def test_labels_and_batches_are_needed(tmp_path, tiny_atlas, monkeypatch):
-    atlas = tiny_atlas[:20].copy()
-    del atlas.obs["cell_type"]
-    atlas.write_h5ad(tmp_path / "atlas.h5ad")
-    monkeypatch.setattr(sys, "argv", ["denoise.py", str(tmp_path / "atlas.h5ad"), "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit, match="has no obs"):
-        denoise.main()
-
-
-def test_low_rank_finds_the_rank(monkeypatch):
-    monkeypatch.syspath_prepend(denoise.PEERS)
-    import low_rank
-
-    assert low_rank.choose_rank(np.r_[100, 60, 30, np.linspace(5, 4, 97)]) == 3
 
 
 def test_the_lowest_errors_are_bold_and_few_seeds_are_told():

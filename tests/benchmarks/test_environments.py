@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,6 @@ def pins(tmp_path) -> Path:
     path = tmp_path / "peer.txt"
     path.write_text("numpy==2.0.0\n")
     return path
-
-
-def test_without_pins_it_is_the_present_environment(tmp_path):
-    assert Environments(tmp_path / "environments").interpreter(None) == sys.executable
-    assert not (tmp_path / "environments").exists()
 
 
 def test_an_environment_is_made_once_for_the_same_pins(tmp_path, pins):

@@ -40,12 +40,9 @@ def test_what_is_between_the_comments_is_made_anew(folder):
     assert fill(fill(page, folder), folder) == fill(page, folder)
 
 
-def test_a_table_without_an_end_is_an_error(folder):
+def test_a_table_without_an_end_or_without_results_is_an_error(folder):
     with pytest.raises(ValueError, match="has no end"):
         fill("<!-- table: comparison --> " * 2 + "<!-- end of table -->", folder)
-
-
-def test_a_table_without_results_is_an_error(folder):
     with pytest.raises(ValueError, match="no results"):
         fill("<!-- table: comparison, c --><!-- end of table -->", folder)
 

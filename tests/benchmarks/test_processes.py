@@ -14,21 +14,15 @@ def run(code: str, tmp_path, *, time_limit: float = 600, environment=None):
 
 
 def test_a_command_that_ends_well(tmp_path):
-    block = "import os; print(os.environ['OMP_NUM_THREADS']); block = bytearray(200 * 2**20); print(sum(range(10**6)))"
-    outcome = run(block, tmp_path, environment=thread_environment(3))
+    outcome = run("import os; print(os.environ['OMP_NUM_THREADS'])", tmp_path, environment=thread_environment(3))
     assert outcome.status == OK
-    assert outcome.cpu_seconds > 0
-    assert outcome.seconds > 0
-    assert outcome.peak_memory_mib > 200
-    assert (tmp_path / "log.txt").read_text().split() == ["3", str(sum(range(10**6)))]
+    assert min(outcome.seconds, outcome.cpu_seconds) > 0
+    assert (tmp_path / "log.txt").read_text() == "3\n"
 
 
-def test_memory_of_the_caller_does_not_count(tmp_path):
+def test_memory_of_children_counts_and_that_of_the_caller_does_not(tmp_path):
     held = np.ones(50 * 2**20)  # 400 MiB
     assert run("pass", tmp_path).peak_memory_mib < 200 < held.nbytes / 2**20
-
-
-def test_memory_of_a_child_counts(tmp_path):
     child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'block = bytearray(300 * 2**20)'])"
     assert run(child, tmp_path).peak_memory_mib > 300
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import speed
 import torch
-from measuring import device, fit, growth, loop, stages, tables, throughput, whole
+from measuring import fit, growth, loop, stages, tables, throughput
 from measuring.setup import SIZES, Setup
 from measuring.timers import Timers, timed
 
@@ -19,7 +18,6 @@ from scproto.losses import negative_binomial_nll
 
 def test_exponent_is_the_least_squares_line_and_leaves_out_what_was_not_measured():
     sizes = [100, 300, 1_000, 5_000]
-    assert growth.exponent(sizes, [0.3 * n**1.5 for n in sizes]) == pytest.approx(1.5)
     rng = np.random.default_rng(0)
     seconds = [n**1.5 * factor for n, factor in zip(sizes, rng.lognormal(0, 0.2, len(sizes)), strict=True)]
     assert growth.exponent(sizes, seconds) == pytest.approx(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
@@ -64,12 +62,6 @@ def test_the_clock_of_an_epoch_leaves_its_first_step_out():
     assert clock.seconds == [1 / 2, 1 / 4]
 
 
-def test_every_second_round_goes_the_other_way():
-    order = []
-    work = {name: lambda name=name: order.append(name) or len(order) for name in "abc"}
-    assert throughput.alternate(work, 3) == {"a": [1, 6, 7], "b": [2, 5, 8], "c": [3, 4, 9]}
-
-
 NAMES = throughput.variants({"batch_sizes": [100], "scvi_batch_sizes": [10, 100]})
 ROUNDS = {
     "scproto 100": [{"warm_up": [1.0, 1.0, 9.0], "joint": [3.0]}, {"warm_up": [2.0], "joint": [2.0]}],
@@ -86,20 +78,11 @@ def test_ratios_are_taken_within_the_rounds_and_the_better_scvi_counts():
     assert found["ratios"]["scproto 100"]["scvi"] == pytest.approx([1 / seconds, 1])
 
 
-def test_trainings_are_compared_with_the_fit_of_their_round():
-    found = whole.summarise({"scproto": [2.0, 4.0], "scvi": [20.0, 20.0]})
-    assert found["ratios"] == {"scvi": [10, 5]}
-
-
-@pytest.fixture(scope="module")
-def atlas_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("speed") / "atlas.h5ad"
-    simulate_atlas(150, 60, 2, 3, depth=200, seed=3).write_h5ad(path)
-    return path
-
-
-def test_a_fit_is_timed_in_all_stages(atlas_file, tmp_path):
-    arguments = {"source": str(atlas_file), "batch_key": ["batch"], "folder": str(tmp_path), "max_steps": 12}
+def test_a_fit_is_timed_in_all_stages(tmp_path):
+    source, folder = tmp_path / "atlas.h5ad", tmp_path / "empty"
+    folder.mkdir()
+    simulate_atlas(150, 60, 2, 3, depth=200, seed=3).write_h5ad(source)
+    arguments = {"source": str(source), "batch_key": ["batch"], "folder": str(folder), "max_steps": 12}
     found = fit.measure(arguments | {"n_prototypes": 7, "n_top_genes": 40, "report": False})
     assert sum(found["stages"].values()) == pytest.approx(found["total"])
     assert all(seconds > 0 for name, seconds in found["stages"].items() if name != "load libraries")
@@ -108,7 +91,7 @@ def test_a_fit_is_timed_in_all_stages(atlas_file, tmp_path):
     sizes = {name: value for name, value in found.items() if name.startswith("n_")}
     assert sizes.pop("n_model_genes") <= 40
     assert sizes == {"n_cells": 150, "n_genes": 60, "n_batches": 2, "n_prototypes": 7, "n_epochs": 12}
-    assert not list(tmp_path.iterdir())
+    assert not list(folder.iterdir())
     assert stages.summarise([found, found])["total"] == dict.fromkeys(["median", "least", "most"], found["total"])
 
 
@@ -129,36 +112,17 @@ def test_what_is_there_is_not_measured_again_and_must_be_what_is_asked_for(tmp_p
             speed.is_done("stages", other)
 
 
-def quick(folder, *options: str) -> None:
-    speed.main(["--out", str(folder), "--quick", "--repeats", "1", *options])
-
-
 def test_a_part_is_measured_in_a_process_and_a_failure_ends_in_one_sentence(tmp_path, capsys):
-    quick(tmp_path, "--parts", "throughput")
+    given = ["--out", str(tmp_path), "--quick", "--repeats", "1", "--parts"]
+    speed.main([*given, "throughput"])
     record = json.loads((tmp_path / "throughput.json").read_text())
     assert record["machine"]["threads"] == 1
     assert set(record["result"]["cells_per_second"]) == {"scproto 32", "scproto 64", "scvi 16", "scvi 64"}
     assert "| scproto, `model.train` | 32 |" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"stages failed: .*; all of it is in"):
-        quick(tmp_path, "--parts", "stages", "--data", str(tmp_path / "no.h5ad"))
+        speed.main([*given, "stages", "--data", str(tmp_path / "no.h5ad")])
 
 
-@pytest.mark.slow
-def test_everything_is_measured(tmp_path, capsys):
-    quick(tmp_path)
-    printed = capsys.readouterr().out
-    assert re.findall(r"^## (\w+)", printed, re.M) == [part.capitalize() for part in tables.MAKERS]
-    assert len(list((tmp_path / "inputs").glob("*.h5ad"))) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, ""), (0.0, "0"), (1e-5, "0"), (0.00123, "0.0012"), (0.5, "0.500"), (12.34, "12.3"), (12345.6, "12,346")],
-)
-def test_numbers_have_three_digits(value, text):
-    assert tables.number(value) == text
-
-
-def test_without_a_gpu_a_line_says_so(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device.measure({}) == {"none": device.NONE}
+def test_numbers_have_three_digits():
+    values = (None, 0.0, 1e-5, 0.00123, 0.5, 12.34, 12345.6)
+    assert [tables.number(value) for value in values] == ["", "0", "0", "0.0012", "0.500", "12.3", "12,346"]

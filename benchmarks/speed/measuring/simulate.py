@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scproto._files import atomic_path
 from scproto.datasets import simulate_atlas
 
 DEPTH = 0.1
@@ -18,5 +19,6 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     """Write an atlas to ``path``, of the numbers of ``cells``, ``genes`` and ``batches``."""
     cells, genes, batches = arguments["cells"], arguments["genes"], arguments["batches"]
     atlas = simulate_atlas(cells, genes, batches, 10, depth=DEPTH * genes if genes >= 1000 else SMOKE)
-    atlas.write_h5ad(Path(arguments["path"]))
+    with atomic_path(Path(arguments["path"])) as path:
+        atlas.write_h5ad(path)
     return {"non_zero": atlas.X.nnz / (cells * genes)}

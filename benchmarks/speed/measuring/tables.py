@@ -28,8 +28,6 @@ WHOLE = {
     "published": "training of the code published with the paper",
 }
 
-EXPONENTS = ("exponents", "last_exponents")
-
 
 def render(out: Path) -> str:
     """Return Markdown of all parts in the folder of the results."""
@@ -109,7 +107,11 @@ def growth(result: dict[str, Any]) -> str:
     ]
     for axis, found in result["axes"].items():
         rows = [
-            [name, *map(number, seconds), *(_exponent(found[which].get(name), seconds) for which in EXPONENTS)]
+            [
+                name,
+                *map(number, seconds),
+                *(_exponent(found[which].get(name), seconds) for which in ("exponents", "last_exponents")),
+            ]
             for name, seconds in found["seconds"].items()
         ]
         rows.append(["peak memory, MiB", *(f"{mib:,.0f}" for mib in found["peak_memory_mib"]), "", ""])

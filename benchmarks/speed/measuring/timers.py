@@ -12,16 +12,9 @@ from unittest.mock import patch
 
 
 class Timers:
-    """Seconds by name.
+    """Seconds by name, summed over all calls, and the clock at the first call.
 
     A timer within another one is kept under the path of both, ``"outer/inner"``; the outer one counts it, too.
-
-    Attributes
-    ----------
-    seconds
-        Sum over all calls.
-    first
-        Clock at the first call.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -47,16 +40,6 @@ class Timers:
         """Seconds of a timer, 0 if it never ran."""
         return self.seconds.get(key, 0.0)
 
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, timed."""
-
-        @wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self(name):
-                return function(*args, **kwargs)
-
-        return timed
-
 
 @contextmanager
 def timed(sites: Mapping[str, str]) -> Iterator[Timers]:
@@ -76,5 +59,14 @@ def timed(sites: Mapping[str, str]) -> Iterator[Timers]:
             module, _, path = where.partition(":")
             *classes, attribute = path.split(".")
             owner = reduce(getattr, classes, import_module(module))
-            stack.enter_context(patch.object(owner, attribute, timers.around(name, getattr(owner, attribute))))
+            stack.enter_context(patch.object(owner, attribute, _within(timers, name, getattr(owner, attribute))))
         yield timers
+
+
+def _within(timers: Timers, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        with timers(name):
+            return function(*args, **kwargs)
+
+    return timed
