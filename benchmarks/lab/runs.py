@@ -107,8 +107,9 @@ class Run:
             interpreter = limits.environments.interpreter(self.method.requirements)
         except InstallationError as error:
             return Outcome(f"not run: {error}")
-        here = [] if self.method.requirements else [os.environ.get("PYTHONPATH", "")]  # an environment has all it needs
-        variables = thread_environment(limits.threads) | {"PYTHONPATH": os.pathsep.join([str(BENCHMARKS), *here])}
+        here = None if self.method.requirements else os.environ.get("PYTHONPATH")  # an environment has all it needs
+        paths = os.pathsep.join(filter(None, [str(BENCHMARKS), here]))
+        variables = thread_environment(limits.threads) | {"PYTHONPATH": paths}
         command = [interpreter, self.method.script, *self.arguments, "--out", self._result]
         return run_limited(command, self.folder / "log.txt", variables, limits.time_limit)
 
