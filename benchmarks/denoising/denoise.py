@@ -9,78 +9,117 @@ one with more seeds, goes on from there. README.md tells what is computed.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from itertools import product
 from pathlib import Path
 
-from protocol import inputs, tables  # first: it finds benchmarks/quality
-from protocol.methods import METHODS
-from protocol.runs import Run, compute, records
+import pandas as pd
 
-from comparison.environments import PYTHON, Environments  # isort: skip
-from comparison.inputs import find_files  # isort: skip
-from comparison.runs import Limits  # isort: skip
+sys.path.append(str(Path(__file__).parents[1]))
 
-from scproto._errors import InputError
-from scproto._files import atomic_path
-from scproto._versions import library_versions
+from heldout import score_all
+from lab import cli, tables
+from lab.data import find_files
+from lab.runs import Method, Run, complete, failures, records, write_tables
+from split import Split, split
+
+from scproto.inputs import read_cells
+
+PEERS = Path(__file__).with_name("peers")
+
+METHODS = {
+    "scproto": Method("scproto", PEERS / "scproto_levels.py"),
+    "none": Method("no denoising", PEERS / "no_denoising.py"),
+    "knn": Method("kNN smoothing", PEERS / "knn_smoothing.py"),
+    "magic": Method("MAGIC", PEERS / "magic_impute.py"),
+    "low_rank": Method("low rank", PEERS / "low_rank.py"),
+    "scvi": Method("scVI", PEERS / "scvi_defaults.py"),
+}
+"""By the name that ``--methods`` takes."""
+
+SHOWN = {
+    "mse": ("MSE", 4),
+    "poisson": ("Poisson", 5),
+    "poisson_swapped": ("Poisson, swapped", 4),
+    "auroc": ("marker AUROC", 3),
+    "decoy_correlation": ("decoys: correlation", 3),
+    "decoy_de": ("decoys: DE", 2),
+    "permuted_de_mean": ("permuted: DE", 3),
+    "permuted_de_most": ("most", 2),
+}
+"""Scores of the table to read: heading and decimals. The first three are shown with their standard deviation."""
 
 
 def main() -> None:
     """Run what is missing and write the tables."""
-    arguments = _parse()
-    environments = Environments(arguments.environments or arguments.out / "environments", arguments.python)
-    limits = Limits(arguments.time_limit, arguments.threads)
-    try:
-        for file, seed in product(find_files(arguments.data), arguments.seeds):
-            split = inputs.split(file, arguments.out / "inputs", seed, arguments.n_genes)
-            for run in [Run(split, method) for method in arguments.methods]:
-                if arguments.again or not run.is_done(arguments.out):
-                    record = compute(run, arguments.out, environments, limits)
-                    _say(f"{split.name}, {run.method}, seed {seed}: {record['status']}, {record['seconds']} s")
-                    write(arguments.out)
-    except InputError as error:
-        sys.exit(str(error))
-    write(arguments.out)
-    print(tables.markdown(tables.summarise(tables.collect(records(arguments.out)))))
-
-
-def write(out: Path) -> None:
-    """Write all tables and plots of what is in the folder of the results."""
-    table = tables.collect(records(out))
-    summary = tables.summarise(table)
-    versions = {record["method"]: record["versions"] for record in records(out) if record["versions"]}
-    rows = json.loads(table.to_json(orient="records"))
-    written = {"scored_with": library_versions(), "versions": versions, "rows": rows}
-    for name, part in {"scores.csv": table, "summary.csv": summary}.items():
-        with atomic_path(out / name) as path:
-            part.to_csv(path, index=False)
-    with atomic_path(out / "scores.json") as path:
-        path.write_text(json.dumps(written, indent=2) + "\n")
-    tables.draw(summary, out / "plots")
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+", type=Path, help="folders or .h5ad files")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the results")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser = cli.parser(__doc__, "files", *cli.OF_PEERS, out=Path("results"), seeds=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
     parser.add_argument("--n-genes", type=int, default=2000, help="highly variable genes, the same for all methods")
-    parser.add_argument("--time-limit", type=float, default=1800.0, help="seconds for one run")
-    parser.add_argument("--threads", type=int, default=1, help="threads of every method")
-    parser.add_argument("--environments", type=Path, help="folder of the peers' environments; else within --out")
-    parser.add_argument("--python", help=f"Python to make them with; else {PYTHON} where there is one")
-    parser.add_argument("--again", action="store_true", help="run what is there already, too")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    return arguments
+    given = parser.parse_args()
+    with cli.one_sentence():
+        files = product(find_files(given.files), given.seeds)
+        splits = [split(file, given.out / "inputs", seed, given.n_genes) for file, seed in files]
+    complete((run_of(given.out, both, method) for both, method in product(splits, given.methods)), given, write)
+    for (data, n_genes), part in write(given.out).groupby(["data", "n_genes"], sort=False):
+        print(f"**{data}**, {n_genes} genes at most\n\n{markdown(part)}\n")
+    print(failures(given.out))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def run_of(out: Path, both: Split, name: str) -> Run:
+    """Return the run of a method."""
+    about = {"data": both.name, "digest": both.digest, "n_genes": both.n_genes, "method": name, "seed": both.seed}
+    return Run(
+        out / "runs" / both.name / f"{name}_g{both.n_genes}_seed{both.seed}",
+        METHODS[name],
+        [both.seen, "--seed", both.seed],
+        about,
+        lambda found: score_all(found, read_cells(both.seen), read_cells(both.held_out), both.seed),
+        keeps_result=False,  # a dense table for each way to denoise
+    )
+
+
+def write(out: Path) -> pd.DataFrame:
+    """Write the tables, with a row for each denoised table of each run, and for each failure; return the means."""
+    rows = []
+    for record in records(out):
+        known = {name: record[name] for name in ("data", "n_genes", "method", "seed", "status", "seconds")}
+        rows += [known | {"table": name} | values for name, values in (record["scores"] or {"": {}}).items()]
+    return write_tables(out, rows, ["data", "n_genes", "method", "table"], METHODS)
+
+
+def markdown(summary: pd.DataFrame) -> str:
+    """Return the table to read of one data set, with the lowest error and loss in bold."""
+    shown = [name for name in SHOWN if f"{name}_mean" in summary and summary[f"{name}_mean"].notna().any()]
+    best = {name: summary[f"{name}_mean"].min() for name in ("mse", "poisson")}
+    rows = []
+    for _, row in summary.iterrows():
+        name = f"{METHODS[row['method']].title}: {row['table']}"
+        if row["seeds"] < summary["seeds"].max():
+            name += f" ({row['seeds']} seed{'s' * (row['seeds'] > 1)})"
+        rows.append([name, *(_cell(row, column, best.get(column)) for column in shown)])
+    return tables.markdown(["method", *(SHOWN[name][0] for name in shown)], rows)
+
+
+def in_short(summary: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Return a table of scproto's chosen way and the other methods by row, and data sets by column."""
+    shown = (summary["method"] != "scproto") | summary["table"].str.startswith("chosen")
+    parts = dict(list(summary[shown].groupby("data", sort=False)))
+    columns = [(data, score) for data in parts for score in ("mse", "poisson")]
+    best = {(data, score): parts[data][f"{score}_mean"].min() for data, score in columns}
+    rows = []
+    for (method, table), lines in summary[shown].groupby(["method", "table"], sort=False):
+        by_data = lines.set_index("data")
+        cells = [_cell(by_data.loc[data], score, best[data, score]) for data, score in columns]
+        rows.append([f"{METHODS[method].title}: {table}", *cells])
+    return tables.markdown(["method", *(f"{titles[data]}: {SHOWN[score][0]}" for data, score in columns)], rows)
+
+
+def _cell(row: pd.Series, name: str, best: float | None) -> str:
+    digits = SHOWN[name][1]
+    with_deviation = name in list(SHOWN)[:3]
+    mean = row[f"{name}_mean"]
+    text = tables.spread(row, name, digits) if with_deviation or pd.isna(mean) else f"{mean:.{digits}f}"
+    return f"**{text}**" if mean == best else text
 
 
 if __name__ == "__main__":

@@ -1,48 +1,57 @@
-"""Change one thing of scproto at a time and score the result.
+"""Change one setting of scproto at a time and score the result.
 
     python benchmarks/quality/ablation.py data/*.h5ad --n-prototypes 60 pbmc=150 --seeds 0 1 2 --out ablation.csv
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The rows that are in the output
-already are not computed again. Printed are tables with mean and standard deviation over the seeds; with ``--table``
-they are printed of what is in the output, and nothing is computed. ``--summary`` also puts means and deviations into a
-CSV, in place of what it has of the same variants; ``benchmarks/pages.py`` makes the tables of the docs from that.
-``variants.py`` says what is changed.
+already are not computed again. Printed are tables of the output with mean and standard deviation over the seeds.
+``--summary`` also puts means and deviations into a CSV, in place of what it has of the same variants;
+``benchmarks/pages.py`` makes the tables of the docs from that.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-import traceback
-from functools import cache
+from argparse import Namespace
 from itertools import product
 from pathlib import Path
-from time import perf_counter
-from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from comparison.inputs import find_files, numbers_of_metacells
-from variants import VARIANTS, Variant
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli, tables
+from lab.data import find_files, fit, load, numbers_of_files
+from lab.records import commit
+from scoring import integration
 
 import scproto
-from scproto._errors import InputError
-from scproto.inputs.files import read_cells, read_obs
 from scproto.train.schedule import plan_budget
 
-KEYS = ["variant", "data", "seed", "n_prototypes", "max_steps"]
-"""What tells rows apart."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no rounds of alignment": {"n_alignment": 0},
+    "plain softmax targets": {"n_sinkhorn": 0},
+    "no propagation": {"weight_propagation": 0.0},
+    "reconstruction, weight 0.1": {"weight_cvae": 0.1},
+    "temperature 0.05, epsilon 0.025": {"temperature": 0.05, "epsilon": 0.025},
+    "epsilon 0.1": {"epsilon": 0.1},
+    "latent 8": {"n_latent": 8},
+    "latent 32": {"n_latent": 32},
+    "half the learning rate": {"training": {"learning_rate": 2e-3}},
+    "half the steps": {"steps": 0.5},
+    "twice the steps": {"steps": 2.0},
+    "minibatch of 512, half the steps": {"steps": 0.5, "training": {"batch_size": 512}},
+}
+"""Name and change of each variant: what :class:`scproto.SCPROTO` gets, in ``training`` what its ``train`` gets, and in
+``steps`` the steps relative to the default's."""
 
-SUMMARY_KEYS = ["variant", "data", "n_prototypes", "max_steps"]
+KEYS = ["variant", "data", "n_prototypes", "max_steps"]
 """What tells rows of a summary apart."""
 
-INTEGRATION = ["total", "bio", "batch", "bras"]
-METACELLS = ["purity", "balanced_purity", "coverage", "mean_label_recall", "batch_entropy", "size_cv"]
-SCORES = [*INTEGRATION, *METACELLS, "scgraph", "seconds"]
-
-HEADS = {
+SHOWN = {
     "total": "total",
     "bio": "bio",
     "batch": "batch",
@@ -54,152 +63,88 @@ HEADS = {
     "size_cv": "size CV",
     "scgraph": "scGraph",
 }
-"""Columns of the printed tables."""
+"""Scores, and what the tables call them."""
 
 
-@cache
-def prepared(data: Path, seed: int) -> AnnData:
-    """Cells of a file with the genes that scproto chooses, as all methods get them in the comparison."""
-    adata = read_cells(data)
-    scproto.pp.prepare(adata, batch_key="batch", seed=seed)
-    adata = adata[:, adata.var["scproto_gene"].to_numpy()].copy()
-    scproto.SCPROTO.setup_anndata(adata)  # once: scvi-tools keeps all cells that were set up
-    return adata
-
-
-def fit(adata: AnnData, variant: Variant, seed: int, n_prototypes: int, max_steps: int | None) -> float:
-    """Train a variant and assign the cells; return the seconds of training."""
-    if variant.steps != 1:
-        max_steps = round(variant.steps * (max_steps or plan_budget(adata.n_obs, batch_size=256).n_steps))
-    with variant.change():
-        model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed, **variant.constants)
-        start = perf_counter()
-        model.train(max_steps=max_steps, accelerator="cpu", enable_progress_bar=False, **variant.training)
-        seconds = perf_counter() - start
+def fitted(adata: AnnData, change: dict[str, Any], seed: int, n_prototypes: int, max_steps: int | None) -> AnnData:
+    """Train a variant, assign the cells and return them."""
+    constants = dict(change)
+    steps = constants.pop("steps", 1)
+    if steps != 1:
+        max_steps = round(steps * (max_steps or plan_budget(adata.n_obs, batch_size=256).n_steps))
+    model = fit(adata, max_steps, n_prototypes=n_prototypes, seed=seed, **constants)
     scproto.tl.assign_metacells(adata, model)
-    return seconds
+    return adata
 
 
 def score(adata: AnnData) -> dict[str, float]:
     """Score embedding and metacells of the cells with a label."""
     adata = adata[adata.obs["cell_type"].notna().to_numpy()]
-    unit, labels, batches = adata.obsm["X_scproto"], adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
-    integration = scproto.metrics.integration_scores(unit, labels, batches)
-    metacells = scproto.metrics.metacell_scores(adata.obs["metacell"].astype(str), labels, batches)
-    scores = {name: integration.get(name, np.nan) for name in INTEGRATION} | {
-        name: metacells[name] for name in METACELLS
-    }
-    try:
-        graph = scproto.metrics.scgraph_scores(unit, scproto.metrics.log1p_cp10k(adata.X), labels, batches)
-    except InputError:  # batches are small or labels few
-        graph = {"corr_weighted": np.nan}
-    return scores | {"scgraph": graph["corr_weighted"]}
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over the seeds, a row for each variant, data set, number and steps."""
-    groups = rows.groupby(SUMMARY_KEYS, sort=False)
-    parts = {"seeds": groups.size()}
-    for name in HEADS:
-        parts |= {f"{name}_mean": groups[name].mean(), f"{name}_sd": groups[name].std()}
-    return pd.DataFrame(parts).reset_index()
+    labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
+    scores = integration(adata.obsm["X_scproto"], adata.X, labels, batches)
+    scores |= scproto.metrics.metacell_scores(adata.obs["metacell"].astype(str), labels, batches)
+    return scores | {"scgraph": scores.get("corr_weighted", float("nan"))}
 
 
 def add(summary: pd.DataFrame, path: Path) -> None:
-    """Put rows of :func:`summarise` into a file of such rows, in place of the rows that they do anew."""
+    """Put rows of a summary into a file of such rows, in place of those that they do anew, with the commit."""
+    summary = summary.assign(commit=commit())
     if path.exists():
-        summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str}), summary])
-    summary = summary[summary["variant"].isin(VARIANTS)].drop_duplicates(SUMMARY_KEYS, keep="last")
-    data, variants = list(dict.fromkeys(summary["data"])), list(VARIANTS)
-    order = {"data": data.index, "variant": variants.index}
-    summary = summary.sort_values(["data", "variant"], key=lambda column: column.map(order[column.name]))
-    summary.to_csv(path, index=False, float_format="%.3f")
+        summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str, "commit": str}), summary])
+    summary = summary.drop_duplicates(KEYS, keep="last")
+    orders = {"data": list(dict.fromkeys(summary["data"])), "variant": list(dict.fromkeys(summary["variant"]))}
+    summary = summary.sort_values(list(orders), key=lambda column: column.map(orders[column.name].index))
+    tables.write_csv(path, summary, 3)
 
 
-def tables(summary: pd.DataFrame) -> str:
-    """Rows of :func:`summarise` as one Markdown table for each data set."""
-    lines = []
+def markdown(summary: pd.DataFrame) -> str:
+    """Return one table for each data set."""
+    blocks = []
     for (data, n_prototypes, max_steps), part in summary.groupby(["data", "n_prototypes", "max_steps"], sort=False):
         steps = "" if max_steps == "auto" else f", {max_steps} steps"
-        lines += [f"**{data}**, {n_prototypes} prototypes{steps}", "", _line(["variant", *HEADS.values(), "seeds"])]
-        lines.append(_line(["---"] * (len(HEADS) + 2)))
-        for _, row in part.iterrows():
-            lines.append(_line([row["variant"], *(_spread(row, name) for name in HEADS), str(row["seeds"])]))
-        lines.append("")
-    return "\n".join(lines)
+        extra = [name for name in ("seeds", "commit") if name in part]
+        rows = [
+            [row["variant"], *(tables.spread(row, name) for name in SHOWN), *(str(row[name]) for name in extra)]
+            for _, row in part.iterrows()
+        ]
+        table = tables.markdown(["variant", *SHOWN.values(), *extra], rows)
+        blocks += [f"**{data}**, {n_prototypes} prototypes{steps}", table]
+    return "\n\n".join(blocks)
 
 
-def _spread(row: pd.Series, name: str) -> str:
-    mean, sd = row[f"{name}_mean"], row[f"{name}_sd"]
-    return "" if np.isnan(mean) else f"{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}")
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def read(out: Path) -> pd.DataFrame:
-    """Rows that are there, none without a file."""
-    rows = pd.read_csv(out, dtype={"max_steps": str}) if out.exists() else pd.DataFrame(columns=KEYS + SCORES)
-    if list(rows.columns) != KEYS + SCORES:
-        sys.exit(f"{out} has other columns than this version writes: name another file.")
-    return rows[rows["variant"].isin(VARIANTS)]
-
-
-def compute(arguments: argparse.Namespace) -> bool:
-    """Fit and score what is missing; say whether all went well."""
-    files = find_files(arguments.data)
-    sizes = [SimpleNamespace(name=file.stem, n_cells=len(read_obs(file))) for file in files]
-    numbers = numbers_of_metacells(arguments.n_prototypes, sizes)
-    done = {tuple(map(str, row)) for row in read(arguments.out)[KEYS].to_numpy()}
-    well = True
-    for variant, data, seed in product(arguments.variants, files, arguments.seeds):
-        row = (variant, data.stem, seed, numbers[data.stem], arguments.max_steps or "auto")
-        if tuple(map(str, row)) in done:
-            continue
-        try:
-            adata = prepared(data, seed)
-            seconds = fit(adata, VARIANTS[variant], seed, numbers[data.stem], arguments.max_steps)
-            scores = score(adata) | {"seconds": seconds}
-        except Exception:  # a variant that fails must not end the others
-            traceback.print_exc()
-            well = False
-            continue
-        line = pd.DataFrame([dict(zip(KEYS, row, strict=True)) | scores], columns=KEYS + SCORES)
-        line.to_csv(arguments.out, mode="a", header=not arguments.out.exists(), index=False)
-        print(f"{variant}, {data.stem}, seed {seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
-    return well
+def rows_of(given: Namespace) -> pd.DataFrame:
+    """Fit and score what is missing, and return all rows."""
+    rows = pd.read_csv(given.out, dtype={"max_steps": str}).to_dict("records") if given.out.exists() else []
+    keys = [*KEYS, "seed"]
+    done = {tuple(row[key] for key in keys) for row in rows}
+    files = find_files(given.files)
+    numbers = numbers_of_files(given.n_prototypes, files)
+    for file, seed in product(files, given.seeds):
+        about = (file.stem, numbers[file.stem], str(given.max_steps or "auto"), seed)
+        missing = [variant for variant in given.variants if (variant, *about) not in done]
+        if missing:
+            adata = load(file, seed=seed)
+            adata = adata[:, adata.var["scproto_gene"].to_numpy()].copy()
+        for variant in missing:
+            scores = score(fitted(adata, VARIANTS[variant], seed, numbers[file.stem], given.max_steps))
+            rows.append(dict(zip(keys, (variant, *about), strict=True)) | {name: scores[name] for name in SHOWN})
+            tables.write_csv(given.out, pd.DataFrame(rows))
+            cli.say(f"{variant}, {file.stem}, seed {seed}")
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
     """Score every variant on every data set and seed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="*", type=Path, help="folders or .h5ad files")
-    parser.add_argument(
-        "--n-prototypes",
-        nargs="+",
-        default=[],
-        metavar="K|NAME=K",
-        help="prototypes: for all data sets, for one by the name of its file, or both; else one for 75 cells",
-    )
-    parser.add_argument("--max-steps", type=int, help="steps of the default; else the package's own number")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser = cli.parser(__doc__, "files", "--n-prototypes", "--max-steps", "--seeds", "--out", out=Path("ablation.csv"))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
     parser.add_argument("--summary", type=Path, help="CSV of means and deviations to add to")
-    parser.add_argument("--table", action="store_true", help="print the tables of the output and compute nothing")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        well = arguments.table or compute(arguments)
-    except InputError as error:
-        sys.exit(str(error))
-    rows = read(arguments.out)
-    summary = summarise(rows.sort_values("variant", key=lambda column: column.map(list(VARIANTS).index)))
-    if arguments.summary:
-        add(summary, arguments.summary)
-    print(tables(summary))
-    sys.exit(not well)
+    with cli.one_sentence():
+        summary = tables.summarise(rows_of(given), KEYS, SHOWN)
+    if given.summary:
+        add(summary, given.summary)
+    print(markdown(summary))
 
 
 if __name__ == "__main__":

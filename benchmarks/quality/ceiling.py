@@ -9,20 +9,23 @@ cells of a small batch, so that chance alone keeps them from the first bound.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from comparison.inputs import find_files, numbers_of_metacells
 
-from scproto.inputs.files import read_obs
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli, tables
+from lab.data import find_files, numbers_of_files
+
+from scproto.inputs import read_obs
 from scproto.metrics import batch_entropy, contingency
 
 
 def random_pure(labels: np.ndarray, n_metacells: int, rng: np.random.Generator) -> np.ndarray:
-    """Metacells of one label each and of about the same size, ``(n_cells,)``."""
+    """Return metacells of one label each and of about the same size, ``(n_cells,)``."""
     assignment = np.empty(len(labels), dtype=object)
     for label in np.unique(labels):
         cells = np.flatnonzero(labels == label)
@@ -33,29 +36,23 @@ def random_pure(labels: np.ndarray, n_metacells: int, rng: np.random.Generator) 
 
 def main() -> None:
     """Print and write a row for each data set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--n-prototypes", nargs="+", default=[], metavar="K|NAME=K")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--out", type=Path, default=Path("ceiling.csv"))
-    arguments = parser.parse_args()
-    tables = {file.stem: read_obs(file) for file in find_files(arguments.data)}
-    sizes = [SimpleNamespace(name=name, n_cells=len(obs)) for name, obs in tables.items()]
+    parser = cli.parser(__doc__, "files", "--n-prototypes", "--seeds", "--out", out=Path("ceiling.csv"), seeds=range(5))
+    given = parser.parse_args()
     rows = []
-    for name, number in numbers_of_metacells(arguments.n_prototypes, sizes).items():
-        obs = tables[name][["batch", "cell_type"]].dropna().astype(str)
+    with cli.one_sentence():
+        files = find_files(given.files)
+        numbers = numbers_of_files(given.n_prototypes, files)
+    for file in files:
+        obs, number = read_obs(file)[["batch", "cell_type"]].dropna().astype(str), numbers[file.stem]
         labels, batches = obs["cell_type"].to_numpy(), obs["batch"].to_numpy()
-        drawn = [random_pure(labels, number, np.random.default_rng(seed)) for seed in arguments.seeds]
-        rows.append(
-            {
-                "data": name,
-                "n_prototypes": number,
-                "a metacell for each label": batch_entropy(contingency(labels, batches)),
-                "pure and random": np.mean([batch_entropy(contingency(one, batches)) for one in drawn]),
-            }
-        )
+        drawn = [random_pure(labels, number, np.random.default_rng(seed)) for seed in given.seeds]
+        bounds = {
+            "a metacell for each label": batch_entropy(contingency(labels, batches)),
+            "pure and random": np.mean([batch_entropy(contingency(one, batches)) for one in drawn]),
+        }
+        rows.append({"data": file.stem, "n_prototypes": number} | bounds)
     table = pd.DataFrame(rows)
-    table.to_csv(arguments.out, index=False, float_format="%.3f")
+    tables.write_csv(given.out, table, 3)
     print(table.round(3).to_string(index=False))
 
 

@@ -9,90 +9,83 @@ there. README.md tells what each method does.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import sys
 from itertools import product
 from pathlib import Path
 
-from comparison import plots, tables
-from comparison.environments import PYTHON, Environments
-from comparison.inputs import find_files, numbers_of_metacells, prepare
-from comparison.methods import METHODS
-from comparison.runs import Limits, Run, compute, is_done
-from comparison.scores import scores_of
+import pandas as pd
 
-from scproto._errors import InputError
-from scproto._files import atomic_path
-from scproto._versions import library_versions
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli, tables
+from lab.data import find_files, numbers_of_metacells
+from lab.runs import Run, complete, failures, records, write_tables
+from methods import METHODS, Data, prepare
+from scoring import score
+
+SHOWN = {
+    "total": ("total", 3),
+    "bio": ("bio", 3),
+    "batch": ("batch", 3),
+    "purity": ("purity", 3),
+    "balanced_purity": ("balanced", 3),
+    "coverage": ("coverage", 2),
+    "mean_label_recall": ("recall", 3),
+    "batch_entropy": ("entropy", 3),
+    "size_cv": ("size CV", 2),
+    "corr_weighted": ("scGraph", 2),
+}
+"""Scores of the table to read: heading and decimal places."""
 
 
 def main() -> None:
     """Run what is missing, score it and write the tables."""
-    arguments = _parse()
-    try:
-        data = [prepare(file, arguments.out / "inputs") for file in find_files(arguments.data)]
-        numbers = numbers_of_metacells(arguments.n_prototypes, data)
-    except InputError as error:
-        sys.exit(str(error))
-    environments = Environments(arguments.environments or arguments.out / "environments", arguments.python)
-    limits = Limits(arguments.time_limit, arguments.threads)
-    for one, seed, method in product(data, arguments.seeds, arguments.methods):
-        run = Run(one, method, numbers[one.name], seed)
-        if arguments.again or not is_done(run, arguments.out):
-            record = compute(run, arguments.out, environments, limits)
-            _say(f"{one.name}, {method}, seed {seed}: {record['status']}, {record['seconds']} s")
-        scores_of(run, arguments.out, again=arguments.rescore)
-        write(arguments.out)
-    print(tables.markdown(tables.summarise(tables.collect(arguments.out))))
-
-
-def write(out: Path) -> None:
-    """Write all tables and plots of what is in the folder of the results."""
-    table = tables.collect(out)
-    summary = tables.summarise(table)
-    written = {
-        "machine": {"system": platform.platform(), "processor": platform.machine()},
-        "scored_with": library_versions(),
-        "versions": tables.versions(out),
-        "rows": json.loads(table.to_json(orient="records")),
-    }
-    with atomic_path(out / "scores.csv") as path:
-        table.to_csv(path, index=False)
-    with atomic_path(out / "summary.csv") as path:
-        summary.to_csv(path, index=False)
-    with atomic_path(out / "scores.json") as path:
-        path.write_text(json.dumps(written, indent=2) + "\n")
-    plots.draw(summary, out / "plots")
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+", type=Path, help="folders or .h5ad files")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the results")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser = cli.parser(__doc__, "files", "--n-prototypes", *cli.OF_PEERS, out=Path("results"), seeds=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
-    parser.add_argument(
-        "--n-prototypes",
-        nargs="+",
-        default=[],
-        metavar="K|NAME=K",
-        help="metacells: for all data sets, for one by the name of its file, or both; else one for 75 cells",
-    )
-    parser.add_argument("--time-limit", type=float, default=1800.0, help="seconds for one run")
-    parser.add_argument("--threads", type=int, default=1, help="threads of every method")
-    parser.add_argument("--environments", type=Path, help="folder of the peers' environments; else within --out")
-    parser.add_argument("--python", help=f"Python to make them with; else {PYTHON} where there is one")
-    parser.add_argument("--again", action="store_true", help="run what is there already, too")
     parser.add_argument("--rescore", action="store_true", help="score what is there already, too")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    return arguments
+    given = parser.parse_args()
+    with cli.one_sentence():
+        data = [prepare(file, given.out / "inputs") for file in find_files(given.files)]
+        numbers = numbers_of_metacells(given.n_prototypes, {one.name: one.n_cells for one in data})
+    wanted = product(data, given.seeds, given.methods)
+    runs = (run_of(given.out, one, method, numbers[one.name], seed) for one, seed, method in wanted)
+    complete(runs, given, write, rescore=given.rescore)
+    for name, part in write(given.out).groupby("data", sort=False):
+        print(f"**{name}**\n\n{markdown(part)}\n")
+    print(failures(given.out))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def run_of(out: Path, data: Data, name: str, n_prototypes: int, seed: int) -> Run:
+    """Return the run of a method."""
+    method = METHODS[name]
+    about = {"data": data.name, "digest": data.digest, "method": name, "seed": seed, "n_prototypes": n_prototypes}
+    return Run(
+        out / "runs" / data.name / f"{name}_k{n_prototypes}_seed{seed}",
+        method,
+        [data.original if method.reads_original else data.prepared, "--n-metacells", n_prototypes, "--seed", seed],
+        about | {"n_cells": data.n_cells, "n_genes": data.n_genes},
+        lambda found: score(found, data.labelled()),
+    )
+
+
+def write(out: Path) -> pd.DataFrame:
+    """Write the tables, with a row for each run that is there, whatever came of it; return the means."""
+    rows = []
+    for record in records(out):
+        found, scores = record.pop("versions"), record.pop("scores")
+        record["version"] = found.get(METHODS[record["method"]].package)
+        del record["digest"]
+        rows.append(record | scores)
+    return write_tables(out, rows, ["data", "n_prototypes", "method"], METHODS)
+
+
+def markdown(summary: pd.DataFrame) -> str:
+    """Return the table to read of one data set, methods by row."""
+    rows = []
+    for _, row in summary.iterrows():
+        method = "**scproto**" if row["method"] == "scproto" else row["method"]
+        rows.append([method, *(tables.spread(row, name, digits) for name, (_, digits) in SHOWN.items())])
+    return tables.markdown(["method", *(head for head, _ in SHOWN.values())], rows)
 
 
 if __name__ == "__main__":

@@ -12,30 +12,33 @@ on standard output gives mean and standard deviation over the seeds.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 from anndata import AnnData
 from sklearn.cluster import KMeans
 
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli, tables
+from lab.data import fit
+
 import scproto
 from scproto.datasets import simulate_scenario
-from scproto.datasets._scenarios import Scenario
 from scproto.metrics import absent_label_share, group_scores, metacell_scores
 
-SCENARIOS = get_args(Scenario)
+SCENARIOS = ("missing_types", "private_type", "rare_type", "tiny_batch")
 SCORES = ("n_metacells", "purity", "balanced_purity", "coverage", "batch_entropy")
+KEYS = ["scenario", "n_cells", "max_steps"]
 
 
 def assignments(adata: AnnData, seed: int, max_steps: int | None) -> Iterator[tuple[str, pd.Series]]:
     """Give the metacells of each method by its name."""
     scproto.pp.prepare(adata, batch_key="batch", seed=seed)
-    scproto.SCPROTO.setup_anndata(adata)
-    model = scproto.SCPROTO(adata, seed=seed)
-    model.train(max_steps=max_steps, enable_progress_bar=False)
+    model = fit(adata, max_steps, seed=seed)
     scproto.tl.assign_metacells(adata, model)
     yield "scproto", adata.obs["metacell"].astype(str)
     kmeans = KMeans(len(model.prototypes), n_init=1, random_state=seed)
@@ -56,31 +59,23 @@ def score(assignment: pd.Series, adata: AnnData) -> dict[str, float]:
 
 def main() -> None:
     """Score both methods on every scenario and seed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.parser(__doc__, "--seeds", "--max-steps", "--out", out=Path("composition.csv"))
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=SCENARIOS, metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--n-cells", type=int, default=15_000)
-    parser.add_argument("--max-steps", type=int, help="default: that of scproto fit")
-    parser.add_argument("--out", type=Path, default=Path("composition.csv"))
-    arguments = parser.parse_args()
-    keys = ["scenario", "n_cells", "max_steps", "seed"]
-    steps = "default" if arguments.max_steps is None else str(arguments.max_steps)
-    rows = []
-    if arguments.out.exists():
-        rows = pd.read_csv(arguments.out, dtype={"max_steps": str}).to_dict("records")
+    given = parser.parse_args()
+    keys = [*KEYS, "seed"]
+    steps = "default" if given.max_steps is None else str(given.max_steps)
+    rows = pd.read_csv(given.out, dtype={"max_steps": str}).to_dict("records") if given.out.exists() else []
     done = {tuple(row[key] for key in keys) for row in rows}
-    for seed in arguments.seeds:
-        for scenario in arguments.scenarios:
-            row = (scenario, arguments.n_cells, steps, seed)
-            if row in done:
-                continue
-            adata = simulate_scenario(scenario, arguments.n_cells, seed=seed)
-            rows += [
-                dict(zip(keys, row, strict=True)) | {"method": method} | score(assignment, adata)
-                for method, assignment in assignments(adata, seed, arguments.max_steps)
-            ]
-            pd.DataFrame(rows).to_csv(arguments.out, index=False)
-    table = pd.DataFrame(rows).drop(columns="seed").groupby([*keys[:3], "method"], sort=False).agg(["mean", "std"])
+    for seed, scenario in product(given.seeds, given.scenarios):
+        row = (scenario, given.n_cells, steps, seed)
+        if row in done:
+            continue
+        adata = simulate_scenario(scenario, given.n_cells, seed=seed)
+        for method, assignment in assignments(adata, seed, given.max_steps):
+            rows.append(dict(zip(keys, row, strict=True)) | {"method": method} | score(assignment, adata))
+        tables.write_csv(given.out, pd.DataFrame(rows))
+    table = pd.DataFrame(rows).drop(columns="seed").groupby([*KEYS, "method"], sort=False).agg(["mean", "std"])
     print(table.round(3).to_string())
 
 

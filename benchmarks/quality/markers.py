@@ -11,57 +11,40 @@ metacells its mean, standard deviation and least over the seeds.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from comparison.inputs import numbers_of_metacells
-from deletion import read
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli, tables
+from lab.data import fit, load, numbers_of_metacells
 
 import scproto
-from scproto._errors import InputError
 
 MARKERS = Path(__file__).with_name("markers.csv")
 
 
 def auroc(expression: np.ndarray, labels: np.ndarray, markers: Mapping[str, set[str]]) -> dict[str, float]:
-    """AUROC of each gene for its labels against all others.
+    """Return the AUROC of each gene for its labels against all others; NaN where there is nothing to tell apart.
 
-    Parameters
-    ----------
-    expression
-        One column for each marker, in their order, ``(n_obs, n_markers)``, on any scale: only the ranks count.
-    labels
-        Label of each row, ``(n_obs,)``. Rows without a label are left out.
-    markers
-        Labels that each gene is a marker of.
-
-    Returns
-    -------
-    From 0 to 1 for each gene; NaN where all rows are of its labels, or none is.
+    The expression has one column for each marker, in their order, on any scale: only the ranks count. Rows without a
+    label are left out.
     """
     known = ~pd.isna(labels)
     positive = np.column_stack([np.isin(labels[known].astype(str), list(own)) for own in markers.values()])
     return dict(zip(markers, scproto.metrics.marker_auroc(expression[known], positive), strict=True))
 
 
-def fit(adata: AnnData, n_prototypes: int, max_steps: int | None, seed: int) -> AnnData:
-    """Metacells of a fit to prepared cells."""
-    model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed)
-    model.train(max_steps, enable_progress_bar=False)
-    return model.get_metacells(label_keys="cell_type")
-
-
-def table(data: str, n_prototypes: int, max_steps: int | None, seeds: list[int], wanted: pd.DataFrame) -> pd.DataFrame:
-    """A row for each marker that the data have."""
-    adata = read(data)
-    scproto.SCPROTO.setup_anndata(adata)
+def table(
+    adata: AnnData, n_prototypes: int, max_steps: int | None, seeds: list[int], wanted: pd.DataFrame
+) -> pd.DataFrame:
+    """Return a row for each marker that the data have."""
     wanted = wanted[wanted["gene"].isin(adata.var_names) & wanted["label"].isin(adata.obs["cell_type"])]
     markers = {gene: set(part["label"]) for gene, part in wanted.groupby("gene", sort=False)}
     columns = adata.var_names.get_indexer(list(markers))
@@ -69,39 +52,32 @@ def table(data: str, n_prototypes: int, max_steps: int | None, seeds: list[int],
     cells = auroc(expression, adata.obs["cell_type"].to_numpy(object), markers)
     found = []
     for seed in seeds:
-        metacells = fit(adata, n_prototypes, max_steps, seed)
+        model = fit(adata, max_steps, n_prototypes=n_prototypes, seed=seed)
+        metacells = model.get_metacells(label_keys="cell_type")
         labels = metacells.obs["cell_type"].to_numpy(object)
         found.append(auroc(np.asarray(metacells.X)[:, columns], labels, markers))
     of_metacells = pd.DataFrame(found)
     rows = pd.DataFrame({"type": wanted.groupby("gene", sort=False)["type"].first(), "cells": cells})
     rows["metacells_mean"], rows["metacells_sd"] = of_metacells.mean(), of_metacells.std()
     rows["metacells_least"] = of_metacells.min()
-    about = {"data": Path(data).stem, "n_prototypes": n_prototypes, "n_seeds": len(seeds), "gene": list(markers)}
+    about = {"n_prototypes": n_prototypes, "n_seeds": len(seeds), "gene": list(markers)}
     return rows.reset_index(drop=True).assign(**about)[[*about, *rows]]
 
 
 def main() -> None:
     """Print and write a row for each data set and marker."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+")
-    parser.add_argument("--n-prototypes", nargs="+", default=[], metavar="K|NAME=K")
-    parser.add_argument("--max-steps", type=int, help="steps of the training; else the package's own number")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    names = ("data", "--n-prototypes", "--max-steps", "--seeds", "--out")
+    parser = cli.parser(__doc__, *names, out=Path("markers.csv"))
     parser.add_argument("--markers", type=Path, default=MARKERS, help="CSV with columns gene, type and label")
-    parser.add_argument("--out", type=Path, default=Path("markers.csv"))
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    wanted = pd.read_csv(arguments.markers)
-    sizes = [SimpleNamespace(name=Path(data).stem, n_cells=read(data).n_obs) for data in arguments.data]
-    try:
-        numbers = numbers_of_metacells(arguments.n_prototypes, sizes)
-    except InputError as error:
-        sys.exit(str(error))
-    parts = [
-        table(data, numbers[Path(data).stem], arguments.max_steps, arguments.seeds, wanted) for data in arguments.data
-    ]
-    rows = pd.concat(parts)
-    rows.to_csv(arguments.out, index=False, float_format="%.3f")
+    wanted = pd.read_csv(given.markers)
+    with cli.one_sentence():
+        cells = {Path(data).stem: load(data) for data in given.data}
+        numbers = numbers_of_metacells(given.n_prototypes, {name: adata.n_obs for name, adata in cells.items()})
+    parts = [table(adata, numbers[name], given.max_steps, given.seeds, wanted) for name, adata in cells.items()]
+    rows = pd.concat(parts, keys=cells, names=["data", None]).reset_index("data")
+    tables.write_csv(given.out, rows, 3)
     print(rows.round(3).to_string(index=False))
 
 

@@ -11,37 +11,19 @@ level of one metacell per 75 cells, and what share of the best score over the sw
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab import cli, tables
+from lab.data import fit, load, numbers_of_metacells
+
 import scproto
-
-SIMULATED = {"n_cells": 3000, "n_genes": 1000, "n_batches": 4, "n_types": 8, "composition": "unequal"}
-SIMULATED |= {"rare_fraction": 0.02, "depth": 800, "seed": 0}
-
-
-def load(data: str) -> anndata.AnnData:
-    """Cells of a file, or simulated ones; prepared."""
-    adata = scproto.datasets.simulate_atlas(**SIMULATED) if data == "simulated" else anndata.read_h5ad(data)
-    scproto.pp.prepare(adata, batch_key="batch")
-    return adata
-
-
-def fit(
-    adata: anndata.AnnData, folder: Path, n_prototypes: int | str, max_steps: int | None, seed: int
-) -> scproto.SCPROTO:
-    """Train a model, or read the one that is there."""
-    if folder.exists():
-        return scproto.SCPROTO.load(folder)
-    scproto.SCPROTO.setup_anndata(adata)
-    model = scproto.SCPROTO(adata, n_prototypes=n_prototypes, seed=seed)
-    model.train(max_steps, enable_progress_bar=False)
-    model.save(folder)
-    return model
 
 
 def sweep(adata: anndata.AnnData, model: scproto.SCPROTO) -> tuple[pd.DataFrame, int]:
@@ -60,27 +42,24 @@ def sweep(adata: anndata.AnnData, model: scproto.SCPROTO) -> tuple[pd.DataFrame,
 
 def main() -> None:
     """Print the sweep of each data set and how the choices compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+")
-    parser.add_argument("--n-prototypes", type=lambda text: text if text == "auto" else int(text), default="auto")
-    parser.add_argument("--max-steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("resolution"))
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    parser = cli.parser(__doc__, "data", "--n-prototypes", "--max-steps", "--seed", "--out", out=Path("resolution"))
+    given = parser.parse_args()
     choices = []
-    for data in arguments.data:
-        name = f"{Path(data).stem}_k{arguments.n_prototypes}_seed{arguments.seed}"
-        adata = load(data)
-        model = fit(adata, arguments.out / name, arguments.n_prototypes, arguments.max_steps, arguments.seed)
+    for data in given.data:
+        stem = Path(data).stem
+        with cli.one_sentence():
+            adata = load(data)
+            number = numbers_of_metacells(given.n_prototypes, {stem: adata.n_obs})[stem]
+        name = f"{stem}_k{number}_seed{given.seed}"
+        model = fit(adata, given.max_steps, given.out / name, n_prototypes=number, seed=given.seed)
         table, best = sweep(adata, model)
-        table.to_csv(arguments.out / f"{name}.csv", index=False)
+        tables.write_csv(given.out / f"{name}.csv", table)
         print(f"{name}\n{table.round(3).to_string(index=False)}\n")
         score = table.set_index("n")["composite"]
         rule = score.index[np.abs(np.log(score.index * 75 / adata.n_obs)).argmin()]
         choices.append(
             {
-                "data": Path(data).stem,
+                "data": stem,
                 "best by labels": score.idxmax(),
                 "chosen": best,
                 "share of the best": score[best] / score.max(),

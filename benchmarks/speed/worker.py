@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from importlib import import_module
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+
+from lab.records import commit, write_json
 from measuring.setup import machine
 
-from scproto._files import atomic_path
-
-TASKS = ("simulate", "fit", "stages", "whole", "throughput", "step", "growth", "device")
+TASKS = ("simulate", "fit", "stages", "whole", "throughput", "growth", "device")
 """Modules of ``measuring`` that have a function ``measure``."""
 
 
@@ -27,12 +29,10 @@ def main() -> None:
     parser.add_argument("arguments", type=json.loads)
     parser.add_argument("result", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    described = machine(arguments.threads)  # before the measurement makes the machine busy
-    found = import_module(f"measuring.{arguments.task}").measure(arguments.arguments)
-    record = {"task": arguments.task, "machine": described, "arguments": arguments.arguments, "result": found}
-    with atomic_path(arguments.result) as path:
-        path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+    given = parser.parse_args()
+    about = {"task": given.task, "commit": commit(), "machine": machine(given.threads), "arguments": given.arguments}
+    found = import_module(f"measuring.{given.task}").measure(given.arguments)
+    write_json(given.result, about | {"result": found})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from comparison.environments import Environments, InstallationError, find_python
+from lab.environments import Environments, InstallationError
 
 FAKE = """#!/bin/sh
 # stands for "python -m venv FOLDER": makes a python that only notes how it is called
@@ -14,8 +13,8 @@ chmod +x "$3/bin/python"
 """
 
 
-def script(path: Path, text: str) -> str:
-    path.write_text(text)
+def fake_python(path: Path, calls: Path, code: int) -> str:
+    path.write_text(FAKE.format(calls=calls, code=code))
     path.chmod(0o755)
     return str(path)
 
@@ -27,36 +26,20 @@ def pins(tmp_path) -> Path:
     return path
 
 
-def test_without_pins_it_is_the_present_environment(tmp_path):
-    assert Environments(tmp_path / "environments").interpreter(None) == sys.executable
-    assert not (tmp_path / "environments").exists()
-
-
 def test_an_environment_is_made_once_for_the_same_pins(tmp_path, pins):
     calls = tmp_path / "calls"
-    python = script(tmp_path / "fake", FAKE.format(calls=calls, code=0))
-    environments = Environments(tmp_path / "environments", python)
+    environments = Environments(tmp_path / "environments", fake_python(tmp_path / "fake", calls, 0))
     first = environments.interpreter(pins)
     assert environments.interpreter(pins) == first
     assert calls.read_text().splitlines() == [f"-m pip install --disable-pip-version-check --requirement {pins}"]
     pins.write_text("numpy==2.0.1\n")
     assert environments.interpreter(pins) != first
-    assert len(calls.read_text().splitlines()) == 2
 
 
 def test_a_failed_installation_is_repeated(tmp_path, pins):
     calls = tmp_path / "calls"
-    python = script(tmp_path / "fake", FAKE.format(calls=calls, code=1))
+    environments = Environments(tmp_path / "environments", fake_python(tmp_path / "fake", calls, 1))
     for times in (1, 2):
         with pytest.raises(InstallationError, match=r"could not be installed, see peer-.*\.log"):
-            Environments(tmp_path / "environments", python).interpreter(pins)
+            environments.interpreter(pins)
         assert len(calls.read_text().splitlines()) == times
-
-
-def test_stand_ins_are_passed_over(tmp_path):
-    for folder, text in {"a": "exit 1\n", "b": "exit 0\n"}.items():
-        (tmp_path / folder).mkdir()
-        script(tmp_path / folder / "python3.x", f"#!/bin/sh\n{text}")
-    folders = [str(tmp_path / folder) for folder in ("missing", "a", "b")]
-    assert find_python("python3.x", folders) == str(tmp_path / "b" / "python3.x")
-    assert find_python("python3.x", folders[:2]) == sys.executable

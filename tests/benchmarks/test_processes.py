@@ -6,43 +6,37 @@ import time
 
 import numpy as np
 import pytest
-from comparison.processes import OK, run_limited, thread_environment
+from lab.processes import OK, run_limited, thread_environment
 
 
 def run(code: str, tmp_path, *, time_limit: float = 600, environment=None):
-    return run_limited([sys.executable, "-c", code], tmp_path / "log.txt", time_limit, environment or {})
+    return run_limited([sys.executable, "-c", code], tmp_path / "log.txt", environment or {}, time_limit)
 
 
 def test_a_command_that_ends_well(tmp_path):
-    block = "import os; print(os.environ['OMP_NUM_THREADS']); block = bytearray(200 * 2**20); print(sum(range(10**6)))"
-    outcome = run(block, tmp_path, environment=thread_environment(3))
+    outcome = run("import os; print(os.environ['OMP_NUM_THREADS'])", tmp_path, environment=thread_environment(3))
     assert outcome.status == OK
-    assert outcome.cpu_seconds > 0
-    assert outcome.seconds > 0
-    assert outcome.peak_memory_mib > 200
-    assert (tmp_path / "log.txt").read_text().split() == ["3", str(sum(range(10**6)))]
+    assert min(outcome.seconds, outcome.cpu_seconds) > 0
+    assert (tmp_path / "log.txt").read_text() == "3\n"
 
 
-def test_memory_of_the_caller_does_not_count(tmp_path):
+def test_memory_of_children_counts_and_that_of_the_caller_does_not(tmp_path):
     held = np.ones(50 * 2**20)  # 400 MiB
     assert run("pass", tmp_path).peak_memory_mib < 200 < held.nbytes / 2**20
-
-
-def test_memory_of_a_child_counts(tmp_path):
     child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'block = bytearray(300 * 2**20)'])"
     assert run(child, tmp_path).peak_memory_mib > 300
 
 
-def test_a_failure_is_told_by_its_last_line(tmp_path):
-    assert run("raise ValueError('no such gene')", tmp_path).status == "failed: ValueError: no such gene"
-
-
-def test_a_silent_failure_is_told_by_its_code(tmp_path):
-    assert run("raise SystemExit(7)", tmp_path).status == "failed with exit code 7"
-
-
-def test_a_killed_command_is_told_by_its_signal(tmp_path):
-    assert run("import os; os.kill(os.getpid(), 9)", tmp_path).status == "failed: ended by SIGKILL"
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("raise ValueError('no such gene')", "failed: ValueError: no such gene"),
+        ("raise SystemExit(7)", "failed with exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", "failed: ended by SIGKILL"),
+    ],
+)
+def test_a_failure_is_told_in_words(tmp_path, code, status):
+    assert run(code, tmp_path).status == status
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="looks the child up in /proc")

@@ -1,18 +1,15 @@
 """Mean of the 15 nearest cells, itself among them, in 50 principal components of log1p CP10k."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import scanpy as sc
-from contract import Tables, depth_of, run
+from anndata import AnnData
+from lab.contract import Arrays, depth_of, run
 from sklearn.neighbors import kneighbors_graph
 
 N_NEIGHBORS = 15
 
 
-def knn_smoothing(adata: Any, seed: int) -> Tables:
+def knn_smoothing(adata: AnnData, seed: int) -> Arrays:
     """Sum counts over neighbours, or average their log1p CP10k."""
     depth = depth_of(adata)
     work = adata.copy()

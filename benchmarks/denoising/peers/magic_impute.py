@@ -1,15 +1,12 @@
 """MAGIC (van Dijk et al., Cell 2018) on square roots, with Open Problems' settings: decay 1, t 3, exact solver."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from contract import Tables, depth_of, run
+from anndata import AnnData
+from lab.contract import Arrays, depth_of, run
 from magic import MAGIC
 
 
-def magic_impute(adata: Any, seed: int) -> Tables:
+def magic_impute(adata: AnnData, seed: int) -> Arrays:
     """Diffuse square roots of the shares of the genes."""
     depth = depth_of(adata)
     root = np.sqrt(adata.X.toarray() / depth)

@@ -1,13 +1,10 @@
 """The counts as they are."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from contract import Tables, run
+from anndata import AnnData
+from lab.contract import Arrays, run
 
 
-def no_denoising(adata: Any, seed: int) -> Tables:
+def no_denoising(adata: AnnData, seed: int) -> Arrays:
     """Return the input."""
     return {"counts": adata.X.toarray()}
 

@@ -1,17 +1,15 @@
 """scproto with its defaults on all genes of the input: what cross-validation chooses, and every level."""
 
-from __future__ import annotations
-
 from itertools import product
-from typing import Any
 
 import numpy as np
-from contract import Tables, depth_of, run
+from anndata import AnnData
+from lab.contract import Arrays, depth_of, run
 
 import scproto
 
 
-def scproto_levels(adata: Any, seed: int) -> Tables:
+def scproto_levels(adata: AnnData, seed: int) -> Arrays:
     """Fit once, then denoise in every way."""
     scproto.pp.prepare(adata, n_top_genes=adata.n_vars, seed=seed)
     scproto.SCPROTO.setup_anndata(adata)
@@ -26,7 +24,7 @@ def scproto_levels(adata: Any, seed: int) -> Tables:
     return tables
 
 
-def denoise(adata: Any, model: scproto.SCPROTO, level: str, posterior: bool | None, scale: str) -> np.ndarray:
+def denoise(adata: AnnData, model: scproto.SCPROTO, level: str, posterior: bool | None, scale: str) -> np.ndarray:
     """Counts at the depth of the input; genes that do not vary have none."""
     log1p = scale == "log1p"
     found = model.get_normalized_expression(adata, level=level, posterior=posterior, log1p=log1p, own_batch=True)

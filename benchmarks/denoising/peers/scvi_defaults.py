@@ -1,14 +1,11 @@
 """scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools, epochs among them."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import scvi
-from contract import Tables, depth_of, run
+from anndata import AnnData
+from lab.contract import Arrays, depth_of, run
 
 
-def scvi_defaults(adata: Any, seed: int) -> Tables:
+def scvi_defaults(adata: AnnData, seed: int) -> Arrays:
     """Train on the counts and decode each cell."""
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata)

@@ -3,18 +3,16 @@
 The embedding is scaled to unit vectors, since CONCORD recommends the cosine distance.
 """
 
-from __future__ import annotations
-
 import tempfile
-from typing import Any
 
 import concord
 import scanpy as sc
-from contract import Result, kmeans, run
+from anndata import AnnData
+from lab.contract import Arrays, clustered, run
 from sklearn.preprocessing import normalize
 
 
-def concord_embedding(adata: Any, n_metacells: int, seed: int) -> Result:
+def concord_embedding(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Train on log1p CP10k of the chosen genes."""
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
@@ -22,7 +20,7 @@ def concord_embedding(adata: Any, n_metacells: int, seed: int) -> Result:
         model = concord.Concord(adata, save_dir=folder, domain_key="batch", seed=seed)
         model.fit_transform(output_key="concord")
     embedding = normalize(adata.obsm["concord"])
-    return Result(kmeans(embedding, n_metacells, seed), embedding)
+    return clustered(embedding, n_metacells, seed)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
 """Geometric sketching (Hie et al., Cell Systems 2019), and every cell with the nearest cell of the sketch."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from contract import Result, nearest, run
+from anndata import AnnData
 from geosketch import gs
+from lab.contract import Arrays, nearest, run
 
 
-def geometric_sketch(adata: Any, n_metacells: int, seed: int) -> Result:
+def geometric_sketch(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Sketch the PCA."""
     embedding = adata.obsm["X_pca"]
-    return Result(nearest(embedding, np.asarray(gs(embedding, n_metacells, replace=False, seed=seed))))
+    return nearest(embedding, np.asarray(gs(embedding, n_metacells, replace=False, seed=seed)))
 
 
 if __name__ == "__main__":

@@ -4,30 +4,26 @@ Its number of metacells follows from their size. The target sizes in cells and i
 metacells as asked for. Cells that it calls outliers stay without a metacell.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
-import metacells
-import numpy as np
-from contract import Result, run
+import metacells as mc
+from anndata import AnnData
+from lab.contract import Arrays, metacells, run
 from metacells.parameters import min_metacell_size
 
 
-def metacell2(adata: Any, n_metacells: int, seed: int) -> Result:
+def metacell2(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Run the divide-and-conquer pipeline."""
-    metacells.ut.set_name(adata, "cells")
-    metacells.pl.mark_lateral_genes(adata, lateral_gene_names=[])
-    metacells.pl.mark_noisy_genes(adata, noisy_gene_names=[])
+    mc.ut.set_name(adata, "cells")
+    mc.pl.mark_lateral_genes(adata, lateral_gene_names=[])
+    mc.pl.mark_noisy_genes(adata, noisy_gene_names=[])
     size = max(1, round(adata.n_obs / n_metacells))
-    metacells.pl.divide_and_conquer_pipeline(
+    mc.pl.divide_and_conquer_pipeline(
         adata,
         target_metacell_size=size,
         target_metacell_umis=max(1, round(float(adata.X.sum()) / n_metacells)),
         min_metacell_size=min(min_metacell_size, size),
         random_seed=seed + 1,  # 0 would draw a seed
     )
-    return Result(np.asarray(adata.obs["metacell"]))
+    return metacells(adata.obs["metacell"])
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
 """PCA and k-means: no integration at all."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from contract import Result, kmeans, run
+from anndata import AnnData
+from lab.contract import Arrays, clustered, run
 
 
-def pca(adata: Any, n_metacells: int, seed: int) -> Result:
+def pca(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Take the PCA of the input as it is."""
     embedding = adata.obsm["X_pca"]
-    return Result(kmeans(embedding, n_metacells, seed), embedding)
+    return clustered(embedding, n_metacells, seed)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
 """Random cells, and every cell with the nearest of them in the PCA."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from contract import Result, nearest, run
+from anndata import AnnData
+from lab.contract import Arrays, nearest, run
 
 
-def random_cells(adata: Any, n_metacells: int, seed: int) -> Result:
+def random_cells(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Draw the cells without replacement."""
     chosen = np.random.default_rng(seed).choice(adata.n_obs, n_metacells, replace=False)
-    return Result(nearest(adata.obsm["X_pca"], chosen))
+    return nearest(adata.obsm["X_pca"], chosen)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,9 @@
 """scPoli (De Donno et al., Nature Methods 2023) without labels, 50 epochs, otherwise its defaults, and k-means."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import anndata
 import numpy as np
 import torch
-from contract import Result, kmeans, run
+from lab.contract import Arrays, clustered, run
 
 anndata.read = anndata.read_h5ad  # scarches 0.6.1 imports the name, which anndata gave up
 
@@ -16,7 +12,7 @@ from scarches.models.scpoli import scPoli  # noqa: E402
 EPOCHS = 50
 
 
-def scpoli(adata: Any, n_metacells: int, seed: int) -> Result:
+def scpoli(adata: anndata.AnnData, n_metacells: int, seed: int) -> Arrays:
     """Train the conditional autoencoder; without labels there are no prototypes."""
     np.random.seed(seed)  # noqa: NPY002 - scarches splits the cells with it
     torch.manual_seed(seed)
@@ -24,7 +20,7 @@ def scpoli(adata: Any, n_metacells: int, seed: int) -> Result:
     model = scPoli(adata, condition_keys="batch")
     model.train(n_epochs=EPOCHS, pretraining_epochs=EPOCHS)
     embedding = model.get_latent(adata, mean=True)
-    return Result(kmeans(embedding, n_metacells, seed), embedding)
+    return clustered(embedding, n_metacells, seed)
 
 
 if __name__ == "__main__":

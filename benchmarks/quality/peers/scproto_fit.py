@@ -1,7 +1,5 @@
 """``scproto fit`` with its defaults but for the number of prototypes and the seed. Reads the original file."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile
@@ -9,17 +7,17 @@ from pathlib import Path
 
 import anndata
 import pandas as pd
-from contract import Result, run
+from lab.contract import Arrays, metacells, run
 
 
-def scproto_fit(cells: Path, n_metacells: int, seed: int) -> Result:
+def scproto_fit(cells: Path, n_metacells: int, seed: int) -> Arrays:
     """Run the command and read its cells."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
         command = [sys.executable, "-m", "scproto", "fit", cells, "--out", out, "--batch-key", "batch"]
         subprocess.run([*command, "--n-prototypes", str(n_metacells), "--seed", str(seed)], check=True)
         fitted = anndata.read_h5ad(out / "cells.h5ad")
-    return Result(pd.factorize(fitted.obs["metacell"].astype(str))[0], fitted.obsm["X_scproto"])
+    return metacells(pd.factorize(fitted.obs["metacell"].astype(str))[0], fitted.obsm["X_scproto"])
 
 
 if __name__ == "__main__":

@@ -1,23 +1,20 @@
 """scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools, 200 epochs, and k-means."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import scvi
-from contract import Result, kmeans, run
+from anndata import AnnData
+from lab.contract import Arrays, clustered, run
 
 EPOCHS = 200
 
 
-def scvi_latent(adata: Any, n_metacells: int, seed: int) -> Result:
+def scvi_latent(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Train on the counts with the batch."""
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
     model = scvi.model.SCVI(adata)
     model.train(max_epochs=EPOCHS, enable_progress_bar=False)
     embedding = model.get_latent_representation()
-    return Result(kmeans(embedding, n_metacells, seed), embedding)
+    return clustered(embedding, n_metacells, seed)
 
 
 if __name__ == "__main__":

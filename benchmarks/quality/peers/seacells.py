@@ -1,15 +1,12 @@
 """SEACells (Persad et al., Nature Biotechnology 2023) on the PCA, with the settings of its tutorial."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from contract import Result, run
+from anndata import AnnData
+from lab.contract import Arrays, metacells, run
 from SEACells.core import SEACells
 
 
-def seacells(adata: Any, n_metacells: int, seed: int) -> Result:
+def seacells(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     """Find archetypes of the cells; each cell goes where its weight is largest."""
     np.random.seed(seed)  # noqa: NPY002 - the state that SEACells draws from
     model = SEACells(
@@ -21,7 +18,7 @@ def seacells(adata: Any, n_metacells: int, seed: int) -> Result:
         model.fit(min_iter=10, max_iter=50)
     except RuntimeWarning as warning:  # SEACells raises it after the last iteration, when all is done
         print(warning)
-    return Result(np.unique(model.get_hard_assignments()["SEACell"], return_inverse=True)[1])
+    return metacells(np.unique(model.get_hard_assignments()["SEACell"], return_inverse=True)[1])
 
 
 if __name__ == "__main__":

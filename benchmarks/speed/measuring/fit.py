@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 from unittest.mock import patch
+
+import scproto
 
 from .timers import Timers, timed
 
@@ -18,16 +20,17 @@ SITES = {
     "scproto.pp.prepare:within_batch_neighbors": "neighbours",
     "scproto.train.plan:PrototypePlan.on_train_epoch_start": "epochs",
     "scproto.train.plan:embed": "embed",
-    "scproto.train.plan:PrototypePlan._look": "look",
-    "scproto.train.plan:spherical_kmeans": "k-means",
-    "scproto.train.plan:prototype_shares": "shares",
-    "scproto.train.plan:density_weights": "density weights",
-    "scproto.train.plan:mutual_neighbors": "mutual neighbours",
-    "scproto.model.module:PrototypeModule.align": "alignment",
-    "scproto.model.scproto:SCPROTO._finish": "finish",
+    "scproto.train.look:Look.first": "look",
+    "scproto.train.look:Look.again": "look",
+    "scproto.train.look:spherical_kmeans": "k-means",
+    "scproto.train.look:prototype_shares": "shares",
+    "scproto.train.look:density_weights": "density weights",
+    "scproto.train.look:mutual_neighbors": "mutual neighbours",
+    "scproto.network.module:PrototypeModule.align": "alignment",
+    "scproto.model.scproto:settle": "finish",
     "scproto.tl:assign_metacells": "assignment",
 }
-"""Functions with a timer, beside the stages that :func:`scproto._run.run` times itself."""
+"""Functions with a timer, beside the stages that :func:`scproto.run.run` times itself."""
 
 LOOK = ("embed", "k-means", "alignment", "shares", "density weights", "mutual neighbours")
 """What a look at the whole embedding consists of."""
@@ -36,11 +39,9 @@ LOOK = ("embed", "k-means", "alignment", "shares", "density weights", "mutual ne
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     """Fit and return the seconds of each stage.
 
-    Parameters
-    ----------
-    arguments
-        ``source``, ``batch_key`` and ``folder``, in which a folder for the run is made for the while. Optional:
-        ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``.
+    The arguments are ``source``, ``batch_key`` and ``folder``, in which a folder for the run is made for the while.
+    Optional: ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``. A fit that is told its
+    threads makes the UMAP without a second process.
 
     Returns
     -------
@@ -49,8 +50,8 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     ``n_epochs``.
     """
     start = perf_counter()
-    from scproto._run import Settings, run
-    from scproto._run.stages import load_libraries
+    from scproto.run import Settings, run
+    from scproto.run.stages import load_libraries
 
     settings = Settings(
         batch_key=tuple(arguments["batch_key"]),
@@ -62,10 +63,16 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     )
     load_libraries(settings.accelerator)
     with TemporaryDirectory(dir=arguments["folder"]) as folder:
-        with _genes(arguments.get("n_top_genes")), timed(SITES) as timers, _sizes() as sizes:
+        with ExitStack() as stack:
+            timers = stack.enter_context(timed(SITES))
+            if n_top_genes := arguments.get("n_top_genes"):  # no setting of a run
+                preparing = import_module("scproto.pp.prepare")
+                prepare = partial(preparing.prepare_counts, n_top_genes=n_top_genes)
+                stack.enter_context(patch.object(preparing, "prepare_counts", prepare))
             loaded = perf_counter()  # what gets a timer is imported for it
             record = run(arguments["source"], Path(folder) / "run", settings)
         total = perf_counter() - start
+        model = scproto.SCPROTO.load(Path(folder) / "run" / "model")
     record["timings"]["Loading libraries"] += loaded - start
     return {
         "stages": stages(record["timings"], timers, total),
@@ -75,21 +82,16 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
         "n_cells": record["n_cells"],
         "n_genes": record["n_genes"],
         "n_batches": len(record["batches"]),
-        **sizes,
+        "n_model_genes": len(model.gene_names),
+        "n_prototypes": len(model.prototypes),
+        "n_epochs": len(model.history["loss"]),
     }
 
 
 def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, float]:
     """Seconds of each stage, in the order of the run; they sum to the total.
 
-    Parameters
-    ----------
-    run
-        What the run timed itself, in seconds.
-    timers
-        Those of `SITES`.
-    total
-        Seconds of the run.
+    They come from what the run timed itself, and from the timers of `SITES`.
     """
     joint, finish = timers.first["epochs/embed"], timers.first["finish"]  # when they began
     looks, last = timers["epochs"], timers["finish"]
@@ -120,33 +122,3 @@ def looks(timers: Timers) -> dict[str, float]:
     """Seconds of each piece of the looks between the epochs."""
     found = {name: timers[f"epochs/look/{name}"] for name in LOOK} | {"embed": timers["epochs/embed"]}
     return found | {"rest": timers["epochs"] - sum(found.values())}
-
-
-@contextmanager
-def _genes(n_top_genes: int | None) -> Iterator[None]:
-    """Let the model have so many genes, which is no setting of a run."""
-    if n_top_genes is None:
-        yield
-        return
-    import scproto
-
-    with patch.object(scproto.pp, "prepare", partial(scproto.pp.prepare, n_top_genes=n_top_genes)):
-        yield
-
-
-@contextmanager
-def _sizes() -> Iterator[dict[str, int]]:
-    """Sizes of the model that is trained within the block."""
-    from scproto.model import SCPROTO
-
-    found: dict[str, int] = {}
-    train = SCPROTO.train
-
-    def noted(model: SCPROTO, *args: Any, **kwargs: Any) -> None:
-        train(model, *args, **kwargs)
-        found["n_model_genes"] = len(model.reader.genes)
-        found["n_prototypes"] = len(model.prototypes)
-        found["n_epochs"] = len(model.history["loss"])
-
-    with patch.object(SCPROTO, "train", noted):
-        yield found

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any
 
-from .processes import call
-from .setup import Setup, simulated
+from .setup import Setup
 
 PICTURED = 80_000
 """Most cells with UMAP and report: beyond, the layout of the UMAP would be most of the time."""
@@ -24,21 +21,22 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     For each axis ``sizes``, ``seconds`` (for each stage one number a size, None where it was left out), ``exponents``,
     ``last_exponents`` (between the last two sizes) and ``peak_memory_mib``.
     """
-    setup = Setup.from_json(arguments)
+    setup = Setup(**arguments)
     found = {}
-    for axis, sizes in setup.sizes.growth.items():
+    for axis, sizes in setup.sizes["growth"].items():
         fits = [_fits(setup, axis, size) for size in sizes]
         names = dict.fromkeys(name for same in fits for name in same[0]["stages"])
         seconds = {name: [_median(same, name) for same in fits] for name in names}
         seconds["all stages"] = [median(fit["total"] for fit in same) for same in fits]
         found[axis] = {
-            "sizes": list(sizes),
+            "sizes": sizes,
             "seconds": seconds,
             "exponents": {name: exponent(sizes, values) for name, values in seconds.items()},
             "last_exponents": {name: exponent(sizes[-2:], values[-2:]) for name, values in seconds.items()},
             "peak_memory_mib": [median(fit["peak_memory_mib"] for fit in same) for same in fits],
         }
-    return {"axes": found, "base": setup.sizes.base, "steps": setup.sizes.growth_steps, "repeats": setup.growth_repeats}
+    about = {"base": setup.sizes["base"], "steps": setup.sizes["growth_steps"], "repeats": setup.growth_repeats}
+    return {"axes": found} | about
 
 
 def exponent(sizes: Any, seconds: Any) -> float | None:
@@ -53,37 +51,30 @@ def _median(fits: list[dict[str, Any]], stage: str) -> float | None:
 
 
 def _fits(setup: Setup, axis: str, size: int) -> list[dict[str, Any]]:
-    """Results of the fits of one size; the atlas is there only as long as they need it."""
-    sizes = setup.sizes.base | {axis: size}
-    name = f"growth_{axis}_{size}_threads_{setup.threads}"
-    results = [setup.folder / "fits" / f"{name}_{i}.json" for i in range(setup.growth_repeats)]
-    if absent := [result for result in results if not result.exists()]:
-        source = simulated(setup.folder, sizes["cells"], sizes["genes"], sizes["batches"])
+    """Results of the fits of one size; the atlas is there only as long as they need it.
+
+    The model gets half of the genes, so that they are chosen, and their number grows, too.
+    """
+    sizes = setup.sizes["base"] | {axis: size}
+    results = {}
+    for i in range(setup.growth_repeats):
+        name = f"growth_{axis}_{size}_threads_{setup.threads}_{i}"
+        path = setup.folder / "fits" / f"{name}.json"
+        results[name] = json.loads(path.read_text())["result"] if path.exists() else None
+    if None in results.values():
+        source = setup.simulate({name: sizes[name] for name in ("cells", "genes", "batches")})
+        settings = {
+            "source": str(source),
+            "batch_key": ["batch"],
+            "max_steps": setup.sizes["growth_steps"],
+            "n_prototypes": sizes["prototypes"],
+            "n_top_genes": sizes["genes"] // 2,
+            "report": sizes["cells"] <= PICTURED and not setup.quick,
+            "threads": setup.threads,
+        }
         try:
-            _simulate(source, sizes, setup)
-            for result in absent:
-                call("fit", _fit(setup, source, sizes), result, setup.threads)
+            results = {name: found or setup.fit(name, **settings) for name, found in results.items()}
         finally:
             if source != setup.source:
                 source.unlink(missing_ok=True)
-    return [json.loads(result.read_text())["result"] for result in results]
-
-
-def _simulate(source: Path, sizes: Mapping[str, int], setup: Setup) -> None:
-    if not source.exists():
-        numbers = {name: sizes[name] for name in ("cells", "genes", "batches")}
-        call("simulate", {"path": str(source)} | numbers, source.with_suffix(".json"), setup.threads)
-
-
-def _fit(setup: Setup, source: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Arguments of a fit. The model gets half of the genes, so that they are chosen, and their number grows, too."""
-    return {
-        "source": str(source),
-        "batch_key": ["batch"],
-        "folder": setup.out,
-        "max_steps": setup.sizes.growth_steps,
-        "n_prototypes": sizes["prototypes"],
-        "n_top_genes": sizes["genes"] // 2,
-        "report": sizes["cells"] <= PICTURED and not setup.quick,
-        "threads": setup.threads,
-    }
+    return list(results.values())

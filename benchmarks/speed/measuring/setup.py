@@ -2,91 +2,70 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
-from dataclasses import asdict, dataclass, field, replace
+import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+from lab.processes import OK, run_limited, thread_environment
 
 from scproto._versions import library_versions
 
-CELLS = (5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 500_000)
+WORKER = Path(__file__).parents[1] / "worker.py"
+
+CELLS = [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 500_000]
 """Sizes of the growth over cells; those up to the largest that is asked for are taken."""
 
+SIZES: dict[str, Any] = {
+    "atlas": {"cells": 20_000, "genes": 5_000, "batches": 5},  # simulated for all parts but the growth
+    "steps": 40,  # of each epoch whose time is taken
+    "batch_sizes": [256, 1024],
+    "scvi_batch_sizes": [128, 1024],
+    "max_steps": None,  # of the whole fits; None: as many as ``scproto fit`` takes
+    "base": {"cells": 10_000, "genes": 4_000, "prototypes": 200, "batches": 5},
+    "growth": {  # one of these changes while the others stay at the base
+        "cells": CELLS,
+        "genes": [1_000, 2_000, 4_000, 8_000],
+        "prototypes": [50, 100, 200, 500, 1_000, 2_000],
+        "batches": [1, 2, 5, 10, 20, 50, 100, 200],
+    },
+    "growth_steps": 200,
+}
+"""How large everything is."""
 
-@dataclass(frozen=True)
-class Sizes:
-    """How large everything is."""
-
-    cells: int = 20_000
-    genes: int = 5_000
-    batches: int = 5
-    """Of the simulated atlas of all parts but the growth."""
-    steps: int = 40
-    """Steps of each epoch whose time is taken."""
-    batch_sizes: tuple[int, ...] = (256, 1024)
-    scvi_batch_sizes: tuple[int, ...] = (128, 1024)
-    max_steps: int | None = None
-    """Steps of the whole fits; None: as many as ``scproto fit`` takes."""
-    base: dict[str, int] = field(
-        default_factory=lambda: {"cells": 10_000, "genes": 4_000, "prototypes": 200, "batches": 5}
-    )
-    """Growth: one of these changes while the others stay."""
-    growth: dict[str, tuple[int, ...]] = field(
-        default_factory=lambda: {
-            "cells": CELLS[:5],
-            "genes": (1_000, 2_000, 4_000, 8_000),
-            "prototypes": (50, 100, 200, 500, 1_000, 2_000),
-            "batches": (1, 2, 5, 10, 20, 50, 100, 200),
-        }
-    )
-    growth_steps: int = 200
-    """Steps of each fit of the growth."""
-
-
-TINY = Sizes(
-    cells=300,
-    genes=120,
-    batches=2,
-    steps=3,
-    batch_sizes=(32, 64),
-    scvi_batch_sizes=(16, 64),
-    max_steps=40,
-    base={"cells": 200, "genes": 100, "prototypes": 10, "batches": 2},
-    growth={"cells": (100, 200), "genes": (60, 100), "prototypes": (5, 10), "batches": (1, 2)},
-    growth_steps=40,
-)
+TINY: dict[str, Any] = {
+    "atlas": {"cells": 300, "genes": 120, "batches": 2},
+    "steps": 3,
+    "batch_sizes": [32, 64],
+    "scvi_batch_sizes": [16, 64],
+    "max_steps": 40,
+    "base": {"cells": 200, "genes": 100, "prototypes": 10, "batches": 2},
+    "growth": {"cells": [100, 200], "genes": [60, 100], "prototypes": [5, 10], "batches": [1, 2]},
+    "growth_steps": 40,
+}
 """Sizes of a smoke test: all code runs, no figure means anything."""
+
+
+class MeasurementError(RuntimeError):
+    """A measurement did not end well."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a call asks for."""
+    """What a call asks for; the fields are such as JSON has."""
 
     out: str
     data: str | None = None
     """File of counts; None: a simulated atlas."""
-    batch_key: tuple[str, ...] = ("batch",)
+    batch_key: list[str] = field(default_factory=lambda: ["batch"])
     threads: int = 1
     repeats: int = 5
     growth_repeats: int = 1
     quick: bool = False
-    published: tuple[str, str] | None = None
-    """Python of an environment and a checkout, for the code published with the paper; None: it is left out."""
-    sizes: Sizes = field(default_factory=Sizes)
-
-    def to_json(self) -> dict[str, Any]:
-        """Fields by name, as JSON has them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Undo :meth:`to_json`."""
-        lists = {name: tuple(value) for name, value in stored["sizes"].items() if isinstance(value, list)}
-        growth = {axis: tuple(values) for axis, values in stored["sizes"]["growth"].items()}
-        sizes: dict[str, Any] = {**stored["sizes"], **lists, "growth": growth}
-        given = {**stored, "batch_key": tuple(stored["batch_key"]), "sizes": Sizes(**sizes)}
-        return cls(**given | {"published": tuple(stored["published"]) if stored["published"] else None})
+    sizes: dict[str, Any] = field(default_factory=lambda: SIZES)
 
     @property
     def folder(self) -> Path:
@@ -96,31 +75,42 @@ class Setup:
     @property
     def source(self) -> Path:
         """The file that is measured."""
-        sizes = self.sizes
-        return Path(self.data) if self.data else simulated(self.folder, sizes.cells, sizes.genes, sizes.batches)
+        return Path(self.data) if self.data else self.simulated(self.sizes["atlas"])
 
-    @property
-    def fit(self) -> dict[str, Any]:
-        """A whole fit as the task ``fit`` is told.
+    def simulated(self, sizes: dict[str, int]) -> Path:
+        """Where a simulated atlas of this size lies in the folder of the results."""
+        name = "_".join(f"{sizes[name]}_{name}" for name in ("cells", "genes", "batches"))
+        return self.folder / "inputs" / f"simulated_{name}.h5ad"
 
-        No "threads": the process has its number, and a fit that is told one makes the UMAP without a second process.
+    def simulate(self, sizes: dict[str, int]) -> Path:
+        """Make a simulated atlas of this size unless it is there."""
+        path = self.simulated(sizes)
+        if not path.exists():
+            self.call("simulate", {"path": str(path), **sizes}, path.with_suffix(".json"))
+        return path
+
+    def fit(self, name: str, **settings: Any) -> dict[str, Any]:
+        """Make a whole fit in a process of its own; see :func:`measuring.fit.measure`."""
+        given = {"source": str(self.source), "batch_key": self.batch_key, "folder": self.out}
+        given |= {"max_steps": self.sizes["max_steps"]}
+        return self.call("fit", given | settings, self.folder / "fits" / f"{name}.json")
+
+    def call(self, task: str, arguments: dict[str, Any] | None, result: Path) -> dict[str, Any]:
+        """Run a task of ``worker.py`` in a new process and return what it found; its output is in a log beside that.
+
+        Raises
+        ------
+        MeasurementError
+            If it fails; the message has the last line of its output.
         """
-        return {
-            "source": str(self.source),
-            "batch_key": self.batch_key,
-            "folder": self.out,
-            "max_steps": self.sizes.max_steps,
-        }
-
-    def with_cells_up_to(self, most: int) -> Self:
-        """The same with other sizes of the growth over cells."""
-        cells = tuple(n for n in CELLS if n <= most)
-        return replace(self, sizes=replace(self.sizes, growth=self.sizes.growth | {"cells": cells}))
-
-
-def simulated(folder: Path, n_cells: int, n_genes: int, n_batches: int) -> Path:
-    """Where a simulated atlas of this size lies in the folder of the results."""
-    return folder / "inputs" / f"simulated_{n_cells}_cells_{n_genes}_genes_{n_batches}_batches.h5ad"
+        result.parent.mkdir(parents=True, exist_ok=True)
+        log = result.with_suffix(".log")
+        given = json.dumps(asdict(self) if arguments is None else arguments)
+        command = [sys.executable, WORKER, task, given, result, "--threads", self.threads]
+        outcome = run_limited(command, log, thread_environment(self.threads) | {"MPLBACKEND": "agg"})
+        if outcome.status != OK:
+            raise MeasurementError(f"{task} {outcome.status}; all of it is in {log}")
+        return json.loads(result.read_text())["result"]
 
 
 def machine(threads: int) -> dict[str, Any]:

@@ -14,15 +14,11 @@ DEPTH = 0.1
 SMOKE = 300.0
 """Mean counts of a cell where there are so few genes that cells would be left without any."""
 
-N_TYPES = 10
-
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Write an atlas; `arguments`: ``path`` and the numbers of ``cells``, ``genes`` and ``batches``."""
+    """Write an atlas to ``path``, of the numbers of ``cells``, ``genes`` and ``batches``."""
     cells, genes, batches = arguments["cells"], arguments["genes"], arguments["batches"]
-    atlas = simulate_atlas(cells, genes, batches, N_TYPES, depth=DEPTH * genes if genes >= 1000 else SMOKE)
-    path = Path(arguments["path"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        atlas.write_h5ad(temporary)
+    atlas = simulate_atlas(cells, genes, batches, 10, depth=DEPTH * genes if genes >= 1000 else SMOKE)
+    with atomic_path(Path(arguments["path"])) as path:
+        atlas.write_h5ad(path)
     return {"non_zero": atlas.X.nnz / (cells * genes)}

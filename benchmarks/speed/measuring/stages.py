@@ -5,7 +5,6 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from .processes import call
 from .setup import Setup
 
 
@@ -17,24 +16,19 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     ``stages`` and ``looks``: median, least and most seconds by name; ``total`` and ``peak_memory_mib`` likewise;
     ``sizes``: of the data and the model.
     """
-    setup = Setup.from_json(arguments)
-    results = [
-        call("fit", setup.fit, setup.folder / "fits" / f"stages_{i}.json", setup.threads)["result"]
-        for i in range(setup.repeats)
-    ]
-    return summarise(results)
+    setup = Setup(**arguments)
+    return summarise([setup.fit(f"stages_{i}") for i in range(setup.repeats)])
 
 
 def summarise(fits: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over fits of the same data."""
-    table = {part: _spreads([fit[part] for fit in fits]) for part in ("stages", "looks")}
-    single = {name: _spread([fit[name] for fit in fits]) for name in ("total", "peak_memory_mib")}
-    sizes = {name: value for name, value in fits[0].items() if name.startswith("n_")}
-    return table | single | {"sizes": sizes, "repeats": len(fits)}
-
-
-def _spreads(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {name: _spread([row[name] for row in rows]) for name in rows[0]}
+    first = fits[0]
+    found: dict[str, Any] = {
+        part: {name: _spread([fit[part][name] for fit in fits]) for name in first[part]} for part in ("stages", "looks")
+    }
+    found |= {name: _spread([fit[name] for fit in fits]) for name in ("total", "peak_memory_mib")}
+    sizes = {name: value for name, value in first.items() if name.startswith("n_")}
+    return found | {"sizes": sizes, "repeats": len(fits)}
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from lab.tables import markdown
+
 SHORT = 0.05
 """Seconds at the largest size below which an exponent tells of the clock only and is left out."""
 
-METHODS = {
+METHODS = {  # those in the middle were measured by earlier commits
     "scproto": "scproto, `model.train`",
     "plain": "the same module in a plain torch loop",
     "dense": "the same model, dense input, textbook likelihood of all genes, float32",
     "scvi": "scVI, layers of 256, else by default",
+}
+
+
+WHOLE = {
+    "scproto": "whole `scproto fit`, from the file to the report",
+    "scvi": "training of scVI by default",
+    "scvi wide": "training of scVI, layers of 256",
+    "published": "training of the code published with the paper",
 }
 
 
@@ -35,36 +45,36 @@ def described(record: dict[str, Any]) -> str:
     machine, arguments = record["machine"], record["arguments"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     data = Path(arguments["data"]).name if arguments["data"] else "simulated cells"
+    made_by = f"; commit {record['commit']}" if record.get("commit") else ""
     quick = " A smoke test with tiny sizes: the figures mean nothing." if arguments["quick"] else ""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} thread(s), load {machine['load']} "
-        f"at the start; {data}; {versions}.{quick}"
+        f"at the start; {data}; {versions}{made_by}.{quick}"
     )
 
 
 def stages(result: dict[str, Any]) -> str:
     """Return seconds of each stage and share of the whole, and of the pieces of the looks."""
     total, memory, sizes = result["total"]["median"], result["peak_memory_mib"], result["sizes"]
-    rows = [
-        [name, number(spread["median"]), _range(spread), f"{100 * spread['median'] / total:.1f} %"]
-        for name, spread in result["stages"].items()
-    ]
-    rows.append(["**whole fit**", number(total), _range(result["total"]), ""])
-    within = [
-        [name, number(spread["median"]), _range(spread), f"{100 * spread['median'] / total:.1f} %"]
-        for name, spread in result["looks"].items()
-    ]
+    stages, looks = (
+        [
+            [name, number(spread["median"]), _range(spread), f"{100 * spread['median'] / total:.1f} %"]
+            for name, spread in result[part].items()
+        ]
+        for part in ("stages", "looks")
+    )
+    stages.append(["**whole fit**", number(total), _range(result["total"]), ""])
     head = (
         f"{sizes['n_cells']:,} cells, {sizes['n_genes']:,} genes of which {sizes['n_model_genes']:,} in the model, "
         f"{sizes['n_batches']} batches, {sizes['n_prototypes']:,} prototypes, {sizes['n_epochs']} epochs. Peak memory "
         f"{memory['median']:,.0f} MiB. Medians of {result['repeats']} fit(s), each in a process of its own."
     )
     heads = ["seconds", "least to most", "of the whole"]
-    return "\n\n".join([head, table(["stage", *heads], rows), table(["of the looks", *heads], within)])
+    return "\n\n".join([head, markdown(["stage", *heads], stages), markdown(["of the looks", *heads], looks)])
 
 
 def throughput(result: dict[str, Any]) -> str:
-    """Return cells a second of each variant, and how many times as fast scproto is."""
+    """Return cells per second of each variant, and how many times as fast scproto is."""
     sizes, rows = result["sizes"], []
     for name, speeds in result["cells_per_second"].items():
         method, size = name.rsplit(" ", 1)
@@ -78,38 +88,13 @@ def throughput(result: dict[str, Any]) -> str:
     ]
     rounds = max((len(speeds) for speeds in result["cells_per_second"].values()), default=0)
     head = (
-        f"{sizes['n_cells']:,} cells, {sizes['n_model_genes']:,} genes, {sizes['n_batches']} batches; anchor cells a "
+        f"{sizes['n_cells']:,} cells, {sizes['n_model_genes']:,} genes, {sizes['n_batches']} batches; anchor cells per "
         f"second in the steps of the training, medians of {rounds} rounds in one process."
     )
-    heads = ["variant", "cells a minibatch", "cells a second", "warm-up step, ms", "joint step, ms"]
-    ratio_heads = ["cells a minibatch", *(f"over {METHODS[other].split(',')[0]}" for other in others)]
+    heads = ["variant", "cells per minibatch", "cells per second", "warm-up step, ms", "joint step, ms"]
+    ratio_heads = ["cells per minibatch", *(f"over {METHODS[other].split(',')[0]}" for other in others)]
     ratio_head = "Times as fast as the others: median of the ratios within the rounds (least to most)."
-    return "\n\n".join([head, table(heads, rows), ratio_head, table(ratio_heads, beside)])
-
-
-def step(result: dict[str, Any]) -> str:
-    """Return measured time, least time and their ratio for each piece of a joint step."""
-    blocks = []
-    for size, found in result["batch_sizes"].items():
-        shapes = found["shapes"]
-        rows = [
-            [
-                f"**{name}**" if name == "sum" else name,
-                number(median(piece["measured_ms"])),
-                number(median(piece["floor_ms"])) if piece["flops"] or piece["bytes"] else "",
-                "" if piece["ratio"][0] is None else _with_range(piece["ratio"]),
-                number(piece["flops"] / 1e6),
-                number(piece["bytes"] / 1e6),
-            ]
-            for name, piece in found["pieces"].items()
-        ]
-        blocks += [
-            f"**{size} cells a minibatch**: {shapes['rows']} rows, {shapes['genes']:,} genes, {shapes['decoded']} of "
-            f"them decoded, {shapes['prototypes']:,} prototypes, {'dense' if shapes['dense'] else 'sparse'} input, "
-            f"fast products in {shapes['fast']}. A step without timers takes {number(median(found['untimed_ms']))} ms.",
-            table(["piece", "measured, ms", "floor, ms", "measured / floor", "MFLOP", "MB"], rows),
-        ]
-    return "\n\n".join(blocks)
+    return "\n\n".join([head, markdown(heads, rows), ratio_head, markdown(ratio_heads, beside)])
 
 
 def growth(result: dict[str, Any]) -> str:
@@ -122,12 +107,16 @@ def growth(result: dict[str, Any]) -> str:
     ]
     for axis, found in result["axes"].items():
         rows = [
-            [name, *map(number, seconds), *(_exponent(found[which].get(name), seconds) for which in EXPONENTS)]
+            [
+                name,
+                *map(number, seconds),
+                *(_exponent(found[which].get(name), seconds) for which in ("exponents", "last_exponents")),
+            ]
             for name, seconds in found["seconds"].items()
         ]
         rows.append(["peak memory, MiB", *(f"{mib:,.0f}" for mib in found["peak_memory_mib"]), "", ""])
         heads = [axis, *(f"{size:,}" for size in found["sizes"]), "exponent", "of the last two"]
-        blocks.append(table(heads, rows))
+        blocks.append(markdown(heads, rows))
     return "\n\n".join(blocks)
 
 
@@ -142,18 +131,7 @@ def whole(result: dict[str, Any]) -> str:
         f"{sizes['n_cells']:,} cells, {sizes['n_model_genes']:,} genes, {sizes['n_prototypes']:,} prototypes; medians "
         f"of {len(seconds['scproto'])} rounds."
     )
-    return "\n\n".join([head, table(["what", "seconds", "times as long as the fit (least to most)"], rows)])
-
-
-WHOLE = {
-    "scproto": "whole `scproto fit`, from the file to the report",
-    "scvi": "training of scVI by default",
-    "scvi wide": "training of scVI, layers of 256",
-    "published": "training of the code published with the paper",
-}
-
-
-EXPONENTS = ("exponents", "last_exponents")
+    return "\n\n".join([head, markdown(["what", "seconds", "times as long as the fit (least to most)"], rows)])
 
 
 def device(result: dict[str, Any]) -> str:
@@ -167,18 +145,10 @@ MAKERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "stages": stages,
     "whole": whole,
     "throughput": throughput,
-    "step": step,
     "growth": growth,
     "device": device,
 }
 """Of each part of ``speed.py`` its tables, in their order."""
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; short rows are filled up."""
-    filled = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [list(heads), rule, *filled])
 
 
 def number(value: float | None) -> str:

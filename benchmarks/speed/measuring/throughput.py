@@ -1,17 +1,32 @@
-"""Part ``throughput``: cells a second in the steps of the training, beside scVI and the same model in other ways."""
+"""Part ``throughput``: cells per second in the steps of the training, beside scVI."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
-from scproto.train.schedule import WARM_UP
+import torch
+from anndata import AnnData
+from lab.data import load
+from scvi.model import SCVI
 
-from .setup import Setup, Sizes
+from scproto.model import SCPROTO
+from scproto.train.schedule import WARM_UP as WARM_UP_SHARE
 
-NAME = "{} {}"
-"""Of a variant: method and cells a minibatch."""
+from .loop import EPOCHS, JOINT, WARM_UP, Clock, short_training
+from .setup import Setup
+
+SCVI_HIDDEN = 256
+"""Width of scVI's layers: that of scproto's."""
+
+SCVI_TRAIN_SHARE = 0.9
+"""Share of the cells that scVI trains on by default."""
+
+Seconds = Mapping[str, list[float]]
+"""Seconds of a step in each epoch that counts, by phase of the training."""
 
 
 def measure(arguments: dict[str, Any], accelerator: str = "cpu") -> dict[str, Any]:
@@ -22,35 +37,79 @@ def measure(arguments: dict[str, Any], accelerator: str = "cpu") -> dict[str, An
     ``cells_per_second``, ``warm_up_ms``, ``joint_ms`` (of a step) by variant and ``ratios``, each with one value a
     round; ``skipped``: variants for which there are too few cells; ``sizes``.
     """
-    import torch
-
-    from .loop import read
-    from .variants import METHODS, Bench, full_minibatches
-
-    setup = Setup.from_json(arguments)
+    setup = Setup(**arguments)
     torch.set_num_threads(setup.threads)
-    adata = read(str(setup.source), list(setup.batch_key))
-    bench = Bench(adata, setup.sizes.steps, accelerator)
-    names = variants(setup.sizes)
-    skipped = {
-        name: "too few cells"
-        for name, (method, size) in names.items()
-        if size > adata.n_obs or (method == "scvi" and full_minibatches(adata.n_obs, size) < 2)
-    }
-
-    def work(method: str, size: int) -> Callable[[], dict[str, list[float]]]:
-        return lambda: METHODS[method](bench, size)
-
-    rounds = alternate({name: work(*names[name]) for name in names if name not in skipped}, setup.repeats)
+    adata = load(setup.source, setup.batch_key)
+    SCPROTO.setup_anndata(adata)
+    steps = setup.sizes["steps"]
+    work: dict[str, Callable[[], Seconds]] = {}
+    skipped = {}
+    for name, (method, size) in variants(setup.sizes).items():
+        if size > adata.n_obs or (method == "scvi" and _full_minibatches(adata.n_obs, size) < 2):
+            skipped[name] = "too few cells"
+        else:
+            work[name] = partial(scvi if method == "scvi" else ours, adata, size, steps, accelerator)
     sizes = {"n_cells": adata.n_obs, "n_model_genes": int(adata.var["scproto_gene"].sum())}
     sizes["n_batches"] = adata.obs["scproto_batch"].nunique()
-    return summarise(rounds, names) | {"skipped": skipped, "sizes": sizes, "steps": setup.sizes.steps}
+    found = summarise(alternate(work, setup.repeats), variants(setup.sizes))
+    return found | {"skipped": skipped, "sizes": sizes, "steps": steps}
 
 
-def variants(sizes: Sizes) -> dict[str, tuple[str, int]]:
-    """Method and cells a minibatch of each variant, by name."""
-    ours = [(method, size) for size in sizes.batch_sizes for method in ("scproto", "plain", "dense")]
-    return {NAME.format(*pair): pair for pair in ours + [("scvi", size) for size in sizes.scvi_batch_sizes]}
+def variants(sizes: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Method and cells per minibatch of each variant, by name."""
+    pairs = [("scproto", size) for size in sizes["batch_sizes"]]
+    pairs += [("scvi", size) for size in sizes["scvi_batch_sizes"]]
+    return {f"{method} {size}": (method, size) for method, size in pairs}
+
+
+def ours(adata: AnnData, batch_size: int, steps: int, accelerator: str) -> Seconds:
+    """Time scproto by ``model.train``."""
+    clock = Clock()
+    with short_training(), clock.watch():
+        SCPROTO(adata).train(
+            EPOCHS * steps,
+            batch_size=batch_size,
+            accelerator=accelerator,
+            early_stopping=False,
+            enable_progress_bar=False,
+        )
+    return {"warm_up": clock.seconds[WARM_UP], "joint": clock.seconds[JOINT]}
+
+
+def scvi(adata: AnnData, batch_size: int, steps: int, accelerator: str) -> Seconds:
+    """Time SCVI of scvi-tools on the same genes, its layers as wide as scproto's, all else by default."""
+    clock = Clock()
+    train_scvi(
+        for_scvi(adata),
+        {"n_hidden": SCVI_HIDDEN},
+        max_epochs=EPOCHS,
+        batch_size=batch_size,
+        limit_train_batches=min(steps, _full_minibatches(adata.n_obs, batch_size)),
+        accelerator=accelerator,
+        callbacks=[clock],
+    )
+    return {"step": clock.seconds[1:]}
+
+
+def for_scvi(adata: AnnData) -> AnnData:
+    """Return the counts of the model's genes in ``X``, with the batches, registered for scVI."""
+    chosen = adata[:, adata.var["scproto_gene"].to_numpy(bool)]
+    layer = adata.uns["scproto"]["prepare"]["layer"]
+    counts = AnnData(chosen.X if layer == "X" else chosen.layers[layer], obs=adata.obs[["scproto_batch"]].copy())
+    SCVI.setup_anndata(counts, batch_key="scproto_batch")
+    return counts
+
+
+def train_scvi(counts: AnnData, settings: Mapping[str, Any], **training: Any) -> None:
+    """Train SCVI without its warnings and its progress bar."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        SCVI(counts, **settings).train(enable_progress_bar=False, **training)
+
+
+def _full_minibatches(n_cells: int, batch_size: int) -> int:
+    """Minibatches of full size that scVI makes of its share of the cells."""
+    return int(SCVI_TRAIN_SHARE * n_cells) // batch_size
 
 
 def alternate(work: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
@@ -62,46 +121,22 @@ def alternate(work: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, 
     return results
 
 
-def summarise(
-    rounds: Mapping[str, Sequence[Mapping[str, list[float]]]], names: Mapping[str, tuple[str, int]]
-) -> dict[str, Any]:
-    """Cells a second, and ratios within each round."""
-    per_second = {
-        name: [names[name][1] / seconds_of_step(seconds) for seconds in each] for name, each in rounds.items()
-    }
-    found: dict[str, Any] = {"cells_per_second": per_second, "ratios": ratios(per_second, names)}
+def summarise(rounds: Mapping[str, Sequence[Seconds]], names: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+    """Cells per second, and how many times as fast scproto is as scVI's best minibatch of the same round."""
+    speeds = {name: [names[name][1] / seconds_of_step(one) for one in each] for name, each in rounds.items()}
+    best = [max(each) for each in zip(*(speeds[name] for name in speeds if names[name][0] == "scvi"), strict=True)]
+    found: dict[str, Any] = {"cells_per_second": speeds, "ratios": {}}
+    for name, each in speeds.items():
+        if names[name][0] == "scproto" and best:
+            found["ratios"][name] = {"scvi": [a / b for a, b in zip(each, best, strict=True)]}
     for phase in ("warm_up", "joint"):
-        found[f"{phase}_ms"] = {
-            name: [1e3 * median(seconds[phase]) for seconds in each]
-            for name, each in rounds.items()
-            if phase in each[0]
-        }
+        timed = {name: each for name, each in rounds.items() if phase in each[0]}
+        found[f"{phase}_ms"] = {name: [1e3 * median(one[phase]) for one in each] for name, each in timed.items()}
     return found
 
 
-def seconds_of_step(phases: Mapping[str, list[float]]) -> float:
+def seconds_of_step(phases: Seconds) -> float:
     """Mean over a whole training: of warm-up and joint steps by their share, or of the one kind that there is."""
     if "step" in phases:
         return median(phases["step"])
-    return WARM_UP * median(phases["warm_up"]) + (1 - WARM_UP) * median(phases["joint"])
-
-
-def ratios(
-    per_second: Mapping[str, list[float]], names: Mapping[str, tuple[str, int]]
-) -> dict[str, dict[str, list[float]]]:
-    """How many times as fast scproto is as each other way, in each round.
-
-    scVI takes part with the number of cells a minibatch that is best for it in that round; the others with scproto's.
-    """
-    found: dict[str, dict[str, list[float]]] = {}
-    others = [per_second[name] for name in per_second if names[name][0] == "scvi"]
-    best = [max(each) for each in zip(*others, strict=True)]
-    for name, speed in per_second.items():
-        method, size = names[name]
-        if method != "scproto":
-            continue
-        beside = {other: per_second[NAME.format(other, size)] for other in ("plain", "dense")}
-        if best:
-            beside["scvi"] = best
-        found[name] = {other: [a / b for a, b in zip(speed, each, strict=True)] for other, each in beside.items()}
-    return found
+    return WARM_UP_SHARE * median(phases["warm_up"]) + (1 - WARM_UP_SHARE) * median(phases["joint"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import reduce, wraps
 from importlib import import_module
 from time import perf_counter
 from typing import Any
@@ -12,16 +12,9 @@ from unittest.mock import patch
 
 
 class Timers:
-    """Seconds by name.
+    """Seconds by name, summed over all calls, and the clock at the first call.
 
     A timer within another one is kept under the path of both, ``"outer/inner"``; the outer one counts it, too.
-
-    Attributes
-    ----------
-    seconds
-        Sum over all calls.
-    first
-        Clock at the first call.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -47,54 +40,33 @@ class Timers:
         """Seconds of a timer, 0 if it never ran."""
         return self.seconds.get(key, 0.0)
 
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, timed."""
-
-        @wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self(name):
-                return function(*args, **kwargs)
-
-        return timed
-
-    def reset(self) -> None:
-        """Forget all times."""
-        self.seconds.clear()
-        self.first.clear()
-
-
-def site(where: str) -> tuple[Any, str]:
-    """Owner and name of ``"module:function"`` or ``"module:Class.method"``.
-
-    The module is taken from the modules, since a package may have a function of the same name.
-    """
-    module, _, path = where.partition(":")
-    *classes, name = path.split(".")
-    owner: Any = import_module(module)
-    for part in classes:
-        owner = getattr(owner, part)
-    return owner, name
-
 
 @contextmanager
-def timed(sites: Mapping[str, str], clock: Callable[[], float] = perf_counter) -> Iterator[Timers]:
+def timed(sites: Mapping[str, str]) -> Iterator[Timers]:
     """Put timers around functions within the block.
 
-    Parameters
-    ----------
-    sites
-        Where each function is looked up (see :func:`site`), and the name of its timer.
-    clock
-        Tells the seconds.
+    The keys say where each function is looked up, ``"module:function"`` or ``"module:Class.method"``, the values name
+    its timer. The module is taken from the modules, since a package may have a function of the same name.
 
     Raises
     ------
     AttributeError
         If there is no such function, for example since the package has changed.
     """
-    timers = Timers(clock)
+    timers = Timers()
     with ExitStack() as stack:
         for where, name in sites.items():
-            owner, attribute = site(where)
-            stack.enter_context(patch.object(owner, attribute, timers.around(name, getattr(owner, attribute))))
+            module, _, path = where.partition(":")
+            *classes, attribute = path.split(".")
+            owner = reduce(getattr, classes, import_module(module))
+            stack.enter_context(patch.object(owner, attribute, _within(timers, name, getattr(owner, attribute))))
         yield timers
+
+
+def _within(timers: Timers, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        with timers(name):
+            return function(*args, **kwargs)
+
+    return timed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from lab.data import digest_of
+from lab.records import write_json
 
 from scproto._errors import InputError
 from scproto._files import atomic_path
@@ -42,28 +43,17 @@ class Split:
 
 
 def split(original: Path, folder: Path, seed: int, n_genes: int) -> Split:
-    """Split the molecules of the largest batch, once, and write both parts.
+    """Split the molecules of the largest batch and write both parts.
 
-    Genes are chosen by the seen molecules: the highly variable ones, all if there are no more than wanted.
-
-    Parameters
-    ----------
-    original
-        File with counts in ``X``, ``obs["batch"]`` and ``obs["cell_type"]``.
-    folder
-        Where the parts are written, or found if they were written from the same file before.
-    seed
-        Of the split and the decoys.
-    n_genes
-        Most genes to choose.
+    Genes are chosen by the seen molecules: the highly variable ones, all if there are no more than wanted. The seed is
+    that of the split and the decoys. Both parts are written once for the same file.
 
     Raises
     ------
     InputError
         If the file lacks something.
     """
-    with original.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = digest_of(original)
     stem = f"{original.stem}_g{n_genes}_seed{seed}"
     paths = {part: folder / f"{stem}_{part}.h5ad" for part in ("seen", "held_out")}
     record = folder / f"{stem}.json"
@@ -72,8 +62,7 @@ def split(original: Path, folder: Path, seed: int, n_genes: int) -> Split:
         for part, cells in _split(largest_batch(original), seed, n_genes).items():
             with atomic_path(paths[part]) as path:
                 cells.write_h5ad(path, compression="gzip")
-        with atomic_path(record) as path:
-            path.write_text(json.dumps({"digest": digest}) + "\n")
+        write_json(record, {"digest": digest})
     return Split(original.stem, seed, n_genes, digest, paths["seen"].resolve(), paths["held_out"].resolve())
 
 

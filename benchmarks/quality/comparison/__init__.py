@@ -1,1 +1,0 @@
-"""The parts of ``compare.py``: inputs, methods, environments, runs, scores, tables and plots."""
