@@ -18,7 +18,7 @@ from scproto.metrics import (
 
 @pytest.fixture
 def counts() -> np.ndarray:
-    """Eleven cells, the fourth without counts, and seven genes, the third never seen."""
+    """Eleven cells and seven genes; the fourth cell and the third gene have no counts."""
     counts = np.random.default_rng(0).poisson(2.0, (11, 7)).astype(float)
     counts[3], counts[:, 2] = 0, 0
     return counts
@@ -45,7 +45,7 @@ def test_log_mse_equals_the_naive_loop(counts, denoised):
 
 
 @given(st.floats(1e-3, 1e3))
-def test_log_mse_does_not_feel_the_scale(factor):
+def test_log_mse_does_not_depend_on_the_scale(factor):
     rng = np.random.default_rng(2)
     counts, denoised = rng.poisson(1.0, (5, 4)), rng.gamma(1.0, 1.0, (5, 4))
     assert log_mse(counts, factor * denoised) == pytest.approx(log_mse(counts, denoised))
@@ -58,7 +58,7 @@ def test_poisson_loss_equals_the_naive_loop(counts, denoised):
     assert poisson_loss(denoised, counts) == pytest.approx(sum(swapped) / len(swapped))
 
 
-def test_poisson_loss_is_that_of_scipy_but_for_the_factorial(counts, denoised):
+def test_poisson_loss_equals_that_of_scipy_except_for_the_factorial(counts, denoised):
     constant = stats.poisson.logpmf(counts, np.maximum(counts, 1e-9)).mean()
     expected = -(stats.poisson.logpmf(counts, denoised).mean() - constant)
     ideal = poisson_loss(counts, counts)
@@ -70,7 +70,7 @@ def test_poisson_loss_is_lowest_at_the_counts(count, factor):
     assert poisson_loss([[count]], [[count]]) <= poisson_loss([[count]], [[count * factor]]) + 1e-6
 
 
-def test_expecting_nothing_of_a_gene_that_has_counts_is_finite():
+def test_poisson_loss_is_finite_where_no_counts_are_expected():
     assert poisson_loss([[1.0]], [[0.0]]) == pytest.approx(-np.log(1e-6))
 
 
@@ -85,7 +85,7 @@ def test_marker_auroc_equals_the_naive_loop():
         assert found[j] == pytest.approx(wins / (len(inside) * len(outside)))
 
 
-def test_marker_of_all_cells_or_of_none_has_no_auroc():
+def test_marker_of_all_cells_or_none_has_no_auroc():
     found = marker_auroc(np.ones((4, 3)), np.array([[1, 0, 1]] * 2 + [[1, 0, 0]] * 2))
     np.testing.assert_array_equal(found, [np.nan, np.nan, 0.5])
 
@@ -116,7 +116,7 @@ def test_de_share_equals_the_naive_loop():
     assert de_share(expression, group, alpha=0.01) == sum(value < 0.01 for value in p) / 12
 
 
-def test_de_share_at_the_limits():
+def test_de_share_of_an_empty_group_and_of_constant_genes():
     expression = np.random.default_rng(0).random((6, 3))
     assert np.isnan(de_share(expression, np.ones(6)))
     assert np.isnan(de_share(expression[:1], np.ones(1)))
@@ -134,7 +134,7 @@ def test_random_halves_differ_at_the_level_of_the_test():
     assert together.mean() == pytest.approx(0.05, abs=0.03)
 
 
-def test_the_generator_decides_the_permutations():
+def test_permutations_follow_the_random_generator():
     expression = np.random.default_rng(6).random((40, 30))
     first, again = (permuted_de_shares(expression, np.random.default_rng(1), n_permutations=5) for _ in range(2))
     np.testing.assert_array_equal(first, again)

@@ -33,7 +33,7 @@ def mean(values: list) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-@settings(deadline=None)  # the first call imports
+@settings(deadline=None)  # the first call imports modules
 @given(cells)
 def test_compactness_equals_the_naive_loop(drawn) -> None:
     x, assignment = split(drawn)
@@ -48,7 +48,7 @@ def test_compactness_equals_the_naive_loop(drawn) -> None:
     assert compactness_variance(x, assignment) == pytest.approx(mean(naive), nan_ok=True)
 
 
-@settings(deadline=None)  # the first call imports
+@settings(deadline=None)  # the first call imports modules
 @given(cells)
 def test_separation_equals_the_naive_loop(drawn) -> None:
     x, assignment = split(drawn)
@@ -61,7 +61,7 @@ def test_separation_equals_the_naive_loop(drawn) -> None:
     assert separation_distance(x, assignment) == pytest.approx(mean(nearest), nan_ok=True, abs=1e-9)
 
 
-@settings(deadline=None)  # the first call imports
+@settings(deadline=None)  # the first call imports modules
 @given(cells)
 def test_coverage_equals_the_naive_loop(drawn) -> None:
     x, assignment = split(drawn)
@@ -78,26 +78,26 @@ def test_coverage_does_not_depend_on_the_unit_of_the_embedding() -> None:
     assert coverage_quantiles(1000 * x, assignment) == pytest.approx(coverage_quantiles(x, assignment))
 
 
-def test_a_single_metacell_is_a_root_mean_square_away() -> None:
+def test_distances_to_a_single_metacell_are_in_units_of_their_root_mean_square() -> None:
     x = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
     assert coverage_quantiles(x, np.zeros(4), (0.5,)) == pytest.approx({"coverage_distance_q50": 1.0})
     assert math.isnan(separation_distance(x, np.zeros(4)))
 
 
-def test_metacells_of_one_cell_have_no_variance_to_score() -> None:
+def test_metacells_of_one_cell_are_left_out_of_compactness() -> None:
     x = np.array([[0.0, 0], [2, 0], [50, 50]])
     assert compactness_variance(x, [0, 0, 1]) == pytest.approx(1.0)
     assert math.isnan(compactness_variance(x, [0, 1, 2]))
 
 
 def blobs(n_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Four populations far apart."""
+    """Four well-separated populations."""
     rng = np.random.default_rng(0)
     population = np.arange(n_cells) % 4
     return np.eye(4)[population] * 20 + rng.normal(size=(n_cells, 4)), population
 
 
-def test_diffusion_components_tell_populations_apart_and_follow_the_seed() -> None:
+def test_diffusion_components_separate_populations_and_follow_the_seed() -> None:
     x, population = blobs(120)
     components = diffusion_components(x, n_components=5, n_neighbors=10)
     assert components.shape == (120, 5)
@@ -133,7 +133,7 @@ def test_all_scores_of_few_cells() -> None:
     ],
     ids=["flat", "not finite", "lengths differ", "metacell missing", "no cell"],
 )
-def test_bad_input_is_named(score, x, assignment, message: str) -> None:
+def test_bad_input_is_refused(score, x, assignment, message: str) -> None:
     with pytest.raises(InputError, match=message):
         score(x, assignment)
 

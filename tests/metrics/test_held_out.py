@@ -18,7 +18,7 @@ def example(n_cells: int = 23, n_genes: int = 9, n_batches: int = 3, n_finest: i
 
 
 def naive(seen, held_out, batch, group, cell) -> float:
-    """Fit profiles and factors cell by cell and gene by gene, then predict one cell without its own counts."""
+    """Fit profiles and factors cell by cell and gene by gene, then predict a cell without its own counts."""
     seen, held_out = seen.toarray().astype(float), held_out.toarray()
     n_cells, n_genes = seen.shape
     batches, groups = sorted(set(batch)), sorted(set(group))
@@ -54,8 +54,8 @@ def test_equals_the_naive_loop(n_batches, chunk, monkeypatch):
         np.testing.assert_allclose(found[i], expected, rtol=1e-6)
 
 
-def test_a_metacell_of_one_cell_predicts_no_more_than_the_average():
-    """One batch: without the cell only the average cell is left in its metacell."""
+def test_a_metacell_of_one_cell_predicts_the_average_cell():
+    """With one batch, only the average cell is left in the metacell once the cell itself is subtracted."""
     seen, held_out, *_ = example()
     alone = held_out_likelihood(seen, held_out, np.zeros(23, int), np.arange(23), np.arange(23)[None], np.arange(23))[0]
     average = seen.toarray().sum(0) / seen.sum()
@@ -76,8 +76,8 @@ def test_the_true_groups_predict_best():
     assert scores[3] > scores[4]
 
 
-def test_nothing_seen_and_nothing_held_out():
-    """A cell without counts in a half, and a gene that only the held-out half has."""
+def test_cells_without_seen_or_held_out_counts():
+    """Two cells lack counts in one of the halves, and one gene has counts only in the held-out half."""
     seen = sparse.csr_matrix(np.array([[0, 0, 0], [3, 1, 0], [2, 2, 0]], dtype=np.float32))
     held_out = sparse.csr_matrix(np.array([[1, 0, 4], [0, 0, 0], [1, 1, 1]], dtype=np.float32))
     zeros = np.zeros(3, int)
@@ -87,7 +87,7 @@ def test_nothing_seen_and_nothing_held_out():
     np.testing.assert_allclose(scores[0], np.log(5 / 8), rtol=1e-6)
 
 
-def test_split_keeps_every_count_and_is_fair():
+def test_split_keeps_every_count_and_halves_the_total():
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(3, (200, 50)).astype(np.int32))
     first, second = split_counts(counts, np.random.default_rng(1))
     assert (first + second != counts).nnz == 0
@@ -96,7 +96,7 @@ def test_split_keeps_every_count_and_is_fair():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.9, 1.0])
-def test_split_takes_the_fraction(fraction):
+def test_split_follows_the_fraction(fraction):
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(3, (200, 50)))
     first, second = split_counts(counts, np.random.default_rng(1), fraction)
     assert (first + second != counts).nnz == 0

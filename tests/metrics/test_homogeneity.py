@@ -24,7 +24,7 @@ drawn_cells = st.lists(
 
 
 MIN_TOTAL = 7 * math.e
-"""No scaled counts of a gene sum to it, so that rounding cannot decide whether the gene counts."""
+"""No sum of scaled counts equals this value, so rounding cannot decide whether a gene is left out."""
 
 
 def split(drawn) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +40,7 @@ def two_types(n_cells: int = 200, n_genes: int = 60, seed: int = 0) -> tuple[np.
     return rng.poisson(rates[types] * rng.uniform(0.5, 2.0, (n_cells, 1))), types
 
 
-@settings(deadline=None)  # the first call imports
+@settings(deadline=None)  # the first call imports modules
 @given(drawn_cells)
 def test_inv_equals_the_naive_loop(drawn) -> None:
     counts, assignment = split(drawn)
@@ -82,7 +82,7 @@ def test_inv_rises_when_types_are_mixed() -> None:
     assert inv(counts, np.zeros(200)) > 1.3 * inv(counts, types)
 
 
-def test_inv_of_what_cannot_be_judged_is_nan() -> None:
+def test_inv_of_metacells_that_cannot_be_judged_is_nan() -> None:
     counts = np.array([[50, 60], [55, 40], [70, 10], [0, 0]])
     values = inner_normalized_variance(counts, ["a", "a", "b", "b"])
     assert np.isfinite(values[0])
@@ -97,7 +97,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-@settings(deadline=None)  # the first call imports
+@settings(deadline=None)  # the first call imports modules
 @given(drawn_cells)
 def test_correlation_scores_equal_the_naive_loops(drawn) -> None:
     x, assignment = split(drawn)
@@ -108,7 +108,7 @@ def test_correlation_scores_equal_the_naive_loops(drawn) -> None:
         outside = [correlation(x[i], x[j]) for j in range(len(x)) if assignment[i] != assignment[j]]
         compactness.append(sum(inside) / len(inside))
         separation.append(1 - max(outside) if outside else math.nan)
-    # The mean over the pairs of a metacell, weighted by its cells, is the mean over cells of the mean over partners.
+    # Averaging over the pairs of each metacell, weighted by its cells, equals averaging the mean of each cell.
     assert compactness_correlation(x, assignment) == pytest.approx(np.mean(compactness), abs=1e-8)
     assert separation_correlation(sparse.csr_matrix(x), assignment) == pytest.approx(
         np.mean(separation), abs=1e-8, nan_ok=True
@@ -125,15 +125,15 @@ def test_separation_compares_the_drawn_cells_with_all_others() -> None:
     assert drawn == pytest.approx(whole, abs=0.1)
 
 
-def test_cells_alike_up_to_scale_are_perfectly_compact() -> None:
+def test_cells_that_differ_only_in_scale_are_perfectly_compact() -> None:
     assert compactness_correlation(np.array([[1.0, 2, 3], [2, 4, 6]]), [0, 0]) == pytest.approx(1)
     assert compactness_correlation(np.array([[1.0, 2, 3], [3, 2, 1]]), [0, 0]) == pytest.approx(0)
 
 
-def test_all_scores_and_their_parts_within_batches() -> None:
+def test_all_scores_and_those_within_batches() -> None:
     counts, types = two_types()
     batches = np.arange(200) // 100
-    counts[batches == 1, :20] *= 5  # the second batch captures some genes better
+    counts[batches == 1, :20] *= 5  # the second batch captures some genes more efficiently
     scores = homogeneity_scores(counts, types, batches)
     assert set(scores) == {
         "inv",
@@ -160,12 +160,12 @@ def test_all_scores_and_their_parts_within_batches() -> None:
     ],
     ids=["flat", "not finite", "negative", "lengths differ"],
 )
-def test_bad_input_is_named(score, x, assignment, message: str) -> None:
+def test_bad_input_is_refused(score, x, assignment, message: str) -> None:
     with pytest.raises(InputError, match=message):
         score(x, assignment)
 
 
-def test_entries_that_are_stored_twice_mean_their_sum():
+def test_duplicate_sparse_entries_are_summed():
     from scipy import sparse
 
     from scproto.metrics import homogeneity_scores, log1p_cp10k

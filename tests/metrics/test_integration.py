@@ -12,7 +12,7 @@ BATCH = ["bras", "ilisi", "kbet", "graph_connectivity"]
 
 
 def cells(batch_shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three cell types far apart, 100 cells each, and two batches that differ by a shift."""
+    """Three well-separated cell types of 100 cells each, and two batches that differ by a shift."""
     rng = np.random.default_rng(seed)
     labels, batches = np.repeat(["B", "NK", "T"], 100), np.tile(["x", "y"], 150)
     centers = {"B": [9, 0, 0, 0], "NK": [0, 9, 0, 0], "T": [0, 0, 9, 0]}
@@ -39,7 +39,7 @@ def test_parts_and_aggregates(mixed: dict[str, float]) -> None:
     assert all(-1e-6 <= mixed[part] <= 1 + 1e-6 for part in BIO + BATCH)
 
 
-def test_clear_types_are_found_again(mixed: dict[str, float]) -> None:
+def test_well_separated_types_are_recovered(mixed: dict[str, float]) -> None:
     x, labels, _ = cells(batch_shift=0)
     assert mixed["nmi"] == pytest.approx(1)
     assert mixed["ari"] == pytest.approx(1)
@@ -47,27 +47,27 @@ def test_clear_types_are_found_again(mixed: dict[str, float]) -> None:
     assert mixed["silhouette_label"] == pytest.approx((silhouette_score(x, labels) + 1) / 2, abs=1e-4)
 
 
-def test_batches_apart_score_lower_than_mixed_ones(mixed: dict[str, float], apart: dict[str, float]) -> None:
+def test_separate_batches_score_lower_than_mixed_ones(mixed: dict[str, float], apart: dict[str, float]) -> None:
     for part in ("bras", "ilisi", "kbet", "batch"):
         assert apart[part] < mixed[part] - 0.1
     assert mixed["ilisi"] > 0.8
     assert apart["ilisi"] < 0.1
 
 
-def test_one_batch_has_the_bio_part_only(mixed: dict[str, float]) -> None:
+def test_one_batch_has_only_the_bio_part(mixed: dict[str, float]) -> None:
     x, labels, _ = cells(batch_shift=0)
     scores = integration_scores(x, labels, np.full(300, "x"))
     assert set(scores) == {*BIO, "bio", "scib_metrics_version"}
     assert scores["silhouette_label"] == mixed["silhouette_label"]
 
 
-def test_batches_that_share_no_label_have_the_bio_part_only() -> None:
+def test_batches_that_share_no_label_have_only_the_bio_part() -> None:
     x, labels, _ = cells(batch_shift=0)
     assert "total" not in integration_scores(x, labels, labels)
 
 
 def test_drawn_cells_follow_the_seed() -> None:
-    # As many as in the other tests, and of one batch: jax compiles anew for every shape.
+    # Same number of cells as in the other tests, and a single batch, because jax compiles again for each shape.
     x, labels, _ = (
         np.concatenate([a, b]) for a, b in zip(cells(batch_shift=0), cells(batch_shift=0, seed=1), strict=True)
     )
@@ -88,13 +88,13 @@ def test_drawn_cells_follow_the_seed() -> None:
     ],
     ids=["flat embedding", "lengths differ", "not finite", "label missing", "one label", "two cells"],
 )
-def test_bad_input_is_named(change, message: str) -> None:
+def test_bad_input_is_refused(change, message: str) -> None:
     with pytest.raises(InputError, match=message):
         integration_scores(*change(*cells(batch_shift=0)))
 
 
 def test_scores_that_cannot_be_computed_are_left_out(monkeypatch, caplog):
-    """As kBET of very few cells; the means that it belongs to, too."""
+    """For example kBET of very few cells, together with the means that include it."""
     monkeypatch.setattr(integration, "_neighbors", lambda *_: None)
     monkeypatch.setattr(integration, "_bio", lambda *_: {"nmi": 0.5})
     monkeypatch.setattr(integration, "_batch", lambda *_: {"bras": 0.5, "kbet": float("nan")})

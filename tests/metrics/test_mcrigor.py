@@ -11,7 +11,7 @@ from scproto.metrics.mcrigor import Divergences, distance_from_identity
 
 
 def naive_distance(z: np.ndarray) -> float:
-    """Covariance of every pair of genes, entry by entry."""
+    """Sum over the covariances of all pairs of genes, entry by entry."""
     total = 0.0
     for a in range(z.shape[1]):
         for b in range(z.shape[1]):
@@ -33,7 +33,7 @@ def test_distance_of_uncorrelated_and_of_equal_genes() -> None:
 
 
 def types(n_metacells: int, size: int, mixed: bool, n_genes: int = 150) -> tuple[np.ndarray, np.ndarray]:
-    """Poisson counts of metacells, each of one type or of two that differ in all genes; cells differ in depth."""
+    """log1p CP10k of metacells of one type, or of two that differ in all genes; cells differ in depth."""
     rng = np.random.default_rng(0)
     rates = rng.gamma(1.0, 2.0, (2, n_genes))
     metacell = np.repeat(np.arange(n_metacells), size)
@@ -42,7 +42,7 @@ def types(n_metacells: int, size: int, mixed: bool, n_genes: int = 150) -> tuple
     return log1p_cp10k(counts), metacell
 
 
-def test_metacells_of_one_type_are_trusted_and_mixed_ones_are_dubious() -> None:
+def test_metacells_of_one_type_are_not_dubious_and_mixed_ones_are() -> None:
     assert dubious_rate(*types(40, 25, mixed=False)) <= 0.1
     assert dubious_rate(*types(40, 25, mixed=True)) == 1.0
 
@@ -62,7 +62,7 @@ def test_divergence_equals_the_naive_ratio() -> None:
 
 
 def test_depth_alone_does_not_make_a_metacell_dubious() -> None:
-    """Without normalising, deep cells are high in all genes: the null has the same correlation."""
+    """Without normalisation, deep cells are high in all genes, and the null has the same correlation."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(3.0 * rng.uniform(0.5, 1.5, (600, 1)), (600, 100)).astype(float)
     found = metacell_divergence(counts, np.arange(600) // 30)
@@ -79,25 +79,25 @@ def test_seed_and_number_of_metacells() -> None:
     assert not np.array_equal(first.null, other.null)
 
 
-def test_small_metacells_and_those_without_two_genes_are_not_judged() -> None:
+def test_metacells_with_few_cells_or_fewer_than_two_genes_are_not_judged() -> None:
     x, assignment = types(2, 12, mixed=False)
     assignment = np.where(np.arange(24) < 3, 7, assignment)
     found = metacell_divergence(x, assignment)
-    np.testing.assert_array_equal(found.names, [1])  # 9 cells are left of the first
+    np.testing.assert_array_equal(found.names, [1])  # the first has 9 cells left
     np.testing.assert_array_equal(found.sizes, [12])
     assert math.isnan(dubious_rate(x, np.arange(24)))
     assert math.isnan(dubious_rate(np.ones((24, 5)), np.zeros(24)))  # no gene varies
     assert math.isnan(dubious_rate(x[:, :1], np.zeros(24)))
 
 
-def test_thresholds_come_from_metacells_of_like_size() -> None:
+def test_thresholds_come_from_metacells_of_similar_size() -> None:
     sizes = np.repeat([10, 1000], 100)
     null = np.repeat([[1.0], [3.0]], 100, axis=0)
     found = Divergences(np.arange(200), sizes, np.full(200, 2.0), null)
     np.testing.assert_array_equal(dubious_metacells(found), sizes == 10)
 
 
-def test_the_rate_is_of_cells() -> None:
+def test_the_rate_counts_cells() -> None:
     x, assignment = types(40, 25, mixed=False)
     mixed = np.where(assignment < 2, 0, assignment)  # one metacell of two types and 50 cells
     rate = dubious_rate(x, mixed, n_permutations=30)
@@ -108,6 +108,6 @@ def test_the_rate_is_of_cells() -> None:
     ("options", "message"),
     [({"min_cells": 1}, "at least 2 and 1"), ({"n_permutations": 0}, "at least 2 and 1")],
 )
-def test_bad_options_are_named(options: dict[str, int], message: str) -> None:
+def test_bad_options_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         dubious_rate(np.ones((3, 3)), [0, 0, 0], **options)

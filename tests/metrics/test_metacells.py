@@ -92,7 +92,7 @@ def test_one_metacell_of_all_cells_has_the_purity_of_the_largest_label() -> None
     np.testing.assert_allclose(label_recall(table), [1, 0, 0])
 
 
-def test_balanced_purity_weighs_labels_alike_where_purity_weighs_cells() -> None:
+def test_balanced_purity_weights_labels_equally_and_purity_weights_cells_equally() -> None:
     table = np.array([[98, 0], [4, 6]])
     assert purity(table) == pytest.approx(104 / 108)
     assert balanced_purity(table) == pytest.approx((1 + 0.6) / 2)
@@ -131,14 +131,14 @@ def test_labels_and_batches_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("assignment", "labels", "message"),
     [
-        ([0, 1], ["T"], "one value of each for every cell"),
+        ([0, 1], ["T"], "one value of each per cell"),
         ([], [], "0 of 0 cells"),
         ([0, 1, 1], ["T", None, "B"], "1 of 3 cells lack"),
         ([0.0, float("nan")], ["T", "B"], "1 of 2 cells lack"),
     ],
     ids=["lengths differ", "no cell", "label missing", "metacell missing"],
 )
-def test_bad_input_is_named(assignment: list, labels: list, message: str) -> None:
+def test_bad_input_is_refused(assignment: list, labels: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         metacell_scores(assignment, labels)
 
@@ -164,16 +164,16 @@ def test_group_scores_equal_the_naive_loop(drawn: list[tuple[int, str, str]], da
     assert group_scores(assignment, labels, group) == pytest.approx(expected, abs=1e-12)
 
 
-def test_group_scores_of_a_label_apart_and_of_one_drowned() -> None:
+def test_group_scores_of_a_separate_label_and_of_a_lost_one() -> None:
     assignment, labels = [0, 0, 1, 1, 1], ["T", "T", "B", "B", "NK"]
     assert group_scores(assignment, labels, np.isin(labels, ["T"])) == {"recall": 1, "mixed": 0, "foreign": 0}
-    drowned = group_scores(assignment, labels, np.isin(labels, ["NK"]))
-    assert drowned == pytest.approx({"recall": 0, "mixed": 1, "foreign": 2 / 3})
+    lost = group_scores(assignment, labels, np.isin(labels, ["NK"]))
+    assert lost == pytest.approx({"recall": 0, "mixed": 1, "foreign": 2 / 3})
 
 
 @pytest.mark.parametrize("group", [[False, False], [True]], ids=["empty", "length"])
 def test_group_that_does_not_fit_is_refused(group: list[bool]) -> None:
-    with pytest.raises(InputError, match="of 2 cells: say for every cell"):
+    with pytest.raises(InputError, match="of 2 cells: give one boolean per cell"):
         group_scores([0, 1], ["T", "B"], group)
 
 

@@ -9,7 +9,7 @@ N_BATCHES, N_TYPES, N_EACH, N_DIMS = 3, 4, 40, 8
 
 
 def blobs(seed: int = 0, shift: float = 3.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points, batch and type of cells: types in the same places in each batch, up to a shift of the batch."""
+    """Points, batch and type of cells; a type has the same place in each batch, up to a shift of the batch."""
     rng = np.random.default_rng(seed)
     batch = np.repeat(np.arange(N_BATCHES), N_TYPES * N_EACH)
     kind = np.tile(np.repeat(np.arange(N_TYPES), N_EACH), N_BATCHES)
@@ -17,7 +17,7 @@ def blobs(seed: int = 0, shift: float = 3.0) -> tuple[np.ndarray, np.ndarray, np
     return centre[kind] + moved[batch] + rng.normal(size=(len(kind), N_DIMS)), batch, kind
 
 
-def test_structure_is_kept_by_the_types_and_lost_without_them():
+def test_structure_is_kept_by_true_types_and_lost_by_random_metacells():
     points, batch, kind = blobs()
     assert structure_kept(points, batch, kind) == pytest.approx(1, abs=1e-6)
     assert structure_kept(points, batch, kind * N_BATCHES + batch) == pytest.approx(1, abs=1e-6)
@@ -26,7 +26,7 @@ def test_structure_is_kept_by_the_types_and_lost_without_them():
     assert structure_kept(points, batch, random) == pytest.approx(0, abs=0.05)
 
 
-def test_structure_equals_a_loop(monkeypatch):
+def test_structure_equals_the_naive_loop(monkeypatch):
     points, batch, kind = blobs()
     monkeypatch.setattr("scproto.metrics.mixing._kmeans", lambda x, n_clusters, seed: np.arange(len(x)) % n_clusters)
     metacell = (kind + np.arange(len(kind)) % 3) % N_TYPES
@@ -45,19 +45,19 @@ def test_structure_equals_a_loop(monkeypatch):
     assert structure_kept(points, batch, metacell) == pytest.approx(expected, rel=1e-6)
 
 
-def test_nothing_to_keep():
+def test_structure_is_fully_kept_if_there_is_none():
     points, batch, _ = blobs()
     assert structure_kept(points, batch, np.zeros(len(batch), int)) == 1
     assert structure_kept(np.ones_like(points), batch, np.arange(len(batch)) % 3) == 1
     assert structure_kept(points[:1], batch[:1], np.zeros(1, int)) == 1
 
 
-def test_a_shift_of_a_whole_batch_is_no_disagreement():
+def test_a_shift_of_a_whole_batch_is_not_disagreement():
     points, batch, kind = blobs()
     assert batch_disagreement(points, batch, kind).total < 0.01
 
 
-def test_unequal_composition_is_no_disagreement():
+def test_unequal_composition_is_not_disagreement():
     points, batch, kind = blobs()
     keep = ~((batch == 0) & (kind == 0)) & ~((batch == 1) & (kind == 3))
     assert batch_disagreement(points[keep], batch[keep], kind[keep]).total < 0.01
@@ -65,15 +65,15 @@ def test_unequal_composition_is_no_disagreement():
 
 def test_types_merged_across_batches_are_disagreement():
     points, batch, kind = blobs()
-    merged = np.where((batch == 1) & (kind < 2), 1 - kind, kind)  # types 0 and 1 change places in one batch
+    merged = np.where((batch == 1) & (kind < 2), 1 - kind, kind)  # types 0 and 1 swap places in one batch
     found = batch_disagreement(points, batch, merged)
     assert found.total > 0.15
     assert (found.of_metacell[:2] > 0.3).all()
     assert found.of_metacell[:2].min() > 2 * found.of_metacell[2:].max()
 
 
-def test_noise_is_no_disagreement():
-    """Metacells at random have no differences that batches could agree on, and none in which they disagree."""
+def test_noise_is_not_disagreement():
+    """Random metacells do not differ, so batches can neither agree nor disagree; real ones differ despite noise."""
     rng = np.random.default_rng(0)
     batch, metacell = rng.integers(3, size=3000), rng.integers(5, size=3000)
     found = batch_disagreement(rng.normal(size=(3000, 4)), batch, metacell)
@@ -93,20 +93,20 @@ def test_disagreement_needs_two_batches_and_enough_cells(n):
     assert np.isnan(private.of_metacell).all()
 
 
-def test_private_metacells_are_apart_and_shared_ones_are_not():
+def test_cells_of_single_batch_metacells_are_apart_and_those_of_shared_ones_are_not():
     points, batch, kind = blobs(shift=0.3)
     assert apart_from_partner(points, batch, kind).mean() < 0.01
     assert apart_from_partner(points, batch, kind * N_BATCHES + batch).mean() > 0.5
 
 
-def test_a_type_of_one_batch_alone_is_not_apart():
+def test_cells_of_a_type_that_only_one_batch_has_are_not_apart():
     points, batch, kind = blobs(shift=0.3)
     keep = (kind != 0) | (batch == 0)
     apart = apart_from_partner(points[keep], batch[keep], kind[keep])
     assert apart.mean() < 0.1
 
 
-def test_apart_equals_a_loop():
+def test_apart_equals_the_naive_loop():
     from scproto.graph import mutual_neighbors
 
     points, batch, kind = blobs(shift=0.3)

@@ -15,7 +15,7 @@ from scproto.metrics.scgraph import consensus_distances, distance_correlations, 
 
 @pytest.fixture(scope="module")
 def atlas() -> AnnData:
-    """Log-normalised cells of two large batches and one small one, six types (one of them rare)."""
+    """Log-normalised cells of two large batches and a small one, with six types, one of them rare."""
     cells = simulate_atlas(620, 300, 3, 6, depth=600, seed=3)
     batches, labels = cells.obs["batch"].astype(str).to_numpy(), cells.obs["cell_type"].astype(str).to_numpy()
     rng = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def naive_trimmed_mean(values: list[float]) -> float:
 
 
 def naive_distances(points: np.ndarray, labels: list[str], names: list[str]) -> dict[tuple[str, str], float]:
-    """Distances of centroids, each over the largest of its column."""
+    """Distances between centroids, each divided by the largest in its column."""
     centroids = {
         name: [naive_trimmed_mean([p[d] for p, own in zip(points, labels, strict=True) if own == name])
                for d in range(points.shape[1])]
@@ -114,7 +114,7 @@ def test_pca_keeps_the_distances_and_noise_does_not(atlas: AnnData) -> None:
     assert all(-1 <= value <= 1 for value in (*pca.values(), *noise.values()))
 
 
-def test_absent_groups_and_outliers_of_the_centroids() -> None:
+def test_centroids_ignore_outliers_and_are_nan_for_absent_groups() -> None:
     points = np.array([[float(i)] for i in range(19)] + [[1e9]] + [[5.0]])
     codes = np.array([0] * 20 + [2])
     centroids = trimmed_centroids(points, codes, 3, 0.05)
@@ -124,7 +124,7 @@ def test_absent_groups_and_outliers_of_the_centroids() -> None:
     assert np.isnan(distances[1]).all()
 
 
-def test_consensus_is_over_the_batches_that_hold_both_groups() -> None:
+def test_consensus_averages_over_the_batches_with_both_groups() -> None:
     one = np.array([[0, 0.5, 1], [0.5, 0, 0.5], [1, 1, 0]])
     other = np.array([[0, np.nan, 1], [np.nan, np.nan, np.nan], [0.5, np.nan, 0]])
     np.testing.assert_allclose(
@@ -144,7 +144,7 @@ def test_equal_distances_correlate_fully_and_constant_ones_are_left_out() -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda z, x, y, b: (z[:-1], x, y, b), "give the same"),
+        (lambda z, x, y, b: (z[:-1], x, y, b), "give the same cells"),
         (lambda z, x, y, b: (z, x, y[:-1], b), "the label has shape"),
         (lambda z, x, y, b: (z, np.expm1(x.toarray()), y, b), "give log1p CP10k"),
         (lambda z, x, y, b: (z, x, y, np.arange(len(y)) // 50), "No batch has 100 cells"),
@@ -152,12 +152,12 @@ def test_equal_distances_correlate_fully_and_constant_ones_are_left_out() -> Non
     ],
     ids=["lengths differ", "label missing", "not logged", "small batches", "two labels"],
 )
-def test_bad_input_is_named(atlas: AnnData, change, message: str) -> None:
+def test_bad_input_is_refused(atlas: AnnData, change, message: str) -> None:
     labels, batches = atlas.obs["cell_type"].to_numpy(), atlas.obs["batch"].to_numpy()
     with pytest.raises(InputError, match=message):
         scgraph_scores(*change(atlas.obsm["X_pca"], atlas.X, labels, batches))
 
 
-def test_genes_that_do_not_vary_tell_no_distances() -> None:
-    with pytest.raises(InputError, match="No two genes vary within a batch"):
+def test_genes_that_do_not_vary_are_refused() -> None:
+    with pytest.raises(InputError, match="Fewer than two genes vary within a batch"):
         scgraph_scores(np.eye(120), np.ones((120, 5)), ["T"] * 120, ["a"] * 120)

@@ -6,28 +6,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LIBRARY_SIZE = 1e4
-"""Counts that a cell is scaled to."""
+"""Total to which each cell is scaled."""
 
 PSEUDOCOUNT = 1e-6
-"""Added before the logarithm of the Poisson loss."""
+"""Added to the expected counts before the Poisson loss takes their logarithm."""
 
 
 def log_mse(held_out: ArrayLike, denoised: ArrayLike) -> float:
-    """Mean squared error after scaling each cell to 10,000 and log1p, as in Open Problems.
+    """Mean squared error after scaling each cell to 10,000 and taking log1p, as in Open Problems.
 
-    The logarithm of few counts is not a fair scale for means: the value that minimises this error is the mean of the
-    logarithms of sparse counts, which is far below the logarithm of their mean.
+    The logarithm does not compare means fairly where counts are few: the value that minimises this error is the mean
+    of the logarithms of sparse counts, which is far below the logarithm of their mean.
 
     Parameters
     ----------
     held_out
         Counts, ``(n_cells, n_genes)``.
     denoised
-        Values of at least zero, ``(n_cells, n_genes)``. Their scale does not matter; a cell without any stays zero.
+        Non-negative values, ``(n_cells, n_genes)``. Their scale does not matter. A cell of zeros stays zero.
 
     Returns
     -------
-    Mean over cells and genes.
+    error : float
+        Mean over cells and genes.
     """
     from sklearn.metrics import mean_squared_error
     from sklearn.preprocessing import normalize
@@ -37,37 +38,43 @@ def log_mse(held_out: ArrayLike, denoised: ArrayLike) -> float:
 
 
 def poisson_loss(observed: ArrayLike, expected: ArrayLike) -> float:
-    """Poisson negative log-likelihood without the factorial, mean over all entries, in nats.
+    """Negative Poisson log-likelihood without the factorial term.
 
     Parameters
     ----------
     observed
         Counts, ``(n_cells, n_genes)``.
     expected
-        Expected counts, of at least zero, ``(n_cells, n_genes)``. 1e-6 is added in the logarithm.
+        Non-negative expected counts, ``(n_cells, n_genes)``. 1e-6 is added before the logarithm.
+
+    Returns
+    -------
+    loss : float
+        Mean over all entries, in nats.
 
     Notes
     -----
-    Open Problems' first script had the two arguments exchanged, which rewards values near zero; to compare with its
-    figures, exchange them here.
+    The first script of Open Problems swapped the two arguments, which rewards values near zero. Swap them here, too,
+    to compare with its figures.
     """
     observed, expected = np.asarray(observed, np.float64), np.asarray(expected, np.float64)
     return float((expected - observed * np.log(expected + PSEUDOCOUNT)).mean())
 
 
 def marker_auroc(expression: ArrayLike, positive: ArrayLike) -> NDArray[np.float64]:
-    """How well each marker gene tells the cells that should have it from the others.
+    """How well each marker gene distinguishes the cells that should express it from the others.
 
     Parameters
     ----------
     expression
-        Of the markers, ``(n_cells, n_markers)``.
+        Expression of the markers, ``(n_cells, n_markers)``.
     positive
-        Which cells should have each marker, boolean ``(n_cells, n_markers)``.
+        Whether each cell should express each marker, boolean ``(n_cells, n_markers)``.
 
     Returns
     -------
-    Area under the ROC curve of each marker, ``(n_markers,)``; NaN where all cells or none should have it.
+    auroc : numpy.ndarray
+        Area under the ROC curve of each marker, ``(n_markers,)``; NaN where all cells or none should express it.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -87,11 +94,12 @@ def mean_absolute_correlation(expression: ArrayLike) -> float:
     Parameters
     ----------
     expression
-        ``(n_cells, n_genes)``.
+        Expression of these genes, ``(n_cells, n_genes)``.
 
     Returns
     -------
-    In [0, 1]. Genes that do not vary are left out; NaN with fewer than two that do.
+    correlation : float
+        Mean in [0, 1]. Genes that do not vary are left out; NaN if fewer than two vary.
     """
     expression = np.asarray(expression, np.float64)
     varying = expression[:, np.ptp(expression, axis=0) > 0] if len(expression) else expression[:, :0]
@@ -104,20 +112,21 @@ def mean_absolute_correlation(expression: ArrayLike) -> float:
 def de_share(expression: ArrayLike, group: ArrayLike, *, alpha: float = 0.05) -> float:
     """Share of genes that a Mann-Whitney test calls different between two groups of cells.
 
-    Where no gene differs, a share above ``alpha`` is a sign of false discoveries.
+    If no gene truly differs, a share above ``alpha`` indicates false discoveries.
 
     Parameters
     ----------
     expression
-        ``(n_cells, n_genes)``.
+        Expression of the genes to test, ``(n_cells, n_genes)``.
     group
-        Which cells are in the first group, boolean ``(n_cells,)``.
+        Whether each cell is in the first group, boolean ``(n_cells,)``.
     alpha
-        Level of the test, without correction for many genes.
+        Significance level, without correction for multiple testing.
 
     Returns
     -------
-    In [0, 1]; a gene that does not vary counts as not different. NaN if a group is empty.
+    share : float
+        Share in [0, 1], where a gene that does not vary counts as not different; NaN if a group is empty.
     """
     from scipy.stats import mannwhitneyu
 
@@ -135,25 +144,26 @@ def de_share(expression: ArrayLike, group: ArrayLike, *, alpha: float = 0.05) ->
 def permuted_de_shares(
     expression: ArrayLike, rng: np.random.Generator, *, n_permutations: int = 20, alpha: float = 0.05
 ) -> NDArray[np.float64]:
-    """Share of genes called different between two random halves of cells of one kind.
+    """Share of genes called different between random halves of cells of one kind.
 
-    Random halves can differ by chance only, so that the mean over many permutations is ``alpha`` with any denoising.
-    Over-smoothing changes the spread: where genes follow each other, they are called different all at once.
+    Random halves differ only by chance, so the mean over many permutations is ``alpha`` whatever the denoising.
+    Over-smoothing changes the spread: genes that follow each other are called different all at once.
 
     Parameters
     ----------
     expression
-        Of cells of one kind, ``(n_cells, n_genes)``.
+        Expression of cells of one kind, ``(n_cells, n_genes)``.
     rng
-        Draws the halves.
+        Random generator that draws the halves.
     n_permutations
-        Times that halves are drawn.
+        Number of times that halves are drawn.
     alpha
-        Level of the test.
+        Significance level.
 
     Returns
     -------
-    One share for each permutation, ``(n_permutations,)``.
+    shares : numpy.ndarray
+        Share of each permutation, ``(n_permutations,)``.
     """
     expression = np.asarray(expression)
     first = np.arange(len(expression)) < len(expression) // 2

@@ -1,7 +1,7 @@
-"""Shape of metacells in a space of the cells: SEACells' compactness and separation, and how well cells are covered.
+"""Shape of metacells in a space of the cells: SEACells' compactness and separation, and coverage of the cells.
 
-The space is an embedding or its diffusion components. Scores are comparable only in one and the same space: metacells
-made in a space look better there.
+The space is an embedding or its diffusion components. Compare scores only within the same space, because metacells
+look better in the space in which they were made.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 QUANTILES = (0.5, 0.9, 0.99)
 MIN_DIFFUSION_CELLS = 5
 EXACT_CELLS = 20_000
-"""Up to so many cells the neighbours are searched by brute force, which is faster than compiling an index."""
+"""Maximum number of cells for a brute-force neighbour search, which is then faster than compiling an index."""
 
 
 def compactness_variance(coordinates: ArrayLike, assignment: ArrayLike) -> float:
-    """Compactness as SEACells defines it: variance inside a metacell; lower is better.
+    """Compactness as SEACells defines it: variance within a metacell. Lower is better.
 
-    The variance of each component over the cells of a metacell (divided by n - 1), averaged over components, then
+    The variance (divided by n - 1) of each component over the cells of a metacell is averaged over components, then
     over metacells (Persad et al., Nature Biotechnology 2023, where the components are those of a diffusion map).
-    MetaQ's compactness is another score: :func:`~scproto.metrics.compactness_correlation`.
+    MetaQ's compactness is a different score: :func:`~scproto.metrics.compactness_correlation`.
 
     Parameters
     ----------
@@ -41,8 +41,9 @@ def compactness_variance(coordinates: ArrayLike, assignment: ArrayLike) -> float
 
     Returns
     -------
-    The mean variance, at least 0, in squared units of the coordinates. Metacells of one cell have no variance and
-    are left out; NaN if there are no others.
+    compactness : float
+        Mean variance, at least 0, in squared units of the coordinates. Metacells of one cell have no variance and are
+        left out; NaN if there are no others.
 
     Raises
     ------
@@ -58,10 +59,11 @@ def compactness_variance(coordinates: ArrayLike, assignment: ArrayLike) -> float
 
 
 def separation_distance(coordinates: ArrayLike, assignment: ArrayLike) -> float:
-    """Separation as SEACells defines it: distance to the nearest other metacell; higher is better.
+    """Separation as SEACells defines it: distance to the nearest other metacell. Higher is better.
 
-    Euclidean distance between the means of the metacells (Persad et al., Nature Biotechnology 2023), averaged over
-    metacells. MetaQ's separation is another score: :func:`~scproto.metrics.separation_correlation`.
+    The distance is Euclidean, between the means of the metacells, and is averaged over metacells (Persad et al.,
+    Nature Biotechnology 2023). MetaQ's separation is a different score:
+    :func:`~scproto.metrics.separation_correlation`.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def separation_distance(coordinates: ArrayLike, assignment: ArrayLike) -> float:
 
     Returns
     -------
-    The mean distance, at least 0, in units of the coordinates; NaN if there is one metacell only.
+    separation : float
+        Mean distance, at least 0, in units of the coordinates; NaN if there is only one metacell.
 
     Raises
     ------
@@ -91,11 +94,11 @@ def separation_distance(coordinates: ArrayLike, assignment: ArrayLike) -> float:
 def coverage_quantiles(
     coordinates: ArrayLike, assignment: ArrayLike, quantiles: Sequence[float] = QUANTILES
 ) -> dict[str, float]:
-    """Quantiles of the distance from a cell to the nearest metacell; lower is better.
+    """Quantiles of the distance from a cell to the nearest metacell. Lower is better.
 
-    High quantiles show whether rare states are far from every metacell. The place of a metacell is the mean of its
-    cells. Distances are divided by the root mean square distance of the cells from the mean of all, so that the scores
-    do not depend on the unit of the embedding: 1 is what a single metacell of all cells has, on average.
+    High quantiles show whether rare states are far from every metacell. A metacell lies at the mean of its cells.
+    Distances are divided by the root mean square distance of all cells from their mean, so that the scores do not
+    depend on the unit of the embedding. For a single metacell of all cells, the root mean square distance is then 1.
 
     Parameters
     ----------
@@ -104,11 +107,12 @@ def coverage_quantiles(
     assignment
         Metacell of each cell, ``(n_cells,)``.
     quantiles
-        Which ones, each in [0, 1].
+        Quantiles to compute, each in [0, 1].
 
     Returns
     -------
-    The distances, at least 0, by the names ``coverage_distance_q50`` and so on; all 0 if all cells lie in one place.
+    scores : dict of str to float
+        Distances, at least 0, named ``coverage_distance_q50`` and so on; all 0 if all cells lie in one place.
 
     Raises
     ------
@@ -127,27 +131,28 @@ def coverage_quantiles(
 def diffusion_components(
     coordinates: ArrayLike, *, n_components: int = 10, n_neighbors: int = 30, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Diffusion map of the cells by scanpy, as a space for compactness and separation.
+    """Diffusion map of the cells, computed by scanpy, as a space for compactness and separation.
 
-    Components are scaled by their eigenvalue (diffusion time 1) and to a mean square of 1 before that, so that scores
-    do not depend on the number of cells. SEACells takes Palantir's multi-scale space, with λ / (1 - λ): this has no
-    limit where populations have no neighbours in common (λ = 1), as distinct types do, and is not used here. So values
-    are comparable between metacells of the same cells, and not with those in the SEACells paper.
+    Each component is scaled to a mean square of 1, so that scores do not depend on the number of cells, and then by
+    its eigenvalue λ (diffusion time 1). SEACells instead scales by λ / (1 - λ), as Palantir's multi-scale space does.
+    This factor diverges where populations such as distinct cell types share no neighbours (λ = 1), so it is not used
+    here. Values are therefore comparable between metacells of the same cells, but not with the SEACells paper.
 
     Parameters
     ----------
     coordinates
         Embedding, ``(n_cells, n_dims)``.
     n_components
-        Number of components after the constant one; SEACells' default. Fewer if there are few cells.
+        Number of components after the constant one, by default as in SEACells; lower if there are few cells.
     n_neighbors
-        Size of the neighbourhoods; Palantir's default. Fewer if there are few cells.
+        Size of the neighbourhoods, by default as in Palantir; smaller if there are few cells.
     seed
-        Of the neighbour search and the eigenvectors.
+        Seed of the neighbour search and the eigenvectors.
 
     Returns
     -------
-    Components, ``(n_cells, n_components)``.
+    components : numpy.ndarray
+        Diffusion components, ``(n_cells, n_components)``.
 
     Raises
     ------
@@ -162,9 +167,9 @@ def diffusion_components(
     search = "sklearn" if len(x) <= EXACT_CELLS else "pynndescent"
     found = _scanpy.diffusion_map(x.astype(np.float32), n_components, n_neighbors, search, seed)
     if found is None:
-        raise InputError("Cells and all their neighbours lie in one place: a diffusion map needs distances.")
+        raise InputError("Some cells and all their neighbours lie in one place: a diffusion map needs distinct cells.")
     vectors, values = found
-    # scanpy keeps the first one, which tells only how dense the cells lie
+    # scanpy keeps the first component, which reflects only the density of the cells
     scaled: NDArray[np.float64] = np.sqrt(len(x)) * (vectors * values)[:, 1:]
     return scaled
 
@@ -179,13 +184,14 @@ def geometry_scores(coordinates: ArrayLike, assignment: ArrayLike, *, seed: int 
     assignment
         Metacell of each cell, ``(n_cells,)``.
     seed
-        Of the diffusion map.
+        Seed of the diffusion map.
 
     Returns
     -------
-    ``compactness_variance`` and ``separation_distance`` in the diffusion components of the embedding, and the
-    :func:`coverage_quantiles` in the embedding itself. Scores that cannot be computed, as those in a diffusion map of
-    fewer than five cells, are left out, and the log says so.
+    scores : dict of str to float
+        ``compactness_variance`` and ``separation_distance`` in the diffusion components of the embedding, and the
+        :func:`coverage_quantiles` in the embedding itself. Scores that cannot be computed are left out, and the log
+        says so; a diffusion map, for example, needs at least five cells.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How well metacells predict counts that they have not seen: arrays in, arrays out."""
+"""How well metacells predict held-out counts: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 CHUNK = 512
-"""Cells whose predictions are held at once."""
+"""Number of cells that are predicted at a time."""
 
 N_ITERATIONS = 10
-"""Times that profiles of metacells and factors of batches are fitted in turn."""
+"""Number of times that the profiles of the metacells and the factors of the batches are fitted in turn."""
 
 
 def split_counts(
     counts: sp.csr_matrix, rng: np.random.Generator, fraction: float = 0.5
 ) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Throw a coin for each count.
+    """Split the counts at random into two parts.
 
     If the counts are Poisson, the parts are independent given the expression of the cell.
 
     Parameters
     ----------
     counts
-        ``(n_cells, n_genes)``, whole numbers.
+        Whole numbers, ``(n_cells, n_genes)``.
     rng
-        The coin.
+        Random generator that draws the part of each count.
     fraction
-        Expected share of the counts in the first part; a half by default.
+        Expected share of the counts in the first part.
 
     Returns
     -------
-    The parts, float32, of the shape of ``counts``.
+    first, second : scipy.sparse.csr_matrix
+        Parts, float32, each of the same shape as ``counts``.
 
     References
     ----------
@@ -53,28 +54,29 @@ def held_out_likelihood(
 ) -> NDArray[np.float64]:
     r"""Log-likelihood of the held-out counts of each cell, predicted from the other cells of its metacell.
 
-    A cell of the metacell :math:`g` and the batch :math:`b` has genes in the proportions :math:`q_{gj} s_{bj}`:
-    a profile of the metacell, shared by the batches, and a factor of the batch, shared by the metacells. Both
-    are fitted to the seen counts (Poisson, in turn). The seen counts of the cell itself are taken off its
-    metacell, so that a metacell does not win by being the cell. To each metacell one average cell of the whole
-    is added, so that nothing is impossible; a metacell of one cell predicts no more than that.
+    A cell of metacell :math:`g` and batch :math:`b` expresses gene :math:`j` in proportion to :math:`q_{gj} s_{bj}`.
+    All batches share the profile :math:`q_g` of the metacell, and all metacells share the factor :math:`s_b` of the
+    batch. Profiles and factors are fitted in turn to the seen counts (Poisson). The seen counts of a cell are
+    subtracted from its metacell, so that no cell predicts itself. One average cell of the whole data set is added to
+    each metacell, so that no count is impossible. A metacell of one cell therefore predicts this average cell.
 
     Parameters
     ----------
     seen, held_out
         Counts, ``(n_cells, n_genes)``.
     batch
-        Of each cell, integers from 0, ``(n_cells,)``.
+        Batch of each cell, integers from 0, ``(n_cells,)``.
     finest
         Metacell of each cell at the finest level, integers from 0, ``(n_cells,)``.
     levels
-        Metacell of each finest metacell at each level to score, ``(n_levels, n_finest)``.
+        Metacell that contains each finest metacell, at each level to score, ``(n_levels, n_finest)``.
     scored
         Cells to predict, ``(n_scored,)``.
 
     Returns
     -------
-    Multinomial log-likelihood in nats without the coefficient, ``(n_levels, n_scored)``.
+    log_likelihood : numpy.ndarray
+        Multinomial log-likelihood without the coefficient, in nats, ``(n_levels, n_scored)``.
     """
     shape = levels.shape[1], int(np.max(batch)) + 1
     depth = np.asarray(seen.sum(1), np.float64).ravel()
@@ -82,10 +84,10 @@ def held_out_likelihood(
     total = sp.csr_matrix((ones, (finest, np.arange(len(batch)))), shape=(shape[0], len(batch))) @ seen
     of_batch = sp.csr_matrix((ones, (batch, np.arange(len(batch)))), shape=(shape[1], len(batch))) @ seen
     depth_table = np.bincount(finest * shape[1] + batch, depth, minlength=shape[0] * shape[1]).reshape(shape)
-    genes = np.flatnonzero(np.asarray(of_batch.sum(0)).ravel())  # a gene never seen has nothing to predict it
+    genes = np.flatnonzero(np.asarray(of_batch.sum(0)).ravel())  # genes without seen counts cannot be predicted
     total, of_batch = total[:, genes].toarray().astype(np.float64), of_batch[:, genes].toarray().astype(np.float64)
     average = of_batch.sum(0) / len(batch)  # counts of an average cell
-    spread = depth_table.sum(0) / depth.sum()  # and how much of it is of each batch
+    spread = depth_table.sum(0) / depth.sum()  # share of each batch in it
     of_batch += np.outer(spread, average)
     scores = np.zeros((len(levels), len(scored)))
     for i, group in enumerate(levels):
@@ -105,16 +107,21 @@ def held_out_likelihood(
 def _batch_factors(
     counts: NDArray[np.float64], exposure: NDArray[np.float64], of_batch: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Factor of each batch on each gene, ``(n_batches, n_genes)``, by iterative proportional fitting.
+    """Factor of each batch on each gene, by iterative proportional fitting.
 
     Parameters
     ----------
     counts
-        Of each metacell, ``(n_metacells, n_genes)``; positive.
+        Positive counts of each metacell, ``(n_metacells, n_genes)``.
     exposure
-        Counts of all genes of each batch in each metacell, ``(n_metacells, n_batches)``.
+        Total counts of each batch in each metacell, ``(n_metacells, n_batches)``.
     of_batch
-        Counts of each batch, ``(n_batches, n_genes)``; positive.
+        Positive counts of each batch, ``(n_batches, n_genes)``.
+
+    Returns
+    -------
+    factor : numpy.ndarray
+        Factors, ``(n_batches, n_genes)``.
     """
     factor = np.ones_like(of_batch)
     for _ in range(N_ITERATIONS if len(of_batch) > 1 else 0):

@@ -1,7 +1,7 @@
 """Homogeneity of metacells in the expression itself: variance against Poisson noise, and correlation of the cells.
 
-Differences between batches count as heterogeneity here. To leave them out, give as ``assignment`` the metacell and the
-batch of each cell together: then cells are compared with those of their own batch only.
+Differences between batches count as heterogeneity here. To leave them out, combine the metacell and the batch of each
+cell in ``assignment``: each cell is then compared only with cells of its own batch.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from .groups import finite_scores, gene_matrix, group_codes, membership
 Matrix: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
 
 BLOCK = 256
-"""Cells whose correlations with all others are computed at a time."""
+"""Number of cells whose correlations with all others are computed at a time."""
 
 
 def inner_normalized_variance(
     counts: Matrix, assignment: ArrayLike, *, min_total: float = 40, quantile: float = 0.95
 ) -> NDArray[np.float64]:
-    """Variance over mean of the counts inside each metacell, at a high quantile over genes. Lower is better.
+    """Variance over mean of the counts within each metacell, at a high quantile over genes. Lower is better.
 
-    In each metacell the cells are brought to one depth, the harmonic mean of their depths: with it the expected ratio
-    is 1 for each gene whose counts are Poisson with one rate. Then, for each gene, the variance (divided by n - 1) is
-    divided by the mean. The quantile over genes lies somewhat above 1 even for Poisson counts, as the ratio of each
-    gene scatters by about sqrt(2 / n_cells).
+    The cells of each metacell are scaled to the harmonic mean of their depths. For each gene, the variance (divided by
+    n - 1) is then divided by the mean. The expected ratio is 1 for a gene whose counts are Poisson with a single rate.
+    The quantile over genes lies somewhat above 1 even for Poisson counts, because the ratio of each gene varies by
+    about sqrt(2 / n_cells).
 
-    From MetaCell-2 (Ben-Kiki et al., Genome Biology 2022) with two changes: there the cells are brought to one depth
-    by drawing molecules, which loses most of them, and the ratio of each gene is kept; the 95th percentile over genes
-    is that of Bilous et al. (Molecular Systems Biology 2024).
+    The score is that of MetaCell-2 (Ben-Kiki et al., Genome Biology 2022) with two changes. MetaCell-2 equalises
+    depths by drawing molecules, which loses most of them, and it keeps the ratio of each gene. The 95th percentile over
+    genes is that of Bilous et al. (Molecular Systems Biology 2024).
 
     Parameters
     ----------
@@ -42,15 +42,16 @@ def inner_normalized_variance(
     assignment
         Metacell of each cell, ``(n_cells,)``.
     min_total
-        Genes with fewer counts than this in the metacell, after bringing to one depth, are left out: their ratio is
-        noise. The default is that of MetaCell-2.
+        Minimum number of counts of a gene in the metacell, after scaling. Genes with fewer counts are left out,
+        because their ratio is noise. The default is that of MetaCell-2.
     quantile
         Quantile over the genes, in [0, 1].
 
     Returns
     -------
-    One value a metacell, ``(n_metacells,)``, sorted by name; NaN for a metacell with fewer than two cells or without a
-    gene of enough counts.
+    values : numpy.ndarray
+        Value of each metacell, ``(n_metacells,)``, sorted by name; NaN for a metacell that has fewer than two cells or
+        no gene with enough counts.
 
     Raises
     ------
@@ -72,7 +73,12 @@ def inner_normalized_variance(
 def inv(counts: Matrix, assignment: ArrayLike, *, min_total: float = 40, quantile: float = 0.95) -> float:
     """Inner normalised variance: the median of :func:`inner_normalized_variance` over metacells. Lower is better.
 
-    About 1 is Poisson noise and nothing else; parameters and errors are the same. NaN if no metacell can be judged.
+    Parameters and errors are those of :func:`inner_normalized_variance`.
+
+    Returns
+    -------
+    inv : float
+        Median: about 1 for pure Poisson noise, NaN if no metacell can be judged.
     """
     values = inner_normalized_variance(counts, assignment, min_total=min_total, quantile=quantile)
     judged = values[np.isfinite(values)]
@@ -80,25 +86,26 @@ def inv(counts: Matrix, assignment: ArrayLike, *, min_total: float = 40, quantil
 
 
 def compactness_correlation(expression: Matrix, assignment: ArrayLike) -> float:
-    """Compactness as MetaQ defines it: correlation of the cells inside a metacell; higher is better.
+    """Compactness as MetaQ defines it: correlation of the cells within a metacell. Higher is better.
 
-    The Pearson correlation over genes of every pair of cells in the metacell, each cell with itself too, averaged over
-    the pairs, then over metacells weighted by their cells (Li et al., Nature Communications 2025, and its code).
-    Because of the pairs with itself, small metacells score higher, and metacells of one cell score 1: compare only
-    partitions of like size. SEACells' compactness is another score:
+    The Pearson correlation over genes is averaged over all pairs of cells in the metacell, including each cell with
+    itself, then over metacells weighted by their number of cells (Li et al., Nature Communications 2025, and its code).
+    Because each cell is paired with itself, small metacells score higher, and metacells of one cell score 1: compare
+    only partitions into metacells of similar size. SEACells' compactness is a different score:
     :func:`~scproto.metrics.compactness_variance`.
 
     Parameters
     ----------
     expression
-        log1p CP10k, ``(n_cells, n_genes)``, dense or sparse. A cell with the same value in all genes correlates with
-        nothing (0).
+        log1p CP10k, ``(n_cells, n_genes)``, dense or sparse. A cell with the same value in all genes has a correlation
+        of 0 with every cell.
     assignment
         Metacell of each cell, ``(n_cells,)``.
 
     Returns
     -------
-    The mean correlation, in [0, 1].
+    compactness : float
+        Mean correlation, in [0, 1].
 
     Raises
     ------
@@ -119,11 +126,11 @@ def compactness_correlation(expression: Matrix, assignment: ArrayLike) -> float:
 def separation_correlation(
     expression: Matrix, assignment: ArrayLike, *, max_cells: int | None = 1000, seed: int = 0
 ) -> float:
-    """Separation as MetaQ defines it: how unlike the most alike cell of another metacell is; higher is better.
+    """Separation as MetaQ defines it: correlation distance to the nearest cell of another metacell. Higher is better.
 
-    For each cell 1 minus the highest Pearson correlation over genes with a cell of another metacell, averaged over
-    cells (Li et al., Nature Communications 2025, and its code). SEACells' separation is another score:
-    :func:`~scproto.metrics.separation_distance`.
+    The distance is 1 minus the highest Pearson correlation over genes between the cell and a cell of another metacell,
+    averaged over cells (Li et al., Nature Communications 2025, and its code). SEACells' separation is a different
+    score: :func:`~scproto.metrics.separation_distance`.
 
     Parameters
     ----------
@@ -132,14 +139,15 @@ def separation_correlation(
     assignment
         Metacell of each cell, ``(n_cells,)``.
     max_cells
-        The average is over at most so many cells, drawn at random, each compared with all others: the cost grows with
-        the number of pairs. With None all cells are taken, as in MetaQ.
+        Maximum number of cells to average over, because the cost grows with the number of pairs. They are drawn at
+        random, and each is compared with all other cells. None takes all cells, as MetaQ does.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
-    The mean, in [0, 2]; NaN if there is one metacell only.
+    separation : float
+        Mean distance, in [0, 2]; NaN if there is only one metacell.
 
     Raises
     ------
@@ -174,16 +182,17 @@ def homogeneity_scores(
     assignment
         Metacell of each cell, ``(n_cells,)``.
     batches
-        Batch of each cell, ``(n_cells,)``. With several batches, ``inv`` and ``dubious_rate`` are also computed on
-        the parts of the metacells within each batch.
+        Batch of each cell, ``(n_cells,)``. With several batches, ``inv`` and ``dubious_rate`` are also computed
+        after each metacell is split by batch.
     seed
-        Of all draws and permutations.
+        Seed of all draws and permutations.
 
     Returns
     -------
-    ``inv``, ``dubious_rate`` (on the 2,000 most variable genes), ``compactness_correlation`` and
-    ``separation_correlation``; with several batches also ``inv_within_batch`` and ``dubious_rate_within_batch``. Scores
-    that cannot be computed, such as the dubious rate of very small metacells, are left out.
+    scores : dict of str to float
+        ``inv``, ``dubious_rate`` (on the 2,000 most variable genes), ``compactness_correlation`` and
+        ``separation_correlation``; with several batches also ``inv_within_batch`` and ``dubious_rate_within_batch``.
+        Scores that cannot be computed, such as the dubious rate of very small metacells, are left out.
 
     Raises
     ------
@@ -211,7 +220,7 @@ def homogeneity_scores(
 
 
 def _variance_over_mean(x: sparse.csr_matrix, depth: NDArray[np.float64], min_total: float) -> NDArray[np.float64]:
-    """Variance over mean of the genes with enough counts, ``(n_kept_genes,)``, at the harmonic mean depth."""
+    """Variance over mean of each gene with enough counts, ``(n_kept_genes,)``, at the harmonic mean of the depths."""
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     n_cells = x.shape[0]
@@ -223,10 +232,17 @@ def _variance_over_mean(x: sparse.csr_matrix, depth: NDArray[np.float64], min_to
 
 
 def _standardise(x: sparse.csr_matrix) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-    """Scale each cell so that, less its offset, it has mean 0 and length 1 over genes; the matrix stays sparse.
+    """Scale each cell so that it has mean 0 and length 1 over genes after its offset is subtracted.
 
-    Returns the scaled cells ``(n_cells, n_genes)`` and the offsets ``(n_cells,)``. The correlation of two cells is
-    the product of their scaled rows minus ``n_genes`` times the product of their offsets.
+    The offset is kept separately, so that the matrix stays sparse. The correlation of two cells is the product of
+    their scaled rows minus ``n_genes`` times the product of their offsets.
+
+    Returns
+    -------
+    scaled : scipy.sparse.csr_matrix
+        Scaled cells, ``(n_cells, n_genes)``.
+    offset : numpy.ndarray
+        Offset of each cell, ``(n_cells,)``.
     """
     n_genes = x.shape[1]
     mean = np.asarray(x.sum(axis=1)).ravel() / n_genes

@@ -25,10 +25,10 @@ Codes = NDArray[np.integer]
 def integration_scores(
     embedding: ArrayLike, labels: ArrayLike, batches: ArrayLike, *, max_cells: int = 8000, seed: int = 0
 ) -> dict[str, float | str]:
-    """Score how well an embedding keeps cell types apart and mixes batches.
+    """Score how well an embedding separates cell types and mixes batches.
 
-    The scIB scores as scib-metrics defines them, without min-max scaling. The PCR comparison is left out,
-    as it needs the PCA before integration. All scores are better when higher.
+    The scores are those of scIB as scib-metrics defines them, without min-max scaling. The PCR comparison is left out,
+    because it needs the PCA before integration. For all scores, higher is better.
 
     Parameters
     ----------
@@ -39,19 +39,21 @@ def integration_scores(
     batches
         Batch of each cell, ``(n_cells,)``.
     max_cells
-        Scores are computed on at most so many cells, drawn at random: their cost grows with the square of
-        the number of cells.
+        Maximum number of cells to score, because the cost grows with the square of their number. They are drawn at
+        random.
     seed
         Seed of the draw and of the neighbour search.
 
     Returns
     -------
-    ``bio``, the mean of ``isolated_labels``, ``nmi``, ``ari``, ``silhouette_label`` and ``clisi``;
-    ``batch``, the mean of ``bras``, ``ilisi``, ``kbet`` and ``graph_connectivity``;
-    ``total`` = 0.6 bio + 0.4 batch; the parts; and ``scib_metrics_version``, since the definitions of
-    BRAS and LISI differ between versions. The batch scores need a label that occurs in two batches. Where
-    there is none, and so for a single batch, they are left out together with ``batch`` and ``total``. So is any other
-    score that cannot be computed, such as kBET of very few cells, with the means that it belongs to.
+    scores : dict of str to float or str
+        ``bio``, the mean of ``isolated_labels``, ``nmi``, ``ari``, ``silhouette_label`` and ``clisi``;
+        ``batch``, the mean of ``bras``, ``ilisi``, ``kbet`` and ``graph_connectivity``;
+        ``total`` = 0.6 bio + 0.4 batch; the scores that make up these means; and ``scib_metrics_version``, because the
+        definitions of BRAS and LISI differ between versions. The batch scores need a label that occurs in two batches.
+        Without one, for example with a single batch, they are left out together with ``batch`` and ``total``. Any other
+        score that cannot be computed, such as kBET of very few cells, is left out together with the means that include
+        it.
 
     Raises
     ------
@@ -63,10 +65,10 @@ def integration_scores(
     labels, batches = np.asarray(labels), np.asarray(batches)
     _check(x, labels, batches)
     keep = np.random.default_rng(seed).permutation(len(x))[:max_cells]
-    # scib-metrics wants codes without gaps, hence after the draw.
+    # scib-metrics needs codes without gaps, so cells are numbered after the draw.
     x, y, b = x[keep], pd.factorize(labels[keep], sort=True)[0], pd.factorize(batches[keep], sort=True)[0]
     if y.max() == 0:
-        raise InputError("All scored cells carry the same label: integration scores need at least two labels.")
+        raise InputError("All scored cells have the same label: integration scores need at least two labels.")
 
     neighbors = _neighbors(x, seed)
     bio = _bio(x, y, b, neighbors)
@@ -76,7 +78,7 @@ def integration_scores(
         scores |= {**batch, "batch": _mean(batch)}
         scores["total"] = BIO_WEIGHT * _mean(bio) + (1 - BIO_WEIGHT) * _mean(batch)
     else:
-        logger.info("No label has cells of two batches: scIB's scores of mixing and its total are left out.")
+        logger.info("No label has cells of two batches: the batch scores of scIB and the total are left out.")
     return {**finite_scores(scores), "scib_metrics_version": version("scib-metrics")}
 
 
@@ -87,7 +89,7 @@ def _check(x: NDArray[np.float32], labels: NDArray[Any], batches: NDArray[Any]) 
             "give (n_cells, n_dims), (n_cells,) and (n_cells,)."
         )
     if not np.isfinite(x).all():
-        raise InputError("The embedding holds NaN or infinite values: leave these cells out.")
+        raise InputError("The embedding has NaN or infinite values: leave out the cells that have them.")
     missing = int((pd.isna(labels) | pd.isna(batches)).sum())
     if missing:
         raise InputError(f"{missing} of {len(x)} cells lack a label or a batch: score only the cells that have them.")
@@ -96,7 +98,7 @@ def _check(x: NDArray[np.float32], labels: NDArray[Any], batches: NDArray[Any]) 
 
 
 def _label_shared(y: Codes, b: Codes) -> bool:
-    """Whether some label has two batches and more cells than batches, without which BRAS is not defined."""
+    """Whether some label has at least two batches and more cells than batches, as BRAS requires."""
     counts = pd.crosstab(y, b).to_numpy()
     n_batches = (counts > 0).sum(axis=1)
     return bool(((n_batches > 1) & (n_batches < counts.sum(axis=1))).any())

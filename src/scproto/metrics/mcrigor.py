@@ -1,8 +1,8 @@
 """mcRigor's dubious metacells (Liu & Li, Nature Communications 2025): metacells in which genes co-vary.
 
-In a homogeneous metacell the genes vary by independent noise. The divergence (mcDiv) compares the correlation matrix
-of the genes with that of the same values shuffled within each gene. The null adds a second shuffle: the values of each
-cell are shuffled over genes first, which leaves the depth of the cells as the only cause of correlation.
+In a homogeneous metacell, genes vary only by independent noise. The divergence (mcDiv) compares the correlation matrix
+of the genes with that of the same values shuffled within each gene. The null first shuffles the values of each cell
+across genes, so that the depth of the cells remains as the only cause of correlation.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .._errors import InputError
 from .groups import gene_matrix, group_codes
 
 MIN_DETECTED = 0.1
-"""Genes seen in no more than this share of a metacell's cells are left out there, as in mcRigor."""
+"""A metacell uses only the genes that more than this share of its cells express, as in mcRigor."""
 
 WINDOW = 1 / 6
-"""Share of the metacells, those nearest in size, that a threshold rests on; mcRigor's bandwidth."""
+"""Share of the metacells, those nearest in size, that set a threshold; mcRigor's bandwidth."""
 
 
 @dataclass(frozen=True)
 class Divergences:
-    """Divergence of each metacell that was judged, and its nulls."""
+    """Divergence and nulls of each metacell that was judged."""
 
     names: NDArray[Any]
     """Names of the metacells, ``(n_judged,)``, sorted."""
@@ -36,7 +36,7 @@ class Divergences:
     observed: NDArray[np.float64]
     """mcDiv, ``(n_judged,)``: about 1 if the genes vary independently, more if they co-vary."""
     null: NDArray[np.float64]
-    """mcDiv after the values of each cell were shuffled over genes, ``(n_judged, n_permutations)``."""
+    """mcDiv after the values of each cell are shuffled across genes, ``(n_judged, n_permutations)``."""
 
 
 def distance_from_identity(z: NDArray[np.floating]) -> float:
@@ -45,12 +45,13 @@ def distance_from_identity(z: NDArray[np.floating]) -> float:
     Parameters
     ----------
     z
-        Cells by genes, ``(n_cells, n_genes)``, at least two cells; of standardised genes the covariance is their
-        correlation matrix.
+        Cells by genes, ``(n_cells, n_genes)``, at least two cells. If the genes are standardised, their covariance is
+        their correlation matrix.
 
     Returns
     -------
-    The norm, at least 0. It is computed from the ``(n_cells, n_cells)`` table of products, which is small.
+    distance : float
+        Norm, at least 0. It is computed from the table of products ``(n_cells, n_cells)``, which is small.
     """
     z = np.asarray(z, dtype=np.float64)
     z = z - z.mean(axis=0)
@@ -68,25 +69,30 @@ def metacell_divergence(
     max_metacells: int | None = 200,
     seed: int = 0,
 ) -> Divergences:
-    """Divergence of each metacell from independent genes, and its double-permutation nulls.
+    """Divergence of each metacell from independence of its genes, and its double-permutation nulls.
 
     Parameters
     ----------
     expression
-        log1p CP10k of the highly variable genes (mcRigor: 2,000), ``(n_cells, n_genes)``, dense or sparse. In a
-        metacell the genes count that vary and that more than a tenth of its cells have.
+        log1p CP10k of the highly variable genes (mcRigor: 2,000), ``(n_cells, n_genes)``, dense or sparse. Each
+        metacell uses the genes that vary in it and that more than a tenth of its cells express.
     assignment
         Metacell of each cell, ``(n_cells,)``.
     n_permutations
-        Nulls of each metacell; mcRigor draws 50 to detect and 1 to optimise. Nulls are shared by metacells of like
-        size, so that few are enough.
+        Number of nulls per metacell; mcRigor draws 50 to detect and 1 to optimise. Few are enough, because metacells
+        of similar size share them.
     min_cells
-        Metacells with fewer cells are not judged: among so few cells no correlation differs from chance. mcRigor
-        judges all of two cells or more.
+        Minimum number of cells for a metacell to be judged. With fewer cells, no correlation differs from chance.
+        mcRigor judges all metacells of two cells or more.
     max_metacells
-        At most so many metacells are judged, drawn at random; with None, all.
+        Maximum number of metacells to judge, drawn at random. None judges all.
     seed
-        Of the draw and the permutations.
+        Seed of the draw and the permutations.
+
+    Returns
+    -------
+    divergences : Divergences
+        Divergence and nulls of each judged metacell. Metacells with fewer than two usable genes are left out.
 
     Raises
     ------
@@ -96,7 +102,7 @@ def metacell_divergence(
     """
     seed = check_seed(seed)
     if min_cells < 2 or n_permutations < 1:
-        raise InputError(f"min_cells is {min_cells} and n_permutations {n_permutations}: give at least 2 and 1.")
+        raise InputError(f"min_cells is {min_cells} and n_permutations is {n_permutations}: give at least 2 and 1.")
     x = gene_matrix(expression)
     codes, names = group_codes(assignment, x.shape[0], "metacell")
     sizes = np.bincount(codes)
@@ -113,22 +119,24 @@ def metacell_divergence(
 
 
 def dubious_metacells(divergences: Divergences, *, level: float = 0.01) -> NDArray[np.bool_]:
-    """Which metacells diverge more than the nulls of metacells of like size.
+    """Whether each metacell diverges more than the nulls of metacells of similar size.
 
-    The threshold of a metacell is the ``1 - level`` quantile of the nulls of the metacells nearest to it in size: a
-    sixth of all, and enough for ``1 / level`` nulls. mcRigor takes the quantile at each size and smooths it over the
-    sizes by lowess with a bandwidth of a sixth; this needs no smoother, and the same few metacells serve.
+    The threshold of a metacell is the ``1 - level`` quantile of the nulls of the metacells nearest to it in size. These
+    are a sixth of all metacells, or more if needed for ``1 / level`` nulls. mcRigor instead takes the quantile at each
+    size and smooths it over the sizes by lowess with a bandwidth of a sixth. No smoother is needed here, and few
+    metacells are enough.
 
     Parameters
     ----------
     divergences
-        From :func:`metacell_divergence`.
+        Result of :func:`metacell_divergence`.
     level
-        Share of homogeneous metacells that are called dubious; mcRigor's default.
+        Expected share of homogeneous metacells that are called dubious. The default is that of mcRigor.
 
     Returns
     -------
-    ``(n_judged,)``.
+    dubious : numpy.ndarray
+        Boolean, ``(n_judged,)``.
     """
     n_judged, n_permutations = divergences.null.shape
     width = min(n_judged, max(int(np.ceil(WINDOW * n_judged)), int(np.ceil(1 / level / n_permutations))))
@@ -149,15 +157,17 @@ def dubious_rate(
     level: float = 0.01,
     seed: int = 0,
 ) -> float:
-    """Share of the cells in dubious metacells, of the cells in judged ones; lower is better.
+    """Share of the cells of judged metacells that are in dubious ones. Lower is better.
 
-    Parameters and errors are those of :func:`metacell_divergence` and :func:`dubious_metacells`, where it is said what
-    differs from mcRigor. Large metacells are found dubious more easily than small ones: compare partitions of like
-    size. Differences between batches count as heterogeneity; see :mod:`scproto.metrics.homogeneity`.
+    Parameters and errors are those of :func:`metacell_divergence` and :func:`dubious_metacells`, which also say what
+    differs from mcRigor. Large metacells are more easily found dubious than small ones: compare only partitions into
+    metacells of similar size. Differences between batches count as heterogeneity; see
+    :mod:`scproto.metrics.homogeneity`.
 
     Returns
     -------
-    The share in [0, 1]; NaN if no metacell can be judged.
+    rate : float
+        Share in [0, 1]; NaN if no metacell can be judged.
     """
     seed = check_seed(seed)
     divergences = metacell_divergence(
@@ -174,14 +184,14 @@ def dubious_rate(
 
 
 def _standardised_genes(x: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Genes that enough cells have and that vary, each with mean 0 and variance 1 (n - 1), ``(n_cells, n_kept)``."""
+    """Genes that vary and that enough cells express, ``(n_cells, n_kept)``, with mean 0 and variance 1 (n - 1)."""
     x = x[:, (x > 0).mean(axis=0) > MIN_DETECTED]
     deviation = x.std(axis=0, ddof=1)
     varies = deviation > 1e-9
     standardised: NDArray[np.float64] = (x[:, varies] - x[:, varies].mean(axis=0)) / deviation[varies]
-    return standardised.astype(np.float32)  # half the memory to shuffle
+    return standardised.astype(np.float32)  # shuffling takes half the memory
 
 
 def _divergence(z: NDArray[np.float32], rng: np.random.Generator) -> float:
-    """mcDiv: distance of the correlation matrix from the identity over the same with each gene shuffled."""
+    """mcDiv: distance of the correlation matrix from the identity, divided by that after each gene is shuffled."""
     return distance_from_identity(z) / distance_from_identity(rng.permuted(z, axis=0))

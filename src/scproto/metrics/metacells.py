@@ -1,7 +1,7 @@
 """Scores of a hard assignment of cells to metacells.
 
-The single scores work on a contingency table of counts: one row a metacell, one column a label or a batch, as
-:func:`contingency` makes it (no row and no column is empty). :func:`metacell_scores` gives them all at once.
+Most scores take a contingency table of cells from :func:`contingency`, with one row per metacell and one column per
+label or batch (no row and no column is empty). :func:`metacell_scores` computes several scores at once.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ def contingency(assignment: ArrayLike, groups: ArrayLike) -> Table:
 
     Returns
     -------
-    Counts ``(n_metacells, n_groups)``. Rows and columns are sorted by name. Only metacells and groups that
-    hold a cell appear.
+    table : numpy.ndarray
+        Number of cells, ``(n_metacells, n_groups)``. Rows and columns are sorted by name; only metacells and groups
+        with cells appear.
 
     Raises
     ------
@@ -38,8 +39,8 @@ def contingency(assignment: ArrayLike, groups: ArrayLike) -> Table:
     assignment, groups = np.asarray(assignment), np.asarray(groups)
     if assignment.ndim != 1 or assignment.shape != groups.shape:
         raise InputError(
-            f"The assignment has shape {assignment.shape} and the labels or batches have {groups.shape}: "
-            "give one value of each for every cell."
+            f"The assignment has shape {assignment.shape}, but the labels or batches have shape {groups.shape}: "
+            "give one value of each per cell."
         )
     rows, row_names = pd.factorize(assignment, sort=True)
     columns, column_names = pd.factorize(groups, sort=True)
@@ -53,16 +54,17 @@ def contingency(assignment: ArrayLike, groups: ArrayLike) -> Table:
 
 
 def purity(by_label: Table) -> float:
-    """Share of cells that carry the majority label of their metacell.
+    """Share of cells that have the majority label of their metacell.
 
     Parameters
     ----------
     by_label
-        Counts ``(n_metacells, n_labels)``.
+        Number of cells, ``(n_metacells, n_labels)``.
 
     Returns
     -------
-    Purity in (0, 1]; 1 if no metacell mixes labels.
+    purity : float
+        Purity in (0, 1]; 1 if no metacell mixes labels.
     """
     return float(by_label.max(axis=1).sum() / by_label.sum())
 
@@ -70,17 +72,19 @@ def purity(by_label: Table) -> float:
 def balanced_purity(by_label: Table) -> float:
     """Purity of the metacells that each label leads, averaged over labels.
 
-    Every label weighs the same, so that a rare type lost in the metacells of a common one shows. A label
-    that leads no metacell counts 0. Of labels that tie, the first leads.
+    A label leads a metacell if it is the most common one there; if labels tie, the first one leads. All labels have
+    the same weight, so that the score shows when a rare type is lost in the metacells of a common one. A label that
+    leads no metacell counts as 0.
 
     Parameters
     ----------
     by_label
-        Counts ``(n_metacells, n_labels)``.
+        Number of cells, ``(n_metacells, n_labels)``.
 
     Returns
     -------
-    Balanced purity in (0, 1].
+    purity : float
+        Balanced purity in (0, 1].
     """
     led = _cells_led(by_label)
     return float(np.divide(led.diagonal(), led.sum(axis=1), out=np.zeros(len(led)), where=led.any(axis=1)).mean())
@@ -92,26 +96,28 @@ def coverage(by_label: Table) -> float:
     Parameters
     ----------
     by_label
-        Counts ``(n_metacells, n_labels)``.
+        Number of cells, ``(n_metacells, n_labels)``.
 
     Returns
     -------
-    Coverage in (0, 1].
+    coverage : float
+        Coverage in (0, 1].
     """
     return float(_cells_led(by_label).any(axis=1).mean())
 
 
 def label_recall(by_label: Table) -> NDArray[np.float64]:
-    """For each label, the share of its cells that sit in a metacell which the label leads.
+    """Share of each label's cells that are in a metacell led by this label.
 
     Parameters
     ----------
     by_label
-        Counts ``(n_metacells, n_labels)``.
+        Number of cells, ``(n_metacells, n_labels)``.
 
     Returns
     -------
-    Recall of each label, ``(n_labels,)``, in [0, 1].
+    recall : numpy.ndarray
+        Recall of each label, ``(n_labels,)``, in [0, 1].
     """
     recall: NDArray[np.float64] = _cells_led(by_label).diagonal() / by_label.sum(axis=0)
     return recall
@@ -123,11 +129,12 @@ def batch_entropy(by_batch: Table) -> float:
     Parameters
     ----------
     by_batch
-        Counts ``(n_metacells, n_batches)``.
+        Number of cells, ``(n_metacells, n_batches)``.
 
     Returns
     -------
-    Entropy in [0, 1]; see :func:`mixing_entropy`.
+    entropy : float
+        Entropy in [0, 1]; see :func:`mixing_entropy`.
     """
     return float(np.average(mixing_entropy(by_batch), weights=by_batch.sum(axis=1)))
 
@@ -135,18 +142,19 @@ def batch_entropy(by_batch: Table) -> float:
 def mixing_entropy(by_batch: Table) -> NDArray[np.float64]:
     """Entropy of the batch shares in each metacell.
 
-    Each batch is weighted to the same size first, so that a large batch does not pass for poor mixing. The
-    entropy is divided by its largest value, log(n_batches).
+    All batches are first weighted to the same size, so that a large batch does not look like poor mixing. The entropy
+    is divided by its maximum, log(n_batches).
 
     Parameters
     ----------
     by_batch
-        Counts ``(n_metacells, n_batches)``.
+        Number of cells, ``(n_metacells, n_batches)``.
 
     Returns
     -------
-    Entropies in [0, 1], ``(n_metacells,)``: 0 if the metacell holds one batch, 1 if all batches are alike in
-    it. With a single batch there is nothing to mix, and the entropy is 1.
+    entropy : numpy.ndarray
+        Entropies in [0, 1], ``(n_metacells,)``: 0 if the metacell has cells of one batch only, 1 if all batches have
+        equal shares. With a single batch there is nothing to mix, and the entropy is 1.
     """
     n_metacells, n_batches = by_batch.shape
     if n_batches == 1:
@@ -154,7 +162,7 @@ def mixing_entropy(by_batch: Table) -> NDArray[np.float64]:
     share = by_batch / by_batch.sum(axis=0)
     share = share / share.sum(axis=1, keepdims=True)
     log_share = np.log(share, out=np.zeros_like(share), where=share > 0)
-    # Equal shares may sum to a hair above the bound.
+    # rounding can lift equal shares slightly above the bound
     return np.clip(-(share * log_share).sum(axis=1) / np.log(n_batches), 0.0, 1.0)
 
 
@@ -168,7 +176,8 @@ def size_cv(sizes: ArrayLike) -> float:
 
     Returns
     -------
-    The coefficient, at least 0; 0 if all sizes are the same.
+    cv : float
+        Coefficient, at least 0; 0 if all sizes are equal.
     """
     sizes = np.asarray(sizes)
     return float(sizes.std() / sizes.mean())
@@ -184,15 +193,16 @@ def metacell_scores(
     assignment
         Metacell of each cell, ``(n_cells,)``, names or numbers.
     labels
-        Known label of each cell, ``(n_cells,)``. Without it the scores that need labels are left out.
+        Known label of each cell, ``(n_cells,)``. Without labels, the scores that need them are left out.
     batches
-        Batch of each cell, ``(n_cells,)``. Without it ``batch_entropy`` is left out.
+        Batch of each cell, ``(n_cells,)``. Without batches, ``batch_entropy`` is left out.
 
     Returns
     -------
-    ``n_metacells`` (metacells with at least one cell) and ``size_cv``; with labels ``purity``,
-    ``balanced_purity``, ``coverage``, ``recall_of_rarest`` (recall of the label with the fewest cells) and
-    ``mean_label_recall`` (mean over labels); with batches ``batch_entropy``.
+    scores : dict of str to float
+        ``n_metacells`` (metacells with at least one cell) and ``size_cv``; with labels also ``purity``,
+        ``balanced_purity``, ``coverage``, ``recall_of_rarest`` (recall of the label with the fewest cells) and
+        ``mean_label_recall`` (mean over labels); with batches also ``batch_entropy``.
 
     Raises
     ------
@@ -218,9 +228,9 @@ def metacell_scores(
 
 
 def group_scores(assignment: ArrayLike, labels: ArrayLike, group: ArrayLike) -> dict[str, float]:
-    """Score how far some of the cells keep to their own label.
+    """Score how well a group of cells stays with cells of the same label.
 
-    All cells make up the metacells; only those of the group are scored, each alike.
+    The metacells consist of all cells, but only the cells of the group are scored, with equal weight.
 
     Parameters
     ----------
@@ -229,13 +239,14 @@ def group_scores(assignment: ArrayLike, labels: ArrayLike, group: ArrayLike) -> 
     labels
         Known label of each cell, ``(n_cells,)``.
     group
-        Whether a cell is scored, ``(n_cells,)``: those of one label or of one batch, say.
+        Whether each cell is scored, boolean ``(n_cells,)``; for example the cells of one label or of one batch.
 
     Returns
     -------
-    Three shares in [0, 1]. ``recall``: of the group's cells, those in a metacell that their label leads (of
-    labels that tie, the first leads). ``mixed``: those in a metacell that holds any cell of another label.
-    ``foreign``: share of other labels in the metacell of a cell of the group, on average.
+    scores : dict of str to float
+        Three shares in [0, 1]. ``recall`` is the share of the group's cells that are in a metacell led by their label
+        (if labels tie, the first one leads). ``mixed`` is the share that are in a metacell with any cell of another
+        label. ``foreign`` is the share of other labels in a cell's metacell, averaged over the group.
 
     Raises
     ------
@@ -246,8 +257,8 @@ def group_scores(assignment: ArrayLike, labels: ArrayLike, group: ArrayLike) -> 
     group = np.asarray(group, dtype=bool)
     if group.shape != np.shape(assignment) or not group.any():
         raise InputError(
-            f"The group has shape {group.shape} and {group.sum()} of {np.size(assignment)} cells: "
-            "say for every cell whether it is in it, and put one in at least."
+            f"The group has shape {group.shape} and contains {group.sum()} of {np.size(assignment)} cells: "
+            "give one boolean per cell, at least one of them true."
         )
     rows, columns = (pd.factorize(np.asarray(values), sort=True)[0][group] for values in (assignment, labels))
     own = by_label[rows, columns] / by_label.sum(axis=1)[rows]
@@ -259,9 +270,9 @@ def group_scores(assignment: ArrayLike, labels: ArrayLike, group: ArrayLike) -> 
 
 
 def absent_label_share(assignment: ArrayLike, labels: ArrayLike, batches: ArrayLike) -> float:
-    """Share of cells in a metacell led by a label that their batch has no cell of.
+    """Share of cells in a metacell led by a label that is absent from the cell's batch.
 
-    Shows a mixing of batches that goes too far: a batch that lacks a label was put upon it.
+    A high share indicates over-mixing: cells of a batch that lacks a label were merged with cells of that label.
 
     Parameters
     ----------
@@ -270,7 +281,8 @@ def absent_label_share(assignment: ArrayLike, labels: ArrayLike, batches: ArrayL
 
     Returns
     -------
-    Share in [0, 1]; 0 if every batch has every label.
+    share : float
+        Share in [0, 1]; 0 if every batch has every label.
 
     Raises
     ------
@@ -284,7 +296,7 @@ def absent_label_share(assignment: ArrayLike, labels: ArrayLike, batches: ArrayL
 
 
 def _cells_led(by_label: Table) -> Table:
-    """Cells by the label that leads their metacell (row) and by their own label (column), ``(n_labels, n_labels)``."""
+    """Number of cells by leading label of their metacell (row) and own label (column), ``(n_labels, n_labels)``."""
     n_labels = by_label.shape[1]
     leads = np.eye(n_labels, dtype=by_label.dtype)[by_label.argmax(axis=1)]
     return leads.T @ by_label

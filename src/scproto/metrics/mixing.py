@@ -1,7 +1,7 @@
-"""Signs that batches are mixed too much or too little, without labels: arrays in, floats out.
+"""Signs, found without labels, that batches are mixed too much or too little: arrays in, floats out.
 
-All of them compare metacells with coordinates from before integration (a PCA of log1p CP10k), in which the
-differences within a batch are not touched by any alignment.
+All of them compare metacells with coordinates from before integration (a PCA of log1p CP10k), where no alignment has
+changed the differences within a batch.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from .._arguments import check_seed
 from .groups import group_means
 
 MIN_CELLS = 5
-"""Cells of a batch in a metacell from which their mean is looked at."""
+"""Minimum number of cells of a batch in a metacell for their mean to be used."""
 
 
 def structure_kept(
     points: NDArray[np.floating], batch: NDArray[np.int64], metacell: NDArray[np.int64], *, seed: int = 0
 ) -> float:
-    """How much of the differences within the batches the metacells keep.
+    """How much of the structure within the batches the metacells keep.
 
-    The variance within the batches that the metacells explain, over what k-means in each batch alone explains
-    with as many clusters as the batch has metacells. Metacells that lump together what a batch tells apart
-    explain little.
+    This is the variance within batches that the metacells explain, divided by what k-means explains in each batch
+    alone. K-means gets as many clusters as the batch has metacells. Metacells that merge cells which differ within a
+    batch explain little.
 
     Parameters
     ----------
     points
         Coordinates before integration, ``(n_cells, n_dims)``.
     batch, metacell
-        Of each cell, integers ``(n_cells,)``.
+        Batch and metacell of each cell, integers ``(n_cells,)``.
     seed
-        Of k-means.
+        Seed of k-means.
 
     Returns
     -------
-    About 0 for random metacells, about 1 for those as good as k-means; 1 where there is nothing to explain.
+    kept : float
+        About 0 for random metacells, about 1 for metacells as good as k-means; 1 if there is nothing to explain.
     """
     seed = check_seed(seed)
     explained = best = 0.0
@@ -50,7 +51,7 @@ def structure_kept(
         n_clusters = int(np.max(own)) + 1
         if n_clusters == 1:
             continue
-        # the variance that groups of noise explain by their mere number comes off both
+        # subtract what the same number of random groups explains by chance
         chance = (x**2).sum() * (n_clusters - 1) / max(1, len(x) - 1)
         explained += _between(x, own, n_clusters) - chance
         best += _between(x, _kmeans(x, n_clusters, seed), n_clusters) - chance
@@ -62,7 +63,7 @@ def _kmeans(x: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.in
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # equal cells give fewer clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)  # identical cells give fewer clusters
         return KMeans(n_clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(x)
 
 
@@ -81,7 +82,7 @@ class Disagreement:
     total
         Share of the variance between metacells on which the batches disagree, in [0, 1].
     of_metacell
-        Disagreement in each metacell over the variance between metacells, ``(n_metacells,)``; NaN where fewer
+        Disagreement in each metacell divided by the variance between metacells, ``(n_metacells,)``; NaN where fewer
         than two batches have enough cells.
     """
 
@@ -92,21 +93,25 @@ class Disagreement:
 def batch_disagreement(
     points: NDArray[np.floating], batch: NDArray[np.int64], metacell: NDArray[np.int64], *, n_iterations: int = 30
 ) -> Disagreement:
-    """Whether the batches tell the same of the metacells, up to a shift of the whole batch.
+    """How far the batches disagree about the metacells, beyond a shift of the whole batch.
 
-    A two-way analysis of variance. The mean of each batch in each metacell is taken apart into an effect of
-    the metacell, a shift of the batch that is the same in all metacells, and the rest. The rest is what a
-    metacell that holds one population in one batch and another in the next shows. What the noise of the means
-    adds is taken off.
+    This is a two-way analysis of variance. The mean of each batch in each metacell is the sum of an effect of the
+    metacell, a shift of the batch that is the same in all metacells, and a residual. The residual is large if a
+    metacell contains different populations in different batches. The contribution of noise in the means is subtracted.
 
     Parameters
     ----------
     points
         Coordinates before integration, ``(n_cells, n_dims)``.
     batch, metacell
-        Of each cell, integers from 0, ``(n_cells,)``.
+        Batch and metacell of each cell, integers from 0, ``(n_cells,)``.
     n_iterations
-        Times that shifts and effects are fitted in turn.
+        Number of times that shifts and effects are fitted in turn.
+
+    Returns
+    -------
+    disagreement : Disagreement
+        Disagreement in total and in each metacell.
     """
     x = np.asarray(points, np.float64)
     n_metacells, n_batches = int(np.max(metacell)) + 1, int(np.max(batch)) + 1
@@ -116,7 +121,7 @@ def batch_disagreement(
     noise = (square / np.maximum(size * (size - 1), 1)).reshape(n_metacells, n_batches)
     means = mean.reshape(n_metacells, n_batches, -1)
     table = size.reshape(n_metacells, n_batches)
-    weight = np.where(table >= MIN_CELLS, table / np.maximum(table.sum(0), 1), 0.0)  # batches weigh the same
+    weight = np.where(table >= MIN_CELLS, table / np.maximum(table.sum(0), 1), 0.0)  # batches have equal weight
     weight[(weight > 0).sum(1) < 2] = 0
     of_metacell = np.full(n_metacells, np.nan)
     if (weight.sum(1) > 0).sum() < 2:
@@ -146,25 +151,26 @@ def apart_from_partner(
     n_neighbors: int = 10,
     least: float = 0.1,
 ) -> NDArray[np.bool_]:
-    """Cells that have a partner in another batch, which is next to absent from their metacell.
+    """Find cells whose partners are mostly in batches that are nearly absent from the cell's metacell.
 
-    Partners are mutual nearest neighbours before integration. A batch is next to absent from a metacell if its
-    share, each batch weighted to the same size, is below a tenth of the largest batch's.
+    Partners are mutual nearest neighbours from different batches before integration. A batch is nearly absent from a
+    metacell if its share is below a tenth of the largest batch's, after all batches are weighted to the same size.
 
     Parameters
     ----------
     points
         Coordinates before integration, ``(n_cells, n_dims)``.
     batch, metacell
-        Of each cell, integers from 0, ``(n_cells,)``.
+        Batch and metacell of each cell, integers from 0, ``(n_cells,)``.
     n_neighbors
-        Size of the neighbourhoods that must agree.
+        Size of the neighbourhoods in which two cells must find each other to be partners.
     least
-        The tenth.
+        Share, relative to the largest batch, below which a batch is nearly absent.
 
     Returns
     -------
-    Mask ``(n_cells,)``: cells with partners of which most are apart.
+    apart : numpy.ndarray
+        Boolean, ``(n_cells,)``: whether the cell has partners and most of them are in nearly absent batches.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """scGraph (Wang et al., Nature Biotechnology 2025): distances between cell types in an embedding.
 
-The reference is how far apart the types lie in the PCA of each batch by itself, where no batch effect can disturb.
-Everything is per type: a rare one weighs as much as a common one.
+The reference is the distances between the types in a separate PCA of each batch, where no batch effect can interfere.
+All types have equal weight, whether rare or common.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def scgraph_scores(
     min_label_cells: int = 10,
     trim: float = 0.05,
 ) -> dict[str, float]:
-    """Score how well an embedding keeps the distances between cell types. All scores are better when higher.
+    """Score how well an embedding keeps the distances between cell types. For all scores, higher is better.
 
     Parameters
     ----------
@@ -45,34 +45,39 @@ def scgraph_scores(
     batches
         Batch of each cell, ``(n_cells,)``.
     min_batch_cells
-        Smaller batches are not used for the reference.
+        Minimum number of cells for a batch to be used for the reference.
     min_label_cells
-        Types with fewer cells, over all batches, are left out.
+        Minimum number of cells for a type to be used, over all batches.
     trim
-        Share of a type's cells left out at each end of each coordinate for its centroid.
+        Share of a type's cells that its centroid leaves out at each end of each coordinate.
 
     Returns
     -------
-    Means over types of the correlation of their relative distances to all types, in the embedding and in the
-    reference: ``rank_pca`` (Spearman), ``corr_pca`` (Pearson) and ``corr_weighted`` (Pearson weighted by 1 / distance,
-    so that near types matter most), each in [-1, 1]. Types that no large batch holds are left out.
+    scores : dict of str to float
+        ``rank_pca`` (Spearman), ``corr_pca`` (Pearson) and ``corr_weighted`` (Pearson weighted by 1 / distance, so that
+        near types matter most), each in [-1, 1]. Each type's relative distances to all types in the embedding are
+        correlated with those in the reference, and the correlations are averaged over types. Types that are in no
+        large batch are left out.
 
     Raises
     ------
     InputError
         If the shapes do not match, a value is missing or not finite, the expression is not log-transformed, no batch
-        is large enough or a large one has no two genes that vary, or large batches hold fewer than three types.
+        is large enough, a large batch has fewer than two genes that vary, or the large batches have fewer than three
+        types.
     """
     coordinates, x = finite_matrix(embedding, "embedding"), gene_matrix(expression)
     if x.shape[0] != len(coordinates):
-        raise InputError(f"The embedding has {len(coordinates)} cells and the expression {x.shape[0]}: give the same.")
+        raise InputError(
+            f"The embedding has {len(coordinates)} cells, the expression {x.shape[0]}: give the same cells."
+        )
     if x.nnz and x.data.max() > LOG_CEILING:
-        raise InputError(f"The expression goes up to {x.data.max():.4g}: give log1p CP10k (metrics.log1p_cp10k).")
+        raise InputError(f"The expression reaches {x.data.max():.4g}: give log1p CP10k (metrics.log1p_cp10k).")
     label_codes, label_names = group_codes(labels, len(coordinates), "label")
     batch_codes, _ = group_codes(batches, len(coordinates), "batch")
     large = np.flatnonzero(np.bincount(batch_codes) >= min_batch_cells)
     if not len(large):
-        raise InputError(f"No batch has {min_batch_cells} cells: scGraph needs a batch that large.")
+        raise InputError(f"No batch has {min_batch_cells} cells: scGraph needs at least one batch of this size.")
     n_labels = len(label_names)
     common = np.bincount(label_codes) >= min_label_cells
 
@@ -86,8 +91,8 @@ def scgraph_scores(
     known = np.isfinite(per_batch).any(axis=(0, 1))
     if known.sum() < 3:
         raise InputError(
-            f"The batches with {min_batch_cells} cells hold {known.sum()} labels with {min_label_cells} cells: "
-            "scGraph needs three."
+            f"Batches of at least {min_batch_cells} cells hold {known.sum()} labels of at least {min_label_cells} "
+            "cells: scGraph needs at least three."
         )
     return distance_correlations(distances(coordinates, label_codes), consensus_distances(np.stack(per_batch)))
 
@@ -95,12 +100,12 @@ def scgraph_scores(
 def trimmed_centroids(
     coordinates: NDArray[np.float64], codes: NDArray[np.int64], n_groups: int, trim: float
 ) -> NDArray[np.float64]:
-    """Trimmed mean of each group, by coordinate.
+    """Trimmed mean of each group, per coordinate.
 
     Parameters
     ----------
     coordinates
-        ``(n_cells, n_dims)``.
+        Coordinates of the cells, ``(n_cells, n_dims)``.
     codes
         Group of each cell, ``(n_cells,)``, in ``range(n_groups)``.
     n_groups
@@ -110,7 +115,8 @@ def trimmed_centroids(
 
     Returns
     -------
-    ``(n_groups, n_dims)``; NaN for a group without cells.
+    centroids : numpy.ndarray
+        Trimmed means, ``(n_groups, n_dims)``; NaN for a group without cells.
     """
     from scipy.stats import trim_mean
 
@@ -121,23 +127,24 @@ def trimmed_centroids(
 
 
 def relative_distances(centroids: NDArray[np.float64]) -> Distances:
-    """Euclidean distances between groups, each column over its largest, ``(n_groups, n_groups)``; NaN where absent."""
+    """Distances between groups, ``(n_groups, n_groups)``, each column divided by its largest; NaN for absent groups."""
     from scipy.spatial.distance import cdist
 
     return _over_largest(cdist(centroids, centroids))
 
 
 def consensus_distances(distances: Distances) -> Distances:
-    """Mean of the relative distances over batches, each column over its largest again.
+    """Mean of the relative distances over batches, each column again divided by its largest value.
 
     Parameters
     ----------
     distances
-        Of each batch, ``(n_batches, n_groups, n_groups)``; NaN for groups that a batch lacks.
+        Relative distances in each batch, ``(n_batches, n_groups, n_groups)``; NaN for groups that a batch lacks.
 
     Returns
     -------
-    ``(n_groups, n_groups)``; NaN for pairs of groups that no batch holds together.
+    consensus : numpy.ndarray
+        Relative distances, ``(n_groups, n_groups)``; NaN for pairs of groups that share no batch.
     """
     present = np.isfinite(distances)
     total, n_batches = np.where(present, distances, 0).sum(axis=0), present.sum(axis=0)
@@ -150,12 +157,14 @@ def distance_correlations(distances: Distances, consensus: Distances) -> dict[st
     Parameters
     ----------
     distances, consensus
-        Relative distances ``(n_groups, n_groups)``; pairs of which either is NaN are left out.
+        Relative distances, ``(n_groups, n_groups)``. Pairs of groups for which either distance is NaN are left out.
 
     Returns
     -------
-    ``rank_pca``, ``corr_pca`` and ``corr_weighted``. Like the authors' code, the first two count the distance of a
-    group to itself (0), and all leave out groups without a correlation, such as those with one other group at most.
+    scores : dict of str to float
+        ``rank_pca``, ``corr_pca`` and ``corr_weighted``. As in the authors' code, the first two include the distance of
+        a group to itself (0), and all three leave out groups without a correlation, such as those with at most one
+        other group.
     """
     from scipy.stats import rankdata
 
@@ -179,7 +188,7 @@ def _components(expression: sparse.csr_matrix) -> NDArray[np.float64]:
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     if (mean_variance_axis(expression, axis=0)[1] > 0).sum() < 2:
-        raise InputError("No two genes vary within a batch: scGraph needs the distances between its cell types.")
+        raise InputError("Fewer than two genes vary within a batch: scGraph needs at least two to compare cell types.")
     expression = expression.astype(np.float32)
     genes = _scanpy.variable_genes(expression, min(N_GENES, expression.shape[1]))
     chosen = expression[:, genes]
