@@ -74,7 +74,7 @@ def test_genes_are_ranked_over_all_cells_if_none_stands_out_in_any_batch(caplog)
     profiles = np.random.default_rng(0).poisson(3, (2, 90))
     with caplog.at_level("INFO", "scproto"), pytest.raises(InputError, match="No gene varies within a batch"):
         pp.prepare(with_batch(profiles[[0, 0, 0, 1, 1]], np.array(list("aaabb"))), "batch", n_top_genes=30)
-    assert "ranked within all cells together" in caplog.text
+    assert "ranked over all cells" in caplog.text
 
 
 @pytest.mark.parametrize("n_batches", [1, 3, 40])

@@ -72,9 +72,9 @@ def _rank_within(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> l
     if silent:
         logger.info(
             "%d of %d batches (such as %r) do not count in the selection of genes, because their cells are too similar "
-            "or have too few counts: the genes are ranked within %s.",
+            "or have too few counts: the genes are ranked %s.",
             *(len(silent), len(batch.categories), silent[0]),
-            "the other batches" if tables else "all cells together",
+            "within the other batches" if tables else "over all cells",
         )
     return tables
 
