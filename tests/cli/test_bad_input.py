@@ -98,7 +98,7 @@ def test_keys_and_sizes_that_do_not_fit_the_data_are_refused(cli, cells_file, tm
     ("name", "content", "says"),
     [
         ("missing.h5ad", None, "does not exist"),
-        ("cells.csv", b"gene,cell", "of no format that scproto reads"),
+        ("cells.csv", b"gene,cell", "format that scproto does not read"),
         ("corrupt.h5ad", b"not HDF5", "cannot be read"),
     ],
 )

@@ -258,7 +258,7 @@ def test_fractional_counts_in_raw(tmp_path):
     assert refused.exit_code == 2
     assert "--round-counts" in refused.stderr
     result = fit(tmp_path / "cells.h5ad", tmp_path / "run", *options, "--round-counts", "--seed", "4")
-    assert "rounded at random, by the seed 4" in result.stderr
+    assert "rounded at random, with the seed 4" in result.stderr
     written = read_h5ad(tmp_path / "run" / "cells.h5ad")
     np.testing.assert_array_equal(written.X.toarray(), fractional.toarray())
     assert written.uns["scproto"]["prepare"]["round_counts"]

@@ -25,13 +25,13 @@ def test_recovered_counts_agree_with_the_stored_values():
     assert counts.data.min() == 1
 
 
-def test_recover_counts_of_known_counts():
+def test_known_counts_are_recovered():
     counts = sparse.csr_matrix(np.array([[1.0, 0, 7], [0, 1, 0], [30, 2, 1]]))
     scaled = sparse.csr_matrix(counts.multiply([[12.5], [0.3], [4.0]]))
     np.testing.assert_array_equal(recover_counts(scaled.log1p()).toarray(), counts.toarray())
 
 
-def test_thinning_keeps_the_share_that_the_rate_says():
+def test_thinning_keeps_the_share_given_by_the_rate():
     counts = sparse.csr_matrix(np.full((400, 3), 50))
     batch = np.repeat([0, 1], 200)
     rates = np.array([[1.0, 0.5, 0.0], [0.2, 0.5, 1.0]])
@@ -50,7 +50,7 @@ def test_schema(blood):
     check_adata(blood, batch_key="lab", layer=None, label_keys=["cell_type"], n_prototypes=20)
 
 
-def test_only_the_seed_decides(blood):
+def test_the_seed_determines_the_result(blood):
     again, other = pbmc_three_labs(seed=0), pbmc_three_labs(seed=1)
     np.testing.assert_array_equal(again.X.toarray(), blood.X.toarray())
     assert again.obs.equals(blood.obs)
@@ -63,12 +63,12 @@ def test_labs_have_unequal_composition(blood):
     assert (shares.max(axis=1) - shares.min(axis=1)).max() > 0.1
 
 
-def test_labs_lie_apart_but_types_carry_over(blood):
+def test_labs_are_separate_but_types_transfer_between_them(blood):
     sc.pp.normalize_total(blood, target_sum=1e4)
     sc.pp.log1p(blood)
     sc.pp.pca(blood, n_comps=20)
     points, lab = blood.obsm["X_pca"], blood.obs["lab"]
-    # broad classes: the T cell subsets cannot be told apart in so few genes
+    # broad classes, because these few genes do not distinguish the subsets of T cells
     broad = blood.obs["cell_type"].astype(str).replace({r"^CD[48]\+/?.*": "T"}, regex=True)
     assert knn_accuracy(points, lab) > 0.9
     for name in lab.cat.categories:

@@ -33,7 +33,7 @@ def test_private_type():
 
 
 @pytest.mark.parametrize(("n_cells", "n_rare"), [(1500, 3), (6000, 12), (15_000, 30)])
-def test_rare_type_is_two_cells_of_a_thousand_in_each_batch(n_cells, n_rare):
+def test_rare_type_is_two_cells_per_thousand_in_each_batch(n_cells, n_rare):
     adata = simulate_scenario("rare_type", n_cells, 5)
     np.testing.assert_array_equal(table(adata)[:, -1], [n_rare // 3] * 3)
     assert np.ptp(table(adata)[:, :-1]) <= 1
@@ -56,7 +56,7 @@ def test_any_number_of_cells_gives_a_focus(name):
 
 
 @pytest.mark.parametrize("name", get_args(Scenario))
-def test_only_the_seed_decides_and_it_can_be_written(name, tmp_path):
+def test_the_seed_determines_the_result_and_it_can_be_written(name, tmp_path):
     first, again, other = (simulate_scenario(name, 1500, 20, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.X.toarray(), again.X.toarray())
     assert first.obs.equals(again.obs)
@@ -70,8 +70,8 @@ def test_only_the_seed_decides_and_it_can_be_written(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "n_cells", "message"),
-    [("odd_batch", 2000, "choose one of missing_types"), ("tiny_batch", 1499, "give 1500 or more")],
+    [("odd_batch", 2000, "choose one of missing_types"), ("tiny_batch", 1499, "give at least 1500")],
 )
-def test_what_cannot_be_simulated_is_refused(name, n_cells, message):
+def test_impossible_scenarios_are_refused(name, n_cells, message):
     with pytest.raises(InputError, match=message):
         simulate_scenario(name, n_cells)

@@ -40,7 +40,7 @@ def test_schema(tmp_path):
     pd.testing.assert_frame_equal(again.varm["type_profile"], adata.varm["type_profile"])
 
 
-def test_only_the_seed_decides():
+def test_the_seed_determines_the_result():
     first, again, other = (simulate_atlas(100, 30, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.X.toarray(), again.X.toarray())
     assert first.obs.equals(again.obs)
@@ -70,13 +70,13 @@ def test_a_small_batch():
     np.testing.assert_array_equal(adata.obs["batch"].value_counts()[["batch_0", "batch_1"]], [990, 10])
 
 
-def test_depth_is_that_of_each_batch():
+def test_each_batch_has_its_own_depth():
     adata = simulate_atlas(3000, 200, 2, 3, depth=(300, 900))
     depth = pd.Series(np.ravel(adata.X.sum(axis=1)), adata.obs_names).groupby(adata.obs["batch"], observed=True).mean()
     np.testing.assert_allclose(depth, [300, 900], rtol=0.05)
 
 
-def test_mean_of_a_type_is_its_profile_without_batch_effect():
+def test_without_batch_effect_the_mean_of_a_type_is_its_profile():
     adata = simulate_atlas(4000, 40, 1, 2, rare_fraction=0.5, batch_strength=0, trajectory=False)
     depth = adata.X.sum()
     for name, profile in adata.varm["type_profile"].items():
@@ -92,12 +92,12 @@ def test_counts_are_overdispersed():
 
 
 @pytest.mark.parametrize(("strength", "low", "high"), [(0, 0.2, 0.5), (0.5, 0.95, 1)])
-def test_batches_lie_apart_only_with_a_batch_effect(strength, low, high):
+def test_batches_are_separate_only_with_a_batch_effect(strength, low, high):
     adata = simulate_atlas(600, 200, 3, 4, batch_strength=strength)
     assert low < knn_accuracy(adata, "batch") <= high
 
 
-def test_types_can_be_told_apart():
+def test_types_are_distinguishable():
     assert knn_accuracy(simulate_atlas(600, 200, 3, 4, rare_fraction=0.05), "cell_type") > 0.95
 
 
@@ -152,7 +152,7 @@ def test_unknown_settings_are_refused(arguments):
 
 
 @given(weights=st.lists(st.floats(0.01, 10), min_size=1, max_size=8), total=st.integers(0, 1000))
-def test_apportion_adds_up_and_is_within_one(weights, total):
+def test_apportioned_parts_add_up_and_are_within_one_of_exact(weights, total):
     weights = np.array(weights)
     parts = _apportion(weights, total)
     assert parts.sum() == total

@@ -15,7 +15,7 @@ def check(adata, **arguments):
 
 
 def refusal(adata, **arguments) -> str:
-    """Return the message of the refusal: one sentence."""
+    """Return the message of the refusal, which must be one sentence."""
     with pytest.raises(InputError) as caught:
         check(adata, **arguments)
     message = str(caught.value)
@@ -32,7 +32,7 @@ def test_as_keys():
     assert as_keys(["study", "donor", "study"]) == ["study", "donor"]
 
 
-def test_join_batches_is_the_product_that_occurs():
+def test_join_batches_gives_the_combinations_that_occur():
     obs = pd.DataFrame({"study": ["a", "a", "b"], "run": [1, 2, 1]})
     assert list(join_batches(obs, ["study", "run"])) == ["a|1", "a|2", "b|1"]
     assert list(join_batches(obs, "run")) == ["1", "2", "1"]
@@ -84,7 +84,7 @@ def test_counts_in_a_layer(tiny_atlas):
     assert 'use layer="counts"' in message
 
 
-def test_counts_in_raw_or_in_x_or_nowhere(tiny_atlas):
+def test_message_says_whether_raw_or_x_holds_counts(tiny_atlas):
     counts = tiny_atlas.copy()
     tiny_atlas.X = tiny_atlas.X.log1p()
     assert "before normalisation" in refusal(tiny_atlas)
@@ -97,7 +97,7 @@ def test_counts_in_raw_or_in_x_or_nowhere(tiny_atlas):
     assert "adata.X holds counts" in message
 
 
-def test_no_x_at_all(tiny_atlas):
+def test_without_x(tiny_atlas):
     layers = {"counts": tiny_atlas.X}
     assert 'use layer="counts"' in refusal(ad.AnnData(obs=tiny_atlas.obs, var=tiny_atlas.var, layers=layers))
 
@@ -122,7 +122,7 @@ def test_no_layer_to_choose_from(tiny_atlas):
     assert refusal(tiny_atlas, layer="counts").endswith("which has none: leave it out.")
 
 
-def test_long_lists_of_columns_are_cut(tiny_atlas):
+def test_long_lists_of_columns_are_truncated(tiny_atlas):
     for i in range(30):
         tiny_atlas.obs[f"column_{i}"] = 0
     assert "and 23 more" in refusal(tiny_atlas, batch_key="zzz")
@@ -155,7 +155,7 @@ def test_cells_without_counts(tiny_atlas):
     assert "sc.pp.filter_cells(adata, min_counts=1)" in message
 
 
-def test_mend_for_cells_without_counts_in_a_layer_works(tiny_atlas):
+def test_suggested_code_removes_cells_without_counts_in_a_layer(tiny_atlas):
     tiny_atlas.layers["counts"] = sparse.diags((np.arange(300) > 1).astype(np.float32)) @ tiny_atlas.X
     message = refusal(tiny_atlas, layer="counts")
     mend = message.split(" with ")[1].rstrip(".")
@@ -171,7 +171,7 @@ def test_batch_with_one_cell(tiny_atlas):
     check(tiny_atlas)
 
 
-def test_columns_of_the_same_name(tiny_atlas):
+def test_columns_with_the_same_name(tiny_atlas):
     tiny_atlas.obs = pd.concat([tiny_atlas.obs, tiny_atlas.obs[["batch"]]], axis=1)
     assert "several columns 'batch'" in refusal(tiny_atlas)
 
@@ -187,7 +187,7 @@ def test_too_small(shape):
     assert "at least two cells" in refusal(ad.AnnData(np.ones(shape, dtype=np.float32)), batch_key=None)
 
 
-def test_some_constant_genes_are_allowed_but_not_only_such(tiny_atlas):
+def test_some_genes_may_be_constant_but_not_all(tiny_atlas):
     x = tiny_atlas.X.toarray()
     x[:, :-1] = np.arange(1, 120)
     tiny_atlas.X = sparse.csr_matrix(x)

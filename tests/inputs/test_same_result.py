@@ -1,4 +1,4 @@
-"""Two legal forms of the same data give the same result."""
+"""Two accepted forms of the same data give the same result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cells():
 
 
 def results(adata, **prepare):
-    """PCA, embedding and summed counts of a short fit."""
+    """Return the PCA, the embedding and the summed counts of a short fit."""
     scproto.pp.prepare(adata, "batch", **prepare)
     scproto.SCPROTO.setup_anndata(adata)
     model = scproto.SCPROTO(adata, n_prototypes=4)
@@ -33,7 +33,7 @@ def expected(cells):
 
 
 def repeat_entries(x):
-    """Each count as entries of one."""
+    """Store each count as repeated entries of one."""
     ones = np.ones(int(x.sum()), np.float32)
     indptr = np.append(0, np.cumsum(np.ravel(x.sum(axis=1)))).astype(np.int32)
     return sparse.csr_matrix((ones, np.repeat(x.indices, x.data.astype(int)), indptr), x.shape)
@@ -51,7 +51,7 @@ def unused_categories(adata):
 
 
 def part_of_more(adata):
-    """A view of a larger object."""
+    """Return the cells as a view of a larger object."""
     more = ad.concat([adata, adata], index_unique="-", keys=["a", "b"])
     more.obs_names = [*adata.obs_names, *(f"more{i}" for i in range(adata.n_obs))]
     return more[: adata.n_obs]
@@ -82,7 +82,7 @@ FORMS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Trying to modify attribute")  # anndata makes a copy of a view, and says so
+@pytest.mark.filterwarnings("ignore:Trying to modify attribute")  # anndata warns that it copies a view
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_in_memory(cells, expected, form):
     for found, right in zip(results(form(cells.copy())), expected, strict=True):
@@ -108,7 +108,7 @@ def test_dask(cells, expected):
         np.testing.assert_array_equal(found, right)
 
 
-def test_a_layer_is_read_as_x_is(cells, expected):
+def test_a_layer_is_read_like_x(cells, expected):
     work = cells.copy()
     work.layers["mine"] = repeat_entries(work.X)
     work.X = work.X.log1p()
@@ -117,7 +117,7 @@ def test_a_layer_is_read_as_x_is(cells, expected):
 
 
 @pytest.mark.parametrize("form", ["repeated", "csc", "dense", "foreign_bytes"])
-def test_a_query_is_read_as_the_cells_are(cells, form):
+def test_a_query_is_read_like_the_cells(cells, form):
     adata = cells.copy()
     scproto.pp.prepare(adata, "batch")
     scproto.SCPROTO.setup_anndata(adata)
@@ -130,8 +130,8 @@ def test_a_query_is_read_as_the_cells_are(cells, form):
     )
 
 
-def test_rounded_counts_give_metacells_like_the_whole_ones(blood):
-    """Molecules that a correction takes away in fractions hardly change which cells belong together."""
+def test_rounded_counts_give_similar_metacells_to_whole_counts(blood):
+    """A correction that removes fractions of molecules hardly changes which cells belong together."""
     from sklearn.metrics import adjusted_rand_score
 
     corrected = blood.copy()

@@ -14,7 +14,7 @@ def random_unit(n: int, n_latent: int = 5, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("n_cells", "n_prototypes"), [(40, 9), (1, 9), (40, 3), (7, 1)])
-def test_equals_a_loop(n_cells, n_prototypes):
+def test_assignment_equals_a_loop(n_cells, n_prototypes):
     unit, prototypes = random_unit(n_cells), random_unit(n_prototypes, seed=1)
     found = assign(unit, prototypes, temperature=0.1, n_top=5)
     assert found.probability.shape == (n_cells, n_prototypes)
@@ -32,7 +32,7 @@ def test_equals_a_loop(n_cells, n_prototypes):
         np.testing.assert_allclose(row[kept], p[kept], rtol=1e-4)
 
 
-def test_probabilities_of_few_prototypes_are_complete():
+def test_probabilities_of_few_prototypes_sum_to_one():
     found = assign(random_unit(20), random_unit(4, seed=1))
     np.testing.assert_allclose(found.probability.sum(1), 1, rtol=1e-5)
     assert found.probability.has_sorted_indices
@@ -70,7 +70,7 @@ def test_chunks_do_not_matter(monkeypatch):
     np.testing.assert_allclose(parts.probability.toarray(), whole.probability.toarray(), rtol=1e-5)
 
 
-def test_a_cell_on_its_prototype_has_no_distance():
+def test_a_cell_on_its_prototype_has_distance_zero():
     prototypes = random_unit(6, n_latent=20)
     found = assign(prototypes, prototypes)
     assert found.nearest.tolist() == list(range(6))
@@ -84,7 +84,7 @@ def outliers(distance: list[float]) -> list[bool]:
 
 
 def test_outliers_lie_five_deviations_above_the_median():
-    near = [0.10, 0.11, 0.12, 0.13, 0.14]  # median absolute deviation 0.01 with one more below
+    near = [0.10, 0.11, 0.12, 0.13, 0.14]  # plus one lower value: median absolute deviation 0.01
     assert outliers([*near, 0.09, 0.9]) == [False] * 6 + [True]
     median, deviation = 0.12, 0.02
     limit = median + 5 * 1.4826 * deviation
@@ -93,12 +93,12 @@ def test_outliers_lie_five_deviations_above_the_median():
 
 
 @pytest.mark.parametrize("distance", [[0.3], [0.3, 0.3, 0.3]])
-def test_no_outliers_among_equals(distance):
+def test_no_outliers_among_equal_distances(distance):
     assert not any(outliers(distance))
 
 
 @pytest.mark.parametrize("n_groups", [1, 3, 8])
-def test_log_probability_is_that_of_the_assignment(n_groups):
+def test_log_probability_agrees_with_the_assignment(n_groups):
     unit, prototypes = random_unit(30), random_unit(8, seed=1)
     group = np.arange(8) % n_groups
     found = assign(unit, prototypes, group, n_top=8)
@@ -111,7 +111,7 @@ def test_log_probability_is_that_of_the_assignment(n_groups):
     np.testing.assert_allclose(log_probability(*arrays).exp().numpy(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_the_own_metacell_is_kept_where_many_prototypes_are_alike():
+def test_the_own_metacell_is_kept_if_many_prototypes_are_equal():
     unit = random_unit(6)
     found = assign(unit, np.repeat(unit[:2], 10, axis=0), n_top=3)
     for cell in range(6):
@@ -120,7 +120,7 @@ def test_the_own_metacell_is_kept_where_many_prototypes_are_alike():
         assert (row > 0).sum() == 3
 
 
-def test_the_own_metacell_is_kept_where_larger_ones_are_more_probable():
+def test_the_own_metacell_is_kept_if_larger_ones_are_more_probable():
     """The nearest prototype is alone in its metacell; each other metacell has several, a little farther away."""
     angles = np.array([0.0, *np.repeat([0.3, 0.31, 0.32], 5)])
     prototypes = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

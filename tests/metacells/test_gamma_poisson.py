@@ -30,7 +30,7 @@ def test_expected_log1p_equals_the_sum_over_counts(theta, depth):
     assert found.dtype == np.float32
 
 
-def test_expected_log1p_takes_a_dispersion_for_each_entry():
+def test_expected_log1p_takes_one_dispersion_per_entry():
     mean, scale = np.array([[2.0, 5.0], [0.1, 0.0]]), np.array([[10.0], [3.0]])
     theta = np.array([[0.5, 1.0], [2.0, 4.0]])
     expected = [[naive_log1p(mean[i, j], theta[i, j], scale[i, 0]) for j in (0, 1)] for i in (0, 1)]

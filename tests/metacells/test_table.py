@@ -46,7 +46,7 @@ def test_counts_are_summed_cell_by_cell_whatever_the_blocks(n_cells, n_prototype
 
 
 @pytest.mark.parametrize("modelled", [[True, True, True], [True, False, True], [False, False, False]])
-def test_the_modelled_genes_share_what_they_have_as_the_decoder_says(modelled):
+def test_the_decoder_divides_the_total_of_the_modelled_genes(modelled):
     modelled = np.array(modelled)
     smooth = np.array([[6.0, 3.0, 1.0], [0.0, 0.0, 0.0]], np.float32)
     shares = np.full((2, modelled.sum()), 1 / max(modelled.sum(), 1), np.float32)
@@ -55,4 +55,4 @@ def test_the_modelled_genes_share_what_they_have_as_the_decoder_says(modelled):
     for gene in range(3):
         expected = own / modelled.sum() if modelled[gene] else smooth[0, gene] / 10
         assert rate[0, gene] == pytest.approx(1e4 * expected)
-    assert (rate[1] == 0).all()  # cells without a count
+    assert (rate[1] == 0).all()  # metacell without counts

@@ -15,7 +15,7 @@ def random_unit(n: int, n_latent: int = 4, seed: int = 0) -> np.ndarray:
 
 
 def naive_cut(prototypes: np.ndarray, n: int) -> list[set[int]]:
-    """Merge the two groups whose union adds the least to the sum of squares, until n are left."""
+    """Merge the two groups whose union adds least to the sum of squares, until n groups are left."""
     groups = [{i} for i in range(len(prototypes))]
 
     def squares(members: set[int]) -> float:
@@ -40,7 +40,7 @@ def test_cut_equals_the_naive_one(n):
     assert sorted(map(sorted, found)) == sorted(map(sorted, naive_cut(prototypes, n)))
 
 
-def test_names_tell_the_level():
+def test_names_say_the_level():
     prototypes = random_unit(5)
     assert cut(prototypes).names == cut(prototypes, 5).names == [f"metacell_{i}" for i in range(5)]
     assert cut(prototypes, np.int64(2)).names == ["metacell_0_of_2", "metacell_1_of_2"]
@@ -57,7 +57,7 @@ def test_a_finer_level_refines_a_coarser_one(n_prototypes, seed, data):
     assert set(first) == set(range(coarse))
     assert set(second) == set(range(fine))
     assert len(set(zip(second, first, strict=True))) == fine
-    # numbered by the first prototype of each
+    # numbered in the order of the first prototypes
     assert (np.diff([np.flatnonzero(first == g)[0] for g in range(coarse)]) > 0).all()
 
 
@@ -67,7 +67,7 @@ def test_equal_prototypes_still_give_every_level():
 
 
 @pytest.mark.parametrize("n", [0, -1, 7, 2.0, True, "3"])
-def test_no_such_level(n):
+def test_levels_that_do_not_exist_are_refused(n):
     with pytest.raises(InputError, match=r"choose a whole number from 1 to 6, its number of prototypes"):
         cut(random_unit(6), n)
 
@@ -95,7 +95,7 @@ def test_no_tree_of_one_prototype():
     assert tree_parents(tree, 1).tolist() == [-1]
 
 
-def test_contracted_tree_is_itself_if_nothing_is_contracted():
+def test_tree_is_unchanged_if_nothing_is_contracted():
     tree = ward_tree(random_unit(9))
     np.testing.assert_array_equal(contract_tree(tree, np.arange(9)), tree)
 

@@ -62,5 +62,5 @@ def test_metacells_of_a_level_are_those_of_its_prototypes(n):
 
 
 def test_a_missing_level_is_refused(model):
-    with pytest.raises(InputError, match="n=99 metacells are not in the tree"):
+    with pytest.raises(InputError, match="no level with n=99 metacells"):
         model.place().level(99)

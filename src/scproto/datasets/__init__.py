@@ -1,4 +1,4 @@
-"""Embedded and simulated data sets; none of them needs the network."""
+"""Included and simulated data sets; none of them needs network access."""
 
 from __future__ import annotations
 

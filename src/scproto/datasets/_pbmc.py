@@ -1,4 +1,4 @@
-"""700 real blood cells as if three laboratories had measured them."""
+"""Provide 700 real blood cells as if three labs had measured them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ _DEPTH = np.array([1.0, 0.8, 0.6])
 _CAPTURE_SD = 0.6
 """Standard deviation of the log capture rate of a gene between labs."""
 _COMPOSITION_CONCENTRATION = 3.0
-"""Dirichlet concentration of a cell type's split over the labs: lower is more unequal."""
+"""Dirichlet concentration for splitting each cell type over the labs; a lower value splits it less equally."""
 
 
 def pbmc_three_labs(seed: int = 0) -> AnnData:
-    """Blood cells with real expression and three simulated labs (semi-synthetic).
+    """Provide blood cells with real expression and three simulated labs (semi-synthetic).
 
-    The cells, genes and labels are those of :func:`scanpy.datasets.pbmc68k_reduced`, which comes inside
-    scanpy (Zheng et al., 2017). Its counts are recovered from the stored log1p values. The labs are
-    simulated: each cell type is split unequally over the labs, and each molecule is then kept with a
-    probability that depends on the lab (depth) and on the lab and the gene (log-normal capture rate).
-    No molecule is invented, so each cell is a thinned real cell.
+    The cells, genes and labels are those of :func:`scanpy.datasets.pbmc68k_reduced`, which is part of scanpy (Zheng et
+    al., 2017). The counts are recovered from its log1p values. The labs are simulated: each cell type is split
+    unequally over the labs. Each molecule is then kept with a probability that is the depth of the lab times the
+    log-normal capture rate of the gene in the lab. No molecule is added, so each cell is a thinned real cell.
 
     Parameters
     ----------
@@ -32,8 +31,8 @@ def pbmc_three_labs(seed: int = 0) -> AnnData:
 
     Returns
     -------
-    AnnData
-        700 cells, 765 genes; counts in ``X`` (CSR, float32); ``obs["lab"]``, ``obs["cell_type"]``.
+    adata : AnnData
+        700 cells and 765 genes, with counts in ``X`` (CSR, float32), ``obs["lab"]`` and ``obs["cell_type"]``.
 
     Examples
     --------
@@ -53,12 +52,17 @@ def pbmc_three_labs(seed: int = 0) -> AnnData:
 
 
 def recover_counts(log_values: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Undo log1p and depth scaling: the smallest value of a cell is taken to be one molecule.
+    """Undo log1p and depth scaling, where the smallest positive value of a cell stands for one molecule.
 
     Parameters
     ----------
     log_values
-        ``(n_cells, n_genes)``, log1p of counts scaled by a factor of each cell; every cell has a count.
+        log1p of counts, scaled by one factor per cell, ``(n_cells, n_genes)``. Every cell has counts.
+
+    Returns
+    -------
+    counts : scipy.sparse.csr_matrix
+        Counts, ``(n_cells, n_genes)``.
     """
     counts = log_values.astype(np.float64)
     counts.data = np.expm1(counts.data)
@@ -70,23 +74,23 @@ def recover_counts(log_values: sparse.csr_matrix) -> sparse.csr_matrix:
 def thin(
     counts: sparse.csr_matrix, rates: np.ndarray, batch: np.ndarray, rng: np.random.Generator
 ) -> sparse.csr_matrix:
-    """Keep each molecule with the rate of its gene in the cell's batch (binomial thinning).
+    """Keep each molecule with the probability for its gene and batch (binomial thinning).
 
     Parameters
     ----------
     counts
-        ``(n_cells, n_genes)`` counts.
+        Counts, ``(n_cells, n_genes)``.
     rates
-        ``(n_batches, n_genes)`` probabilities.
+        Probability of keeping a molecule, ``(n_batches, n_genes)``.
     batch
-        ``(n_cells,)`` batch of each cell, as a row of ``rates``.
+        Batch of each cell, as a row of ``rates``, ``(n_cells,)``.
     rng
-        Source of randomness.
+        Random generator.
 
     Returns
     -------
-    scipy.sparse.csr_matrix
-        ``(n_cells, n_genes)``, float32, without stored zeros.
+    thinned : scipy.sparse.csr_matrix
+        Counts, ``(n_cells, n_genes)``, float32, without stored zeros.
     """
     cell = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     kept = rng.binomial(counts.data.astype(np.int64), rates[batch[cell], counts.indices])
@@ -96,13 +100,16 @@ def thin(
 
 
 def _split_over_labs(cell_type: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw a lab for each cell, with other proportions in each cell type."""
+    """Draw a lab for each cell, with proportions that differ between the cell types."""
     concentration = np.full(len(_LABS), _COMPOSITION_CONCENTRATION)
     shares = rng.dirichlet(concentration, size=cell_type.max() + 1)
     return (rng.random(len(cell_type))[:, None] > shares.cumsum(axis=1)[cell_type, :-1]).sum(axis=1)
 
 
 def _capture_rates(n_genes: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``(n_labs, n_genes)`` probabilities: log-normal capture, 1 in the best lab, times the depth."""
+    """Draw the probability of keeping a molecule, ``(n_labs, n_genes)``.
+
+    It is the depth of the lab times a log-normal capture rate, which is 1 in the best lab of the gene.
+    """
     capture = rng.lognormal(sigma=_CAPTURE_SD, size=(len(_LABS), n_genes))
     return _DEPTH[:, None] * capture / capture.max(axis=0)

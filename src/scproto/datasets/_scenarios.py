@@ -1,4 +1,4 @@
-"""Simulated atlases whose batches differ in composition."""
+"""Simulate atlases whose batches differ in composition."""
 
 from __future__ import annotations
 
@@ -15,49 +15,51 @@ Scenario = Literal["missing_types", "private_type", "rare_type", "tiny_batch"]
 
 _N_TYPES, _N_BATCHES = 6, 3
 _MIN_CELLS = 1500
-"""With fewer, a batch may hold no cell of the rare type."""
+"""Minimum number of cells; with fewer, a batch may have no cell of the rare type."""
 _RARE_SHARE = 0.002
+"""Share of the rare type in each batch."""
 _TINY = 30
-"""Cells of the tiny batch."""
+"""Number of cells in the tiny batch."""
 _BATCH_STRENGTH = 0.5
-"""A batch moves a cell about as far as the step from its type to the nearest other one does."""
+"""A batch moves a cell about as far as the distance from its type to the nearest other type."""
 _DEPTHS = 1000.0, 2000.0
-"""Mean counts of a cell in the first and in the last batch; those between lie between."""
+"""Mean counts per cell in the first and the last batch; the batches between are spaced evenly."""
 
 
 def simulate_scenario(name: Scenario, n_cells: int = 15_000, n_genes: int = 500, *, seed: int = 0) -> AnnData:
-    """Simulate an atlas in which one batch or one type is unlike the others.
+    """Simulate an atlas in which one batch or one type differs from the others.
 
-    Made by :func:`simulate_atlas` with six types and three batches of equal size and composition, but for
+    The atlas comes from :func:`simulate_atlas`, with six types and three batches of equal size and composition. The
+    scenario changes one thing:
 
-    - ``"missing_types"``: the last batch lacks half of the types. Each of them is the nearest relative of a
-      type that the batch has.
-    - ``"private_type"``: the last type is in the last batch only. Its nearest relative is in all batches.
-    - ``"rare_type"``: the last type is 0.2 % of each batch.
-    - ``"tiny_batch"``: a fourth batch has 30 cells, and the others share the rest.
+    - ``"missing_types"``: the last batch lacks half of the types. Each missing type is the nearest relative of
+      a type that the batch has.
+    - ``"private_type"``: only the last batch has the last type. All batches have its nearest relative.
+    - ``"rare_type"``: the last type makes up 0.2 % of each batch.
+    - ``"tiny_batch"``: a fourth batch has 30 cells; the other batches share the rest equally.
 
     Parameters
     ----------
     name
-        The scenario.
+        Name of the scenario.
     n_cells, n_genes
-        Size of the atlas, at least 1,500 cells. With the default the large batches hold 5,000 cells (4,990
-        beside the tiny batch), and the rare type has 30.
+        Size of the atlas, at least 1,500 cells. With the default, each large batch has 5,000 cells (4,990 beside the
+        tiny batch), and the rare type has 30 cells.
     seed
-        Seed of everything.
+        Seed of all random draws.
 
     Returns
     -------
-    AnnData
-        As from :func:`simulate_atlas`, without trajectory: counts in ``X``, the truth in ``obs["batch"]`` and
-        ``obs["cell_type"]``. ``obs["focus"]``: the cells to look at, which are those of the unusual batch or
-        type. ``uns["scenario"]``: ``name``, ``batch`` (the unusual batch; empty for a rare type) and ``types``
-        (the missing, private or rare types; empty for a tiny batch).
+    adata : AnnData
+        Atlas as from :func:`simulate_atlas`, without a trajectory: counts in ``X``, the truth in ``obs["batch"]`` and
+        ``obs["cell_type"]``. ``obs["focus"]`` marks the cells of the unusual batch or type. ``uns["scenario"]`` has
+        ``name``, ``batch`` (the unusual batch; empty for a rare type) and ``types`` (the missing, private or rare
+        types; empty for a tiny batch).
 
     Raises
     ------
     InputError
-        If there is no such scenario, or too few cells are asked for.
+        If there is no such scenario, or `n_cells` is too small.
 
     Examples
     --------
@@ -68,7 +70,7 @@ def simulate_scenario(name: Scenario, n_cells: int = 15_000, n_genes: int = 500,
     if name not in get_args(Scenario):
         raise InputError(f"There is no scenario {name!r}; choose one of {', '.join(get_args(Scenario))}.")
     if n_cells < _MIN_CELLS:
-        raise InputError(f"n_cells={n_cells} is too few for a rare type or a tiny batch: give {_MIN_CELLS} or more.")
+        raise InputError(f"n_cells={n_cells} is too small for a rare type or a tiny batch: give at least {_MIN_CELLS}.")
     n_batches = _N_BATCHES + (name == "tiny_batch")
     shares, sizes = np.ones((n_batches, _N_TYPES)), np.ones(n_batches)
     batch, types = f"batch_{n_batches - 1}", [f"type_{_N_TYPES - 1}"]

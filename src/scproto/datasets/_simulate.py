@@ -1,4 +1,4 @@
-"""Simulated atlases of any size with known truth."""
+"""Simulate atlases of any size with known truth."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scproto._errors import InputError
 _DISPERSION = 5.0
 """Inverse dispersion of the negative binomial: variance = mean + mean² / 5."""
 _TYPE_GENES, _TYPE_SD = 0.2, 1.0
-"""Share of the genes that change along an edge of the tree of types, and how much (log scale)."""
+"""Share of the genes that change along an edge of the tree of types, and the size of the change (log scale)."""
 _BASE_SD = 1.2
 """Spread of the mean expression over the genes (log scale)."""
 _DEPTH_SD = 0.3
 """Spread of the depth over the cells of a batch (log scale)."""
 _BLOCK = 1024
-"""Cells drawn at a time: bounds the memory."""
+"""Number of cells drawn at a time, which limits the memory."""
 
 Composition = Literal["balanced", "unequal"] | np.ndarray
 
@@ -40,48 +40,50 @@ def simulate_atlas(
     trajectory: bool = True,
     seed: int = 0,
 ) -> AnnData:
-    """Simulate counts of several batches, with the truth beside them.
+    """Simulate counts of several batches with known truth.
 
-    Cell types are the leaves of a binary tree, along each edge of which some genes change. A batch shifts
-    every gene by a log-normal factor that is the same for all of its cells. Counts are negative binomial.
-    Memory grows with the non-zero counts only.
+    Cell types are the leaves of a binary tree. Along each edge of the tree, some genes change. A batch multiplies each
+    gene by a log-normal factor, which is the same for all cells of the batch. Counts are negative binomial. Memory
+    grows only with the number of non-zero counts.
 
     Parameters
     ----------
     n_cells, n_genes, n_batches, n_types
         Size of the atlas.
     composition
-        Proportions of the types in each batch. ``"balanced"``: the same everywhere. ``"unequal"``: drawn
-        for each batch (Dirichlet). Or an array ``(n_batches, n_types)`` of proportions, used as given:
-        zeros leave a type out of a batch.
+        Proportions of the types in each batch: ``"balanced"`` for the same in all batches, ``"unequal"`` for a
+        Dirichlet draw per batch, or an array of proportions ``(n_batches, n_types)``, in which zeros leave a type out
+        of a batch.
     batch_sizes
-        Relative sizes of the batches; equal by default.
+        Relative sizes of the batches; by default, all are equal.
     rare_fraction
         Share of the last type in every batch, unless ``composition`` is an array.
     batch_strength
         Standard deviation of the batch shifts (log scale); 0 means no batch effect.
     depth
-        Mean counts of a cell, for all batches or for each.
+        Mean counts per cell: one value for all batches, or one per batch.
     trajectory
-        Whether the cells of the first type lie on a line from its profile to a matured one
-        (``obs["pseudotime"]`` in [0, 1], missing in the other types).
+        Whether the cells of the first type lie on a line from its profile to a mature one. Their position is
+        ``obs["pseudotime"]`` in [0, 1], which is missing in the other types.
     seed
-        Seed of everything.
+        Seed of all random draws.
 
     Returns
     -------
-    AnnData
-        Counts in ``X`` (CSR, float32), cells in random order. ``obs``: ``batch``, ``cell_type`` and, with a
-        trajectory, ``pseudotime``. ``varm["type_profile"]``: expected share of each gene in each type without
-        batch effect, ``(n_genes, n_types)``. ``varm["batch_shift"]``: log shift, ``(n_genes, n_batches)``.
+    adata : AnnData
+        Cells in random order, with counts in ``X`` (CSR, float32). ``obs`` has ``batch``, ``cell_type`` and, with a
+        trajectory, ``pseudotime``. ``varm["type_profile"]`` is the expected share of each gene in each type without
+        batch effect, ``(n_genes, n_types)``. ``varm["batch_shift"]`` is the log of the factor of each gene in each
+        batch, ``(n_genes, n_batches)``.
 
     Raises
     ------
     InputError
-        If the composition or the batch sizes do not fit the numbers of batches and types.
+        If there are fewer than two types, or if the composition or the batch sizes do not fit the numbers of batches
+        and types.
     """
     if n_types < 2:
-        raise InputError(f"n_types={n_types} is too few: the last type is the rare one, so give two or more.")
+        raise InputError(f"n_types={n_types} is too small: the last type is the rare one, so give at least two.")
     rng = np.random.default_rng(seed)
     shares = _shares(composition, n_batches, n_types, rare_fraction, rng)
     sizes = _apportion(_sizes(batch_sizes, n_batches), n_cells)
@@ -123,8 +125,8 @@ def _shares(
         shares = np.asarray(composition, dtype=float)
         if shares.shape != (n_batches, n_types) or (shares < 0).any() or (shares.sum(axis=1) <= 0).any():
             raise InputError(
-                f"composition must be {n_batches} x {n_types} proportions (batches by types), "
-                "none negative and no row all zero."
+                f"composition must be {n_batches} x {n_types} proportions (batches by types): none may be negative, "
+                "and each batch needs a positive one."
             )
         return shares / shares.sum(axis=1, keepdims=True)
     if composition == "unequal":
@@ -139,12 +141,12 @@ def _shares(
 def _sizes(batch_sizes: Sequence[float] | None, n_batches: int) -> np.ndarray:
     sizes = np.ones(n_batches) if batch_sizes is None else np.asarray(batch_sizes, dtype=float)
     if sizes.shape != (n_batches,) or (sizes <= 0).any():
-        raise InputError(f"batch_sizes must be {n_batches} positive numbers, one for each batch.")
+        raise InputError(f"batch_sizes must be {n_batches} positive numbers, one per batch.")
     return sizes
 
 
 def _apportion(weights: np.ndarray, total: int) -> np.ndarray:
-    """Split a total into whole numbers in proportion to the weights (largest remainders)."""
+    """Split `total` into whole numbers in proportion to the weights (largest remainder method)."""
     exact = weights / weights.sum() * total
     parts = np.floor(exact).astype(int)
     parts[np.argsort(parts - exact, kind="stable")[: total - parts.sum()]] += 1
@@ -152,7 +154,7 @@ def _apportion(weights: np.ndarray, total: int) -> np.ndarray:
 
 
 def _draw_cells(sizes: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return batch and type of each cell in random order, ``(n_cells,)`` each."""
+    """Draw the batch and the type of each cell in random order, ``(n_cells,)`` each."""
     table = np.array([_apportion(share, size) for share, size in zip(shares, sizes, strict=True)])
     pairs = np.repeat(np.arange(table.size), table.ravel())
     batch, cell_type = np.divmod(rng.permutation(pairs), table.shape[1])
@@ -160,7 +162,7 @@ def _draw_cells(sizes: np.ndarray, shares: np.ndarray, rng: np.random.Generator)
 
 
 def _edge_effects(n_edges: int, n_genes: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw log changes along edges of the tree, zero for most genes, ``(n_edges, n_genes)``."""
+    """Draw the log changes along edges of the tree, which are zero for most genes, ``(n_edges, n_genes)``."""
     changed = rng.random((n_edges, n_genes)) < _TYPE_GENES
     return changed * rng.normal(scale=_TYPE_SD, size=(n_edges, n_genes))
 
@@ -168,7 +170,7 @@ def _edge_effects(n_edges: int, n_genes: int, rng: np.random.Generator) -> np.nd
 def _type_profiles(n_types: int, n_genes: int, rng: np.random.Generator) -> np.ndarray:
     """Draw log profiles of the types, ``(n_types, n_genes)``.
 
-    At level l of the tree, the types t with the same ``t >> l`` share a branch.
+    At level l of the tree, types t with the same ``t >> l`` share a branch.
     """
     profiles = np.tile(rng.normal(scale=_BASE_SD, size=n_genes), (n_types, 1))
     for level in range(max(1, int(n_types - 1).bit_length())):
@@ -178,7 +180,7 @@ def _type_profiles(n_types: int, n_genes: int, rng: np.random.Generator) -> np.n
 
 
 def _negative_binomial(log_rate: np.ndarray, library: np.ndarray, rng: np.random.Generator) -> sparse.csr_matrix:
-    """Draw counts with means library x softmax(log_rate), ``(n_cells, n_genes)``."""
+    """Draw counts with means library × softmax(log_rate), ``(n_cells, n_genes)``."""
     mean = _softmax(log_rate) * library[:, None]
     rate = mean * rng.standard_gamma(_DISPERSION, size=mean.shape) / _DISPERSION
     return sparse.csr_matrix(rng.poisson(rate).astype(np.float32))

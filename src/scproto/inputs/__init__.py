@@ -1,7 +1,7 @@
-"""The door: what users have becomes what the rest may rely on, or one sentence says why not.
+"""The entrance: turn the user's data into a form that the other packages rely on, or say in one sentence why not.
 
-Files of any kind become AnnData (:mod:`files`), and the matrix that an AnnData holds becomes canonical counts of its
-genes (:mod:`counts`). Keys, names and batches are checked here, too (:mod:`checks`).
+:mod:`files` reads files of any supported format into AnnData. :mod:`counts` turns the matrix of an AnnData into
+canonical counts of its genes. :mod:`checks` checks keys, names and batches.
 """
 
 from __future__ import annotations

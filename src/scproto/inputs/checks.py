@@ -1,4 +1,4 @@
-"""Checks of the input, before any long work: one clear sentence on what is wrong and how to mend it."""
+"""Check the input before any long work. One clear sentence says what is wrong and how to mend it."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ from .._errors import InputError
 from .counts import Counts, layers_of, read_counts
 
 CELLS_PER_PROTOTYPE = 75
-"""Graining level of ``n_prototypes="auto"``, as recommended for SEACells."""
+"""Cells per prototype for ``n_prototypes="auto"``, as recommended for SEACells."""
 
 MAX_PROTOTYPES = 1000
-"""Most prototypes that ``n_prototypes="auto"`` chooses."""
+"""Maximum number of prototypes that ``n_prototypes="auto"`` chooses."""
 
 
 def as_keys(batch_key: str | Sequence[str] | None) -> list[str]:
-    """Return one key, several or none as a list; a key that is given twice counts once."""
+    """Return one key, several or none as a list, without repetitions."""
     if batch_key is None:
         return []
     return [batch_key] if isinstance(batch_key, str) else list(dict.fromkeys(batch_key))
 
 
 def join_batches(obs: pd.DataFrame, batch_key: str | Sequence[str] | None) -> pd.Categorical:
-    """Combine the batch columns into one batch a cell.
+    """Combine the batch columns into one batch per cell.
 
     Parameters
     ----------
     obs
-        ``(n_cells, ...)``, as ``adata.obs``.
+        Table of the cells, such as ``adata.obs``, ``(n_cells, n_columns)``.
     batch_key
-        Columns whose product is the batch: values joined by ``|``, the combinations that occur only.
-        One column keeps its own values, as text; without a column all cells are one batch, ``all``.
+        Columns to combine. Each combination of values that occurs is a batch; its name is the values joined by ``|``.
+        A single column keeps its own values, as text. Without a column, all cells form one batch, ``all``.
+
+    Returns
+    -------
+    batch : pandas.Categorical
+        Batch of each cell, ``(n_cells,)``.
 
     Raises
     ------
@@ -51,7 +56,9 @@ def join_batches(obs: pd.DataFrame, batch_key: str | Sequence[str] | None) -> pd
     values = obs[keys].astype(str)
     joined = values[keys[0]].str.cat([values[key] for key in keys[1:]], sep="|")
     if joined.nunique() < len(values.drop_duplicates()):
-        raise InputError(f"The values of {_names(keys)} contain '|' and cannot be joined by it: rename those values.")
+        raise InputError(
+            f"The values of {_names(keys)} contain '|', so joining them by '|' is ambiguous: rename these values."
+        )
     return pd.Categorical(joined)
 
 
@@ -64,39 +71,42 @@ def check_adata(
     n_prototypes: int | Literal["auto"] = "auto",
     rounding: int | None = None,
 ) -> Counts:
-    """Check everything that a fit needs of its input, cheap checks first, and read the counts.
+    """Check everything that a fit needs from its input, cheap checks first, and read the counts.
 
     Parameters
     ----------
     adata
-        Cells and genes; nothing is changed.
+        Cells and genes, which stay unchanged.
     batch_key
-        Columns of ``obs`` whose product is the batch; none for a single batch.
+        Columns of ``obs`` whose combinations are the batches; none for a single batch.
     layer
         Layer that holds the counts; None for ``X``.
     label_keys
-        Columns of ``obs`` that are carried over to the metacells. They may have missing values.
+        Columns of ``obs`` that describe the metacells. They may have missing values.
     n_prototypes
-        Number of prototypes asked for.
+        Requested number of prototypes.
     rounding
-        Seed by which fractional counts are rounded; None to refuse them.
+        Seed for rounding fractional counts; None to refuse them.
 
     Returns
     -------
-    The counts, in canonical form.
+    counts : Counts
+        The counts in canonical form.
 
     Raises
     ------
     InputError
-        With one sentence: what is wrong, where, and how to mend it.
+        If the input does not fit. One sentence says what is wrong, where, and how to mend it.
     """
     if adata.n_obs < 2 or adata.n_vars < 1:
-        raise InputError(f"adata has {adata.n_obs} cells and {adata.n_vars} genes: give at least two cells and a gene.")
+        raise InputError(
+            f"adata has {adata.n_obs} cells and {adata.n_vars} genes: give at least two cells and one gene."
+        )
     _check_names(adata)
     keys = as_keys(batch_key)
     if ours := [key for key in keys if key in _keys.WRITTEN_OBS]:
         raise InputError(
-            f"scproto writes adata.obs[{ours[0]!r}] itself, so it can't name the batch: rename your column."
+            f"scproto writes adata.obs[{ours[0]!r}] itself, so it cannot be the batch key: rename your column."
         )
     for what, names in (("batch key", keys), ("label key", as_keys(label_keys))):
         for name in names:
@@ -113,7 +123,7 @@ def check_adata(
 
 
 def _names(values: Iterable[Any], limit: int = 10) -> str:
-    """List the values for a message, the first ones only."""
+    """List the values for a message, at most `limit` of them."""
     names = [repr(str(value)) for value in values]
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
 
@@ -142,23 +152,35 @@ def _check_batches(obs: pd.DataFrame, keys: Sequence[str]) -> None:
         if n_missing := int(obs[key].isna().sum()):
             raise InputError(
                 f"adata.obs[{key!r}] has no value for {n_missing} cell(s): fill it in, "
-                f"or drop them with adata[adata.obs[{key!r}].notna()].copy()."
+                f"or drop these cells with adata[adata.obs[{key!r}].notna()].copy()."
             )
     sizes = pd.Series(join_batches(obs, keys)).value_counts()
     if single := sorted(sizes.index[sizes == 1]):
         raise InputError(
             f"A batch needs at least two cells, but adata.obs has only one for {_names(single)} (batch key "
-            f"{_names(keys)}): drop such cells, or give them to another batch."
+            f"{_names(keys)}): drop such cells, or assign them to another batch."
         )
 
 
 def choose_n_prototypes(n_prototypes: int | Literal["auto"], n_cells: int) -> int:
-    """Number of prototypes for so many cells; ``"auto"`` takes one per 75 cells, from 10 to 1,000.
+    """Choose the number of prototypes.
+
+    Parameters
+    ----------
+    n_prototypes
+        Requested number; ``"auto"`` for one per 75 cells, but at least 10 and at most 1,000.
+    n_cells
+        Number of cells.
+
+    Returns
+    -------
+    n_prototypes : int
+        Number of prototypes, at most `n_cells`.
 
     Raises
     ------
     InputError
-        If there are more prototypes than cells.
+        If `n_prototypes` is not a whole number from 1 to `n_cells`.
     """
     if n_prototypes == "auto":
         return int(np.clip(round(n_cells / CELLS_PER_PROTOTYPE), min(10, n_cells), MAX_PROTOTYPES))
@@ -171,7 +193,7 @@ def choose_n_prototypes(n_prototypes: int | Literal["auto"], n_cells: int) -> in
 
 
 def _check_cells(adata: AnnData, counts: Counts, layer: str | None) -> None:
-    """Every cell has counts, and not all cells are alike."""
+    """Check that every cell has counts and that at least one gene varies between the cells."""
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     empty = np.flatnonzero(counts.values.cell_totals == 0)
     if empty.size:
@@ -185,4 +207,4 @@ def _check_cells(adata: AnnData, counts: Counts, layer: str | None) -> None:
             f"remove them with {mend}."
         )
     if not counts.values.varies:
-        raise InputError(f"Every gene of {where} has the same value in all cells: give data with more than one state.")
+        raise InputError(f"Every gene of {where} has the same value in all cells: give cells that differ.")

@@ -1,4 +1,4 @@
-"""The counts of an AnnData object, whatever holds them and however they are stored."""
+"""Read the counts of an AnnData object, wherever they are and however they are stored."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .._errors import InputError
 from ..counts import Kind, Values, canonical, examine, kind_of, round_near, round_stochastically
 
 FEATURE_TYPES = "feature_types"
-"""``var``: what 10x and muon call the kind of a feature."""
+"""Column of ``var`` in which 10x and muon store the type of a feature."""
 
 NO_GENES = ("Antibody Capture", "Antigen Capture", "CRISPR Guide Capture", "Custom", "Multiplexing Capture", "Peaks")
-"""Features that are no genes."""
+"""Types of features that are not genes."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of genes: whole numbers, in canonical form.
+    """Counts of genes: whole numbers in canonical form.
 
     Attributes
     ----------
     matrix
-        ``(n_cells, n_genes)``; see :func:`scproto.counts.canonical`.
+        Counts, ``(n_cells, n_genes)``; see :func:`scproto.counts.canonical`.
     genes
-        Which features of ``var`` are genes, mask ``(n_vars,)``.
+        Mask of the features that are genes, ``(n_vars,)``.
     values
-        What the values are like.
+        Summary of the values.
     notices
-        What was mended, a sentence each.
+        One sentence for each thing that was mended.
     """
 
     matrix: sp.csr_matrix
@@ -44,21 +44,26 @@ class Counts:
 
 
 def read_counts(adata: AnnData, layer: str | None = None, *, rounding: int | None = None) -> Counts:
-    """Read the counts of the genes in the one form that all else relies on. Nothing of `adata` is changed.
+    """Read the counts of the genes in canonical form.
 
     Parameters
     ----------
     adata
-        Cells, in memory or backed.
+        Cells, in memory or backed; they stay unchanged.
     layer
         Layer with the counts; None for ``X``.
     rounding
-        Seed by which fractional counts are rounded (:func:`scproto.counts.round_stochastically`); None to refuse them.
+        Seed for rounding fractional counts (:func:`scproto.counts.round_stochastically`); None to refuse them.
+
+    Returns
+    -------
+    counts : Counts
+        Counts of the genes, and what was mended.
 
     Raises
     ------
     InputError
-        If there are no counts: with what was found, and how to mend it.
+        If the matrix holds no counts. The sentence says what was found and how to mend it.
     """
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     x = matrix_of(adata, layer)
@@ -69,22 +74,22 @@ def read_counts(adata: AnnData, layer: str | None = None, *, rounding: int | Non
     if not genes.all():
         matrix = _of_genes(matrix, genes, where)
         others = ", ".join(sorted(set(adata.var[FEATURE_TYPES][~genes].astype(str))))
-        notices.append(f"{int((~genes).sum()):,} of {len(genes):,} features are no genes ({others}) and are left out.")
+        notices.append(f"{int((~genes).sum()):,} of {len(genes):,} features are not genes ({others}) and are left out.")
     values = examine(matrix)
     kind = kind_of(matrix, values)
     if kind is Kind.NEARLY:
         matrix = round_near(matrix)
-        notices.append(f"{where} holds whole numbers but for small errors, which are rounded away.")
+        notices.append(f"{where} holds whole numbers with small errors, so they are rounded.")
     elif kind is Kind.FRACTIONAL and rounding is not None:
         matrix = round_stochastically(matrix, rounding)
-        notices.append(f"The fractional counts of {where} are rounded at random, by the seed {rounding}.")
+        notices.append(f"The fractional counts of {where} are rounded at random, with the seed {rounding}.")
     elif kind is not Kind.COUNTS:
         raise InputError(_refusal(kind, where, values, _elsewhere(adata, layer)))
     return Counts(matrix, genes, values if kind is Kind.COUNTS else examine(matrix), tuple(notices))
 
 
 def read_prepared(adata: AnnData, layer: str | None = None) -> Counts:
-    """Read the counts as :func:`scproto.pp.prepare` did: its layer, unless another is named, and its rounding."""
+    """Read the counts as :func:`scproto.pp.prepare` did, with its rounding and, unless you name another, its layer."""
     prepared = _keys.record_of(adata).get("prepare", {})
     if layer is None and prepared.get("layer", "X") != "X":
         layer = str(prepared["layer"])
@@ -92,17 +97,17 @@ def read_prepared(adata: AnnData, layer: str | None = None) -> Counts:
 
 
 def matrix_of(adata: AnnData, layer: str | None) -> Any:
-    """``X`` or a layer, as it is; None without."""
+    """Return ``X`` or a layer as it is; None if there is no ``X``."""
     return adata.X if layer is None else adata.layers[layer]
 
 
 def layers_of(adata: AnnData) -> list[str]:
-    """Names of the layers; from anndata 0.13 on, None is among the keys and stands for ``X``."""
+    """Return the names of the layers, without None, which stands for ``X`` from anndata 0.13 on."""
     return [name for name in adata.layers if name is not None]
 
 
 def is_gene(adata: AnnData) -> NDArray[np.bool_]:
-    """Which features are genes, mask ``(n_vars,)``: all but those that ``feature_types`` calls something else."""
+    """Return a mask of the genes, ``(n_vars,)``: all features, unless ``feature_types`` says otherwise."""
     if FEATURE_TYPES not in adata.var:
         return np.ones(adata.n_vars, bool)
     others: NDArray[np.bool_] = adata.var[FEATURE_TYPES].isin(NO_GENES).to_numpy(bool)
@@ -110,12 +115,12 @@ def is_gene(adata: AnnData) -> NDArray[np.bool_]:
 
 
 def counts_problem(kind: Kind, where: str, values: Values) -> str | None:
-    """Say in one clause why the values are no counts, or return None if they are."""
+    """Say in one clause why the values are not counts; return None if they are."""
     low, high = values.lowest, values.highest
     return {
         Kind.MISSING: f"{where} holds missing or infinite values (NaN or inf)",
-        Kind.NEGATIVE: f"{where} holds negative values (the lowest is {low:.4g}), as after scaling",
-        Kind.HUGE: f"{where} holds values up to {high:.4g}, which are no counts of molecules or reads",
+        Kind.NEGATIVE: f"{where} holds negative values (the lowest is {low:.4g}), as scaling leaves them",
+        Kind.HUGE: f"{where} holds values up to {high:.4g}, too large for counts of molecules or reads",
         Kind.LOGS: f"{where} looks log-normalised (it holds fractions and its largest value is {high:.4g})",
         Kind.SCALED: f"{where} looks normalised (it holds fractions, and its cells are scaled to a common depth)",
         Kind.FRACTIONAL: f"{where} holds fractional counts, as correction and EM leave them (SoupX, alevin, RSEM)",
@@ -124,7 +129,7 @@ def counts_problem(kind: Kind, where: str, values: Values) -> str | None:
 
 _BEFORE = "give the matrix from before normalisation, in adata.X or as a layer"
 
-_ROUND = "round them with round_counts=True (--round-counts), by which each gene keeps its mean"
+_ROUND = "round them with round_counts=True (--round-counts), which keeps the mean of each gene"
 
 
 def _refusal(kind: Kind, where: str, values: Values, elsewhere: str | None) -> str:
@@ -137,15 +142,17 @@ def _refusal(kind: Kind, where: str, values: Values, elsewhere: str | None) -> s
 
 def _of_genes(matrix: sp.csr_matrix, genes: NDArray[np.bool_], where: str) -> sp.csr_matrix:
     if not genes.any():
-        raise InputError(f"{where} has no genes, as adata.var[{FEATURE_TYPES!r}] says: give the counts of RNA.")
+        raise InputError(f"{where} has no genes, according to adata.var[{FEATURE_TYPES!r}]: give RNA counts.")
     return matrix[:, np.flatnonzero(genes)]
 
 
 def _elsewhere(adata: AnnData, layer: str | None) -> str | None:
-    """Say where the counts are, if another matrix of the object holds them."""
+    """Say where the counts are, if another matrix of `adata` holds them."""
     for name in [None, *layers_of(adata)]:
         if name != layer and _holds_counts(matrix_of(adata, name)):
-            return f'use layer="{name}", which holds counts' if name else "leave layer out, adata.X holds counts"
+            return (
+                f'use layer="{name}", which holds counts' if name else "leave out layer, because adata.X holds counts"
+            )
     if adata.raw is not None and _holds_counts(adata.raw.X):
         return "use adata.raw.to_adata() (--raw), which holds counts"
     return None

@@ -1,4 +1,4 @@
-"""Files and folders of cells become AnnData, or one sentence says why they cannot."""
+"""Read files and folders of cells into AnnData, or say in one sentence why they cannot be read."""
 
 from __future__ import annotations
 
@@ -27,51 +27,56 @@ FORMATS = "an .h5ad file, a .zarr folder, a 10x .h5 file or a 10x folder of matr
 
 REMEDY = {
     ".rds": "save it from R with anndataR::write_h5ad",
-    ".rdata": "save its object from R with anndataR::write_h5ad",
-    ".rda": "save its object from R with anndataR::write_h5ad",
+    ".rdata": "save the object in it from R with anndataR::write_h5ad",
+    ".rda": "save the object in it from R with anndataR::write_h5ad",
     ".h5seurat": "save it from R with anndataR::write_h5ad",
     ".zip": "unpack it",
     ".tar": "unpack it",
-    ".mtx": "give the folder that also holds its barcodes and features",
+    ".mtx": "give the folder that holds it together with its barcodes and features",
     ".csv": "write it with AnnData.write_h5ad",
     ".tsv": "write it with AnnData.write_h5ad",
     ".txt": "write it with AnnData.write_h5ad",
 }
-"""How to mend the formats that are not read, by their ending."""
+"""How to convert formats that scproto does not read, by file extension."""
 
 GZIP = b"\x1f\x8b"
-"""First bytes of a file that gzip has compressed."""
+"""First bytes of a file compressed by gzip."""
 
 Reader = Callable[[Path], AnnData]
 
 
 def check_readable(path: str | Path) -> None:
-    """Check that `path` is a file or a folder that :func:`read_cells` reads, without reading its data.
+    """Check, without reading its data, that :func:`read_cells` can read `path`.
 
     Raises
     ------
     InputError
-        If it does not exist, is of another format or cannot be opened.
+        If `path` does not exist, has another format or cannot be opened.
     """
     _reader_of(Path(path))
 
 
 def read_cells(path: str | Path, *, raw: bool = False) -> AnnData:
-    """Read cells into memory: AnnData (``.h5ad``, ``.zarr``), 10x (``.h5``, a folder) or ``.loom``.
+    """Read cells into memory from AnnData (``.h5ad``, ``.zarr``), 10x (``.h5``, a folder) or ``.loom``.
 
-    What a file is decides its content, not its ending.
+    The content of a file decides what it is, not its extension.
 
     Parameters
     ----------
     path
         The file or folder.
     raw
-        Take the matrix and the genes of ``raw`` in place of ``X``.
+        Whether to take the matrix and the genes of ``raw`` instead of those of ``X``.
+
+    Returns
+    -------
+    adata : AnnData
+        The cells.
 
     Raises
     ------
     InputError
-        If it cannot be read, or has no ``raw``.
+        If `path` cannot be read, or has no ``raw``.
     """
     path = Path(path)
     reader = _reader_of(path)
@@ -79,14 +84,14 @@ def read_cells(path: str | Path, *, raw: bool = False) -> AnnData:
         adata = reader(path)
     if raw:
         if adata.raw is None:
-            raise InputError(f"{path} has no raw; leave --raw out.")
-        logger.info("The counts and the genes of raw take the place of those of X.")
+            raise InputError(f"{path} has no raw: leave out --raw.")
+        logger.info("The counts and genes of raw replace those of X.")
         adata = adata.raw.to_adata()
     return adata
 
 
 def read_scored(path: str | Path, layer: str | None = None) -> AnnData:
-    """Read ``obs``, ``var``, ``obsm`` and one matrix of the AnnData in `path`, and nothing else.
+    """Read only ``obs``, ``var``, ``obsm`` and one matrix of the AnnData in `path`.
 
     Parameters
     ----------
@@ -95,23 +100,28 @@ def read_scored(path: str | Path, layer: str | None = None) -> AnnData:
     layer
         The layer to read; None for ``X``, which may be missing.
 
+    Returns
+    -------
+    adata : AnnData
+        The cells.
+
     Raises
     ------
     InputError
-        If it cannot be read, or there is no such layer.
+        If `path` cannot be read, or has no such layer.
     """
     path = Path(path)
     reader = _reader_of(path)
     if reader not in (read_h5ad, read_zarr):
         raise InputError(
-            f"{path} holds counts alone; give a file with an embedding and metacells (cells.h5ad of a run)."
+            f"{path} holds only counts: give a file with an embedding and metacells, such as cells.h5ad of a run."
         )
     with _readable(path), _open(path) as group:
         layers: Any = group.get("layers", {})
         if layer is not None and layer not in layers:
             names = ", ".join(map(repr, sorted(layers))) or "none"
             raise InputError(f"{path} has no layer {layer!r}; it has {names}.")
-        if isinstance(group["obs"], h5py.Dataset):  # tables as anndata wrote them before 0.7
+        if isinstance(group["obs"], h5py.Dataset):  # a table as anndata before 0.7 wrote it
             return read_h5ad(path)
         obsm: Any = group.get("obsm", {})
         return AnnData(
@@ -124,12 +134,17 @@ def read_scored(path: str | Path, layer: str | None = None) -> AnnData:
 
 
 def read_obs(path: str | Path) -> pd.DataFrame:
-    """Read ``obs`` of the AnnData in `path`, and nothing else.
+    """Read only ``obs`` of the AnnData in `path`.
+
+    Returns
+    -------
+    obs : pandas.DataFrame
+        One row per cell.
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If `path` cannot be read.
     """
     path = Path(path)
     _reader_of(path)
@@ -139,7 +154,7 @@ def read_obs(path: str | Path) -> pd.DataFrame:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Give one sentence, whatever the libraries raise: a damaged file makes them raise anything."""
+    """Turn every error of a library into one sentence, because a damaged file can raise any of them."""
     try:
         yield
     except (InputError, MemoryError):
@@ -149,11 +164,11 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _reader_of(path: Path) -> Reader:
-    """Find out what `path` is, and how it is read."""
+    """Find the reader for the format of `path`."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read; check its permissions.")
+        raise InputError(f"You have no permission to read {path}: change its permissions.")
     if path.is_dir() and holds_matrix_market(path):
         return read_matrix_market
     with _readable(path):
@@ -165,11 +180,11 @@ def _reader_of(path: Path) -> Reader:
             return _of_hdf5(path)
     ending = path.suffix.lower()
     if path.is_file() and _is_packed(path):
-        raise InputError(f"{path} is compressed: unpack it with gunzip, and give the file that this makes.")
+        raise InputError(f"{path} is compressed: decompress it with gunzip, and give the resulting file.")
     if ending in (".h5ad", ".h5", ".loom", ".h5mu", ".zarr"):
-        raise InputError(f"{path} cannot be read: it is damaged, or not what its ending says.")
+        raise InputError(f"{path} cannot be read: it is damaged, or its extension is wrong.")
     remedy = REMEDY.get(ending, "write it with AnnData.write_h5ad")
-    raise InputError(f"{path} is of no format that scproto reads ({FORMATS}): {remedy}.")
+    raise InputError(f"{path} has a format that scproto does not read (it reads {FORMATS}): {remedy}.")
 
 
 def _is_packed(path: Path) -> bool:
@@ -185,21 +200,21 @@ def _of_hdf5(path: Path) -> Reader:
         if "mod" in names:
             parts = ", ".join(map(repr, file["mod"])) or "none"
             raise InputError(
-                f"{path} holds a MuData object, of which scproto takes one part (it has {parts}): write that with "
-                "mudata.read(path)['rna'].write_h5ad(...)."
+                f"{path} holds a MuData object (with {parts}), but scproto takes only one part of it: write that part "
+                "with mudata.read(path)['rna'].write_h5ad(...)."
             )
         if {"row_attrs", "col_attrs"} <= names:
             return _read_loom
         if holds_tenx(file):
             return read_tenx_h5
-    raise InputError(f"{path} holds no AnnData object (no obs or var); write it with AnnData.write_h5ad.")
+    raise InputError(f"{path} holds no AnnData object (no obs or var): write one with AnnData.write_h5ad.")
 
 
 def _of_anndata(path: Path) -> Reader:
     with _open(path) as group:
         if "obs" in group and "var" in group:
             return read_zarr
-    raise InputError(f"{path} holds no AnnData object (no obs or var); write it with AnnData.write_zarr.")
+    raise InputError(f"{path} holds no AnnData object (no obs or var): write one with AnnData.write_zarr.")
 
 
 def _read_loom(path: Path) -> AnnData:
@@ -208,9 +223,9 @@ def _read_loom(path: Path) -> AnnData:
     try:
         import loompy  # noqa: F401
     except ImportError as error:
-        raise InputError(f"{path} is a loom file, for which loompy is needed: pip install loompy.") from error
+        raise InputError(f"{path} is a loom file, which needs loompy: pip install loompy.") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of the end of read_loom, which is not yet
+        warnings.simplefilter("ignore", FutureWarning)  # anndata will remove read_loom
         return read_loom(path)
 
 
@@ -229,13 +244,13 @@ def _unreadable(path: Path, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if any("unable to lock file" in line for line in lines):
         return (
-            f"{path} cannot be read, as another program has it open for writing: close it there, or set "
-            "HDF5_USE_FILE_LOCKING=FALSE if none has."
+            f"{path} cannot be read, because another program has it open for writing: close it there, or set "
+            "HDF5_USE_FILE_LOCKING=FALSE if no program has."
         )
     if type(error).__name__ == "IORegistryError":
         where = next((line for line in [*lines, *getattr(error, "__notes__", ())] if "reading key" in line), lines[0])
         return (
             f"{path} cannot be read: it holds something that this version of anndata does not know ({where}); "
-            "update anndata, or delete that from the file."
+            "update anndata, or delete this entry from the file."
         )
-    return f"{path} cannot be read; it may be damaged or of another format ({lines[0]})."
+    return f"{path} cannot be read: it may be damaged or have another format ({lines[0]})."

@@ -1,4 +1,4 @@
-"""Cells to metacells: assignment, the tree of the prototypes, and what the cells of a metacell have in common."""
+"""From cells to metacells: assignment, the tree of the prototypes, and a table that describes each metacell."""
 
 from .assignment import Assignment, assign, log_probability
 from .tree import Level, cut

@@ -1,4 +1,4 @@
-"""Cells to prototypes: arrays in, arrays out."""
+"""Assign cells to prototypes and metacells: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..nn.chunk import CHUNK
 
 TEMPERATURE = 0.05
-"""Of the softmax of the cosine similarities that gives the probabilities."""
+"""Temperature of the softmax that turns cosine similarities into probabilities."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Assignment:
     nearest
         Index of the nearest prototype, ``(n_cells,)``.
     metacell
-        The metacell of that prototype, ``(n_cells,)``.
+        Metacell of that prototype, ``(n_cells,)``.
     confidence
         Probability of the metacell, summed over its prototypes, ``(n_cells,)``.
     distance
         Cosine distance to the nearest prototype, ``(n_cells,)``.
     probability
-        The most probable metacells of each cell, its own always among them, CSR ``(n_cells, n_metacells)``. The
-        probabilities left out are why a row sums to less than one.
+        Probabilities of the most probable metacells of each cell, CSR ``(n_cells, n_metacells)``. The metacell of the
+        cell is always among them. A row sums to less than one if metacells are left out.
     """
 
     nearest: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Assignment:
 
     @property
     def outlier(self) -> NDArray[np.bool_]:
-        """Cells whose distance exceeds the median by more than five median absolute deviations."""
+        """Mask of the cells whose distance exceeds the median by more than five median absolute deviations."""
         median = np.median(self.distance)
         return self.distance > median + 5 * 1.4826 * np.median(np.abs(self.distance - median))
 
@@ -64,11 +64,16 @@ def assign(
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
     group
-        Metacell of each prototype, ``(n_prototypes,)``; by default each is one of its own.
+        Metacell of each prototype, ``(n_prototypes,)``; by default, each prototype is a metacell of its own.
     temperature
-        Of the softmax of the cosine similarities that gives the probabilities.
+        Temperature of the softmax that turns cosine similarities into probabilities.
     n_top
-        Metacells a cell whose probability is kept.
+        Maximum number of metacells per cell whose probability is kept.
+
+    Returns
+    -------
+    assignment : Assignment
+        Prototype, metacell and probabilities of each cell.
     """
     centres = torch.from_numpy(prototypes)
     metacell_of = torch.arange(len(centres)) if group is None else torch.from_numpy(group)
@@ -82,7 +87,7 @@ def assign(
             share = share.new_zeros(len(cells), n_metacells).index_add_(1, metacell_of, share)
         values, indices = share.topk(n_top, dim=1)
         own = metacell_of[nearest]
-        without = ~(indices == own.unsqueeze(1)).any(dim=1)  # where others are as probable, or a few together more so
+        without = ~(indices == own.unsqueeze(1)).any(dim=1)  # if others tie, or metacells with many prototypes win
         indices[without, -1], values[without, -1] = own[without], share[without, own[without]]
         parts.append((nearest, own, share.gather(1, own.unsqueeze(1)).squeeze(1), cosine, indices, values))
     nearest, metacell, confidence, cosine, which, top = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
@@ -100,7 +105,7 @@ def log_probability(
     *,
     temperature: float = TEMPERATURE,
 ) -> torch.Tensor:
-    """Log of the probability that :func:`assign` gives a cell for one metacell, with gradients, ``(n_cells,)``.
+    """Compute, with gradients, the log of the probability that :func:`assign` gives to one metacell per cell.
 
     Parameters
     ----------
@@ -111,9 +116,14 @@ def log_probability(
     group
         Metacell of each prototype, ``(n_prototypes,)``.
     metacell
-        The metacell whose probability is asked for, for each cell, ``(n_cells,)``.
+        Metacell of interest for each cell, ``(n_cells,)``.
     temperature
-        As in :func:`assign`.
+        Temperature of the softmax, as in :func:`assign`.
+
+    Returns
+    -------
+    log_probability : torch.Tensor
+        Log of the probability, ``(n_cells,)``.
     """
     scores = unit @ prototypes.T / temperature
     own = scores.masked_fill(group != metacell.unsqueeze(1), -torch.inf)

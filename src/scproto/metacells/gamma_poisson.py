@@ -1,4 +1,4 @@
-"""Counts of a gene whose rate varies as a gamma distribution: arrays in, arrays out."""
+"""Describe counts of genes whose rates follow a gamma distribution: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ NODES = np.exp(np.arange(-19.0, 4.5))
 def posterior_factor(
     counts: NDArray[np.float32], expected: NDArray[np.float32], theta: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    r"""By how much the counts of a cell raise or lower what was expected of it.
+    r"""Compute the factor by which the counts of a cell raise or lower the expected counts.
 
-    With a gamma prior of mean :math:`\mu` and shape :math:`\theta` on the expected counts, as in the negative binomial
-    distribution, and Poisson counts :math:`x`, the posterior is a gamma distribution of shape :math:`\theta + x` and
-    mean :math:`\mu (\theta + x) / (\theta + \mu)`.
+    As in the negative binomial distribution, the rate has a gamma prior with mean :math:`\mu` (the expected counts) and
+    shape :math:`\theta`, and the counts :math:`x` are Poisson. The posterior is then a gamma distribution with shape
+    :math:`\theta + x` and mean :math:`\mu (\theta + x) / (\theta + \mu)`.
 
     Parameters
     ----------
     counts
         Counts, ``(n_cells, n_genes)``.
     expected
-        Expected counts, of the same shape.
+        Expected counts, ``(n_cells, n_genes)``.
     theta
         Inverse dispersion of each gene, ``(n_genes,)``.
 
     Returns
     -------
-    Posterior over prior mean, ``(n_cells, n_genes)``. It is 1 where a cell shows what was expected, and near 1 where
-    little was expected, as one count then tells little.
+    factor : numpy.ndarray
+        Posterior mean divided by prior mean, ``(n_cells, n_genes)``. It is 1 where counts equal the expected counts.
+        It is near 1 where the expected counts are low, because one count then says little.
     """
     return (theta + counts) / (theta + expected)
 
@@ -38,24 +39,26 @@ def posterior_factor(
 def expected_log1p(
     expected: NDArray[np.float32], theta: NDArray[np.float32] | None, scale: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    r"""Expectation of log1p of scaled counts, which is lower than log1p of their expectation.
+    r"""Compute the expectation of log1p of scaled counts, which is lower than log1p of their expectation.
 
-    :math:`\log(1 + s x) = \int_0^\infty (1 - e^{-s x t}) e^{-t} / t \, dt` needs of the distribution of the counts only
-    the Laplace transform, which has a closed form. The integral over :math:`\log t` is a sum over `NODES`.
+    With :math:`\log(1 + s x) = \int_0^\infty (1 - e^{-s x t}) e^{-t} / t \, dt`, the expectation depends on the
+    distribution of the counts only through its Laplace transform, which has a closed form. A sum over `NODES` replaces
+    the integral over :math:`\log t`.
 
     Parameters
     ----------
     expected
         Expected counts, ``(n_cells, n_genes)``.
     theta
-        Inverse dispersion of the negative binomial distribution, of a shape that broadcasts to that of ``expected``;
+        Inverse dispersion of the negative binomial distribution, in a shape that broadcasts to that of ``expected``;
         None for the Poisson distribution.
     scale
-        Factor of the counts of each cell, ``(n_cells, 1)``; 10,000 over the depth gives log1p CP10k.
+        Factor that scales the counts of each cell, ``(n_cells, 1)``; 10,000 divided by the depth gives log1p CP10k.
 
     Returns
     -------
-    ``(n_cells, n_genes)``, in nats.
+    expectation : numpy.ndarray
+        Expected log1p of the scaled counts, ``(n_cells, n_genes)``, in nats.
     """
     total = np.zeros_like(expected)
     for t in NODES.astype(expected.dtype):

@@ -1,4 +1,4 @@
-"""What the cells of each metacell have in common: arrays in, arrays or a table out."""
+"""Summarise the cells of each metacell: arrays in, arrays or a table out."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from .assignment import Assignment
 from .tree import contract_tree, ward_tree
 
 BLOCK_CELLS = 16_384
-"""Cells whose counts are summed at a time."""
+"""Number of cells whose counts are summed at a time."""
 
 
 def sum_counts(
     blocks: Iterable[tuple[slice, sp.csr_matrix]], assignment: Assignment
 ) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
-    """Counts of each metacell that has cells.
+    """Sum the counts of each metacell that has cells.
 
     Parameters
     ----------
     blocks
-        Which cells, and their counts ``(n_rows, n_genes)``, for all cells in their order.
+        Slices of cells and their counts, ``(n_rows, n_genes)``, which together cover all cells in order.
     assignment
         Metacells of the cells.
 
     Returns
     -------
     total : scipy.sparse.csr_matrix
-        Sum over the cells of the metacell, ``(n_metacells, n_genes)``.
+        Sum over the cells of each metacell, ``(n_metacells, n_genes)``.
     smooth : numpy.ndarray
-        Sum over all cells, weighted by their probability of the metacell, ``(n_metacells, n_genes)``.
+        Sum over all cells, weighted by their probability of each metacell, ``(n_metacells, n_genes)``.
     """
     used, metacell = np.unique(assignment.metacell, return_inverse=True)
     totals, smooths = [], []
@@ -52,19 +52,24 @@ def sum_counts(
 
 
 def complete(shares: NDArray[np.float32], smooth: NDArray[np.float32], modelled: NDArray[np.bool_]) -> NDArray[Any]:
-    """CP10k over all genes from the decoded shares of the modelled ones.
+    """Extend decoded profiles of the modelled genes to all genes.
 
-    The modelled genes share what they have of the metacell's counts as the decoder says. The others take
-    their mean over the cells, weighted by the probability of the metacell.
+    Together, the modelled genes keep their share of the metacell's counts, which the decoder divides among them. Every
+    other gene keeps its own share.
 
     Parameters
     ----------
     shares
-        Decoded shares, rows sum to one, ``(n_metacells, n_modelled)``.
+        Decoded shares of the modelled genes, ``(n_metacells, n_modelled)``. Each row sums to one.
     smooth
-        Counts weighted by the probability of the metacell, ``(n_metacells, n_genes)``.
+        Counts, summed over all cells with the probability of each metacell as weight, ``(n_metacells, n_genes)``.
     modelled
-        Genes that the decoder knows, mask ``(n_genes,)``.
+        Mask of the genes that the decoder models, ``(n_genes,)``.
+
+    Returns
+    -------
+    profiles : numpy.ndarray
+        CP10k of all genes, ``(n_metacells, n_genes)``.
     """
     rate = smooth / np.maximum(smooth.sum(1, keepdims=True), np.finfo(np.float32).tiny)
     rate[:, modelled] = shares * rate[:, modelled].sum(1, keepdims=True)
@@ -74,7 +79,7 @@ def complete(shares: NDArray[np.float32], smooth: NDArray[np.float32], modelled:
 def tree_of_used(
     prototypes: NDArray[np.float32], group: NDArray[np.int64], mass: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Tree of the metacells that have cells, as the tree of all prototypes has it.
+    """Reduce the tree of all prototypes to the metacells that have cells.
 
     Parameters
     ----------
@@ -83,7 +88,7 @@ def tree_of_used(
     group
         Metacell of each prototype, ``(n_prototypes,)``.
     mass
-        Cells of each prototype, ``(n_prototypes,)``.
+        Number of cells of each prototype, ``(n_prototypes,)``.
 
     Returns
     -------
@@ -100,14 +105,14 @@ def describe(
     labels: Mapping[str, pd.Series[Any]],
     assignment: Assignment,
 ) -> pd.DataFrame:
-    """Size, batches, labels and confidence of each metacell that has cells.
+    """Describe size, batches, labels and confidence of each metacell that has cells.
 
     Parameters
     ----------
     batch
         Batch of each cell, ``(n_cells,)``.
     share_columns
-        Column for the share of each batch, by the batch's name.
+        Name of the column with the share of each batch, by batch.
     labels
         Labels of the cells by column, each ``(n_cells,)``.
     assignment
@@ -116,7 +121,7 @@ def describe(
     Returns
     -------
     table : pandas.DataFrame
-        A row per metacell: ``n_cells``, shares of the batches, ``batch_entropy``, labels and their shares,
+        One row per metacell: ``n_cells``, shares of the batches, ``batch_entropy``, labels and their shares, and
         ``confidence``.
     """
     metacell = np.unique(assignment.metacell, return_inverse=True)[1]
@@ -134,7 +139,7 @@ def describe(
 def _majority(
     values: pd.Series[Any], metacell: NDArray[np.int64], n_metacells: int
 ) -> tuple[pd.Categorical, NDArray[np.float64]]:
-    """Most common label of each metacell and its share of the labelled cells; none where no cell has a label."""
+    """Find the most common label of each metacell and its share of the labelled cells; missing without labels."""
     labels = as_storable(values)
     known = labels.codes >= 0
     shape = n_metacells, max(len(labels.categories), 1)
@@ -143,4 +148,4 @@ def _majority(
     lead = np.where(total > 0, np.asarray(table.argmax(axis=1)).ravel(), -1)
     label = pd.Categorical.from_codes(lead, labels.categories, ordered=labels.ordered)
     share = np.divide(most, total, out=np.full(n_metacells, np.nan), where=total > 0)
-    return label.remove_unused_categories(), share  # scanpy's plots want a metacell in each category
+    return label.remove_unused_categories(), share  # scanpy's plots need a metacell in each category

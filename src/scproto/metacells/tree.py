@@ -1,4 +1,4 @@
-"""Tree of the prototypes: one fit, metacells at any resolution."""
+"""Tree of the prototypes, which gives metacells at any resolution from one fit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Level:
     Attributes
     ----------
     group
-        Metacell of each prototype, ``(n_prototypes,)``; numbered by the first prototype of each.
+        Metacell of each prototype, ``(n_prototypes,)``. Metacells are numbered in the order of their first prototypes.
     names
-        Name of each metacell, ``(n_metacells,)``: ``metacell_<i>`` for prototype ``i`` at the finest level,
-        ``metacell_<i>_of_<n>`` at a coarser one.
+        Name of each metacell, ``(n_metacells,)``: ``metacell_<i>`` at the finest level, where ``i`` is the prototype,
+        and ``metacell_<i>_of_<n>`` at coarser levels.
     """
 
     group: NDArray[np.int64]
@@ -33,20 +33,26 @@ class Level:
 def cut(prototypes: NDArray[np.float32], n: int | None = None) -> Level:
     """Group the prototypes into ``n`` metacells.
 
-    The tree is plain Ward on all prototypes, whether cells use them or not: a level is then the same for
-    whatever cells, and the few cells of a rare population do not make its prototypes cheap to merge.
+    The tree is the Ward linkage of all prototypes, with or without cells, and all have the same weight. So a level does
+    not depend on the cells, and the prototypes of a rare population do not merge early only because they have few
+    cells.
 
     Parameters
     ----------
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
     n
-        Number of metacells, from 1 to ``n_prototypes``; by default every prototype is one.
+        Number of metacells, from 1 to ``n_prototypes``; by default, each prototype is a metacell.
+
+    Returns
+    -------
+    level : Level
+        Metacell of each prototype, and names.
 
     Raises
     ------
     InputError
-        If there is no such level.
+        If `n` is not a whole number from 1 to ``n_prototypes``.
     """
     from scipy.cluster.hierarchy import cut_tree
 
@@ -55,8 +61,8 @@ def cut(prototypes: NDArray[np.float32], n: int | None = None) -> Level:
         n = n_prototypes
     if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= n_prototypes:
         raise InputError(
-            f"n={n!r} metacells are not in the tree of this model: choose a whole number from 1 to {n_prototypes}, "
-            "its number of prototypes."
+            f"The tree of this model has no level with n={n!r} metacells: choose a whole number from 1 to "
+            f"{n_prototypes}, its number of prototypes."
         )
     if n == n_prototypes:
         return Level(np.arange(n_prototypes), [f"metacell_{i}" for i in range(n_prototypes)])
@@ -65,21 +71,22 @@ def cut(prototypes: NDArray[np.float32], n: int | None = None) -> Level:
 
 
 def pool(values: NDArray[np.float32], group: NDArray[np.int64], mass: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Mean over the prototypes of each metacell.
+    """Average values over the prototypes of each metacell.
 
     Parameters
     ----------
     values
-        A row a prototype, ``(n_prototypes, n_columns)``.
+        One row per prototype, ``(n_prototypes, n_columns)``.
     group
         Metacell of each prototype, ``(n_prototypes,)``.
     mass
-        Weight of each prototype, its number of cells, ``(n_prototypes,)``. Where a metacell has no cell its
-        prototypes weigh the same.
+        Weight of each prototype, which is its number of cells, ``(n_prototypes,)``. If a metacell has no cells, its
+        prototypes have equal weights.
 
     Returns
     -------
-    ``(n_metacells, n_columns)``.
+    pooled : numpy.ndarray
+        Weighted means, ``(n_metacells, n_columns)``.
     """
     weight = np.where(np.bincount(group, mass)[group] > 0, mass, 1).astype(np.float64)
     weight /= np.bincount(group, weight)[group]
@@ -89,26 +96,27 @@ def pool(values: NDArray[np.float32], group: NDArray[np.int64], mass: NDArray[np
 
 
 def ward_tree(prototypes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Ward linkage of the prototypes in SciPy's format, ``(n_prototypes - 1, 4)``."""
+    """Compute the Ward linkage of the prototypes in SciPy's format, ``(n_prototypes - 1, 4)``."""
     from scipy.cluster.hierarchy import linkage
 
     return linkage(prototypes, method="ward") if len(prototypes) > 1 else np.empty((0, 4))
 
 
 def contract_tree(tree: NDArray[np.float64], row: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Tree of the rows of a table, out of the tree of the prototypes.
+    """Turn the tree of the prototypes into the tree of the rows of a table.
 
     Parameters
     ----------
     tree
         Linkage of the prototypes, ``(n_prototypes - 1, 4)``.
     row
-        Row of each prototype, ``(n_prototypes,)``; -1 for one that has none. Prototypes of the same row must
-        merge before others.
+        Row of each prototype, ``(n_prototypes,)``; -1 if it has none. Prototypes of the same row must merge with each
+        other before they merge with any others.
 
     Returns
     -------
-    Linkage of the rows at the same heights, ``(n_rows - 1, 4)``.
+    contracted : numpy.ndarray
+        Linkage of the rows at the same heights, ``(n_rows - 1, 4)``.
     """
     n_rows = int(np.max(row)) + 1
     node, size = list(row), [1] * n_rows
@@ -125,7 +133,7 @@ def contract_tree(tree: NDArray[np.float64], row: NDArray[np.int64]) -> NDArray[
 
 
 def tree_parents(tree: NDArray[np.float64], n_leaves: int) -> NDArray[np.int64]:
-    """Node that each leaf merges into, numbered as SciPy does, ``(n_leaves,)``; -1 without a merge."""
+    """Find the node that each leaf merges into, in SciPy's numbering, ``(n_leaves,)``; -1 if it never merges."""
     parent = np.full(n_leaves, -1)
     for node, children in enumerate(tree[:, :2].astype(int), start=n_leaves):
         parent[children[children < n_leaves]] = node
@@ -133,7 +141,7 @@ def tree_parents(tree: NDArray[np.float64], n_leaves: int) -> NDArray[np.int64]:
 
 
 def tree_members(tree: NDArray[np.float64], n_leaves: int) -> NDArray[np.bool_]:
-    """Leaves below each node, leaves first and then the merges as SciPy numbers them, ``(n_nodes, n_leaves)``."""
+    """Mark the leaves below each node, ``(n_nodes, n_leaves)``. Merges follow the leaves, in SciPy's numbering."""
     members = np.eye(n_leaves + len(tree), n_leaves, dtype=bool)
     for node, (left, right) in enumerate(tree[:, :2].astype(int), start=n_leaves):
         members[node] = members[left] | members[right]

@@ -1,4 +1,4 @@
-"""Which genes vary most, as scanpy ranks them within the batches."""
+"""Select the genes that vary most, as scanpy ranks them within the batches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .. import _scanpy
 logger = logging.getLogger(__name__)
 
 ROUNDING = 1e-5
-"""Standard deviation of log1p CP10k up to which a gene does not vary: single precision leaves 1e-6."""
+"""A gene varies if its standard deviation of log1p CP10k exceeds this; rounding in single precision leaves 1e-6."""
 
 
 def most_variable(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> NDArray[np.bool_]:
-    """Mask of the most variable genes, ranked within the batches and then by the number of batches that agree.
+    """Select highly variable genes, ranked within the batches and then by the number of batches that agree.
 
-    They are those of :func:`scanpy.pp.highly_variable_genes`, which fails where a batch has no gene that stands out.
-    Such a batch has no say; if no batch has one, the genes are ranked over all cells.
+    The genes are those of :func:`scanpy.pp.highly_variable_genes`, which fails if no gene stands out in a batch.
+    Here, such a batch does not count. If no gene stands out in any batch, the genes are ranked over all cells.
 
     Parameters
     ----------
@@ -30,11 +30,12 @@ def most_variable(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> 
     batch
         Batch of each cell, ``(n_cells,)``.
     n_top_genes
-        Genes to choose, at most those that vary.
+        Number of genes to select, at most the number of genes that vary.
 
     Returns
     -------
-    ``(n_genes,)``; some more than asked for where genes are tied over all cells.
+    selected : numpy.ndarray
+        Mask of the genes, ``(n_genes,)``. It has more than `n_top_genes` genes if genes ranked over all cells are tied.
     """
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
@@ -44,15 +45,15 @@ def most_variable(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> 
     over_all = _dispersion(x)
     if np.isfinite(over_all).any():
         return _highest(over_all, n_top_genes).to_numpy()
-    logger.info("No gene stands out from others of its abundance: the genes of the greatest variance are taken.")
+    logger.info("No gene stands out from others of its abundance, so the genes with the highest variance are selected.")
     order = np.argsort(-mean_variance_axis(x, axis=0)[1], kind="stable")
     return np.isin(np.arange(len(order)), order[:n_top_genes])
 
 
 def _rank_within(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> list[pd.DataFrame]:
-    """Dispersion of the genes within each batch, and whether it is among the highest there.
+    """Return one table per batch: the dispersion of each gene, and whether it is among the highest there.
 
-    A batch has no say where no gene stands out: its cells are alike, or few with hardly a count each.
+    A batch in which no gene stands out has no table: its cells are too similar, or they are few and have few counts.
     """
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
@@ -67,19 +68,19 @@ def _rank_within(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> l
             continue
         top = _highest(dispersion, n_top_genes).astype(int)
         table = pd.DataFrame({"top": top, "dispersion": dispersion})
-        tables.append(table.reindex(names, fill_value=0))  # genes without a count
+        tables.append(table.reindex(names, fill_value=0))  # genes without counts
     if silent:
         logger.info(
-            "%d of %d batches (such as %r) do not tell which genes are variable, as their cells are alike or have too "
-            "few counts: the genes are ranked within %s.",
+            "%d of %d batches (such as %r) do not count in the selection of genes, because their cells are too similar "
+            "or have too few counts: the genes are ranked %s.",
             *(len(silent), len(batch.categories), silent[0]),
-            "the other batches" if tables else "all cells together",
+            "within the other batches" if tables else "over all cells",
         )
     return tables
 
 
 def _dispersion(x: sp.csr_matrix, genes: NDArray[np.bool_] | None = None) -> pd.Series:
-    """Dispersion of some genes, as scanpy normalises it: NaN or, by rounding, infinite where all of a bin are alike."""
+    """Return scanpy's normalised dispersion: NaN or, by rounding, infinite if all genes of a bin are equal."""
     names = pd.RangeIndex(x.shape[1]).astype(str)
     if genes is not None:
         x, names = x[:, genes], names[genes]
@@ -87,13 +88,13 @@ def _dispersion(x: sp.csr_matrix, genes: NDArray[np.bool_] | None = None) -> pd.
 
 
 def _highest(dispersion: pd.Series, n: int) -> pd.Series:
-    """Whether each gene has one of the `n` highest dispersions, or the same as the last of these."""
+    """Whether each gene has one of the `n` highest dispersions, ties included."""
     known = np.sort(dispersion.dropna())
     return dispersion.fillna(-np.inf) >= known[-min(n, len(known))]
 
 
 def _agreed(within: list[pd.DataFrame], n: int) -> NDArray[np.bool_]:
-    """Mask of the `n` genes that are on top in most batches, then of the highest mean dispersion, as scanpy has it."""
+    """Mask of the `n` genes on top in the most batches; ties go to the highest mean dispersion, as in scanpy."""
     table = pd.concat(within).groupby(level=0).agg({"top": "sum", "dispersion": "mean"})
     order = table.sort_values(["top", "dispersion"], ascending=False)
     return within[0].index.isin(order.index[:n])

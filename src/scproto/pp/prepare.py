@@ -1,4 +1,4 @@
-"""Everything that comes before the model: checks, genes, PCA and neighbours."""
+"""Prepare cells for the model: checks, genes, PCA and neighbours."""
 
 from __future__ import annotations
 
@@ -41,37 +41,36 @@ def prepare(
     ----------
     adata
         Cells and genes with counts, ``(n_cells, n_genes)``: sparse or dense, of any numeric type, in memory or backed.
-        Changed in place; the counts stay as they are. Features that ``var["feature_types"]`` calls something else than
-        genes (antibodies, guides, peaks) are left out.
+        The results are written to it: ``obs["scproto_batch"]``, ``var["scproto_gene"]``, ``obsm["X_scproto_pca"]``,
+        ``obsp["scproto_neighbors"]`` and ``uns["scproto"]``. The counts stay unchanged. Features that
+        ``var["feature_types"]`` marks as other than genes (antibodies, guides, peaks) are left out.
     batch_key
-        Column of ``adata.obs`` with the batch (donor, lab, technology). Of several columns the product is
-        taken: every combination that occurs is a batch. Without it all cells are one batch.
+        Column of ``adata.obs`` with the batch (donor, lab, technology). If you give several columns, each combination
+        that occurs is a batch. By default, all cells form one batch.
     layer
         Layer with the counts; by default ``adata.X``.
     n_top_genes
-        Highly variable genes for the model, ranked within the batches and then by the number of batches
-        that agree, so that genes which differ only between the batches are not favoured. All genes that
-        vary are taken if there are no more than this.
+        Number of highly variable genes for the model. Genes are ranked within the batches and then by the number of
+        batches that agree, so that genes that differ only between the batches are not favoured. If at most this many
+        genes vary, all of them are taken.
     n_pcs
-        Principal components of log1p CP10k for the neighbours, the genes under Pareto scaling.
+        Number of principal components in which neighbours are found. The PCA is that of log1p CP10k with Pareto
+        scaling of the genes.
     n_neighbors
-        Size of the neighbourhoods within a batch; pairs of cells that lie in each other's are kept.
+        Size of the neighbourhoods within a batch. Two cells become neighbours if each is in the neighbourhood of the
+        other.
     round_counts
-        Round fractional counts, as SoupX, alevin or RSEM leave them, up with the probability of their fraction and else
-        down, so that each gene keeps its mean. The model rounds the same way wherever it reads these counts; the matrix
-        stays as it is. Numbers that are whole but for small errors are rounded in any case.
+        Whether to round fractional counts, such as those of SoupX, alevin or RSEM. Each is rounded up with the
+        probability of its fraction and otherwise down, so that each gene keeps its mean. The model rounds in the same
+        way wherever it reads these counts; the matrix stays unchanged. Whole numbers with small errors are rounded in
+        any case.
     seed
-        Of the PCA, and of the rounding.
-
-    Returns
-    -------
-    Nothing. Written to ``adata``: ``obs["scproto_batch"]``, ``var["scproto_gene"]``,
-    ``obsm["X_scproto_pca"]``, ``obsp["scproto_neighbors"]`` and ``uns["scproto"]``.
+        Seed of the PCA and of the rounding.
 
     Raises
     ------
     InputError
-        If the counts or the keys can't be used; the sentence says what to mend.
+        If the counts or the keys cannot be used. The sentence says how to mend it.
     """
     seed = check_seed(seed)
     for name, value in {"n_top_genes": n_top_genes, "n_pcs": n_pcs, "n_neighbors": n_neighbors}.items():
@@ -102,7 +101,10 @@ def prepare_counts(
     round_counts: bool = False,
     seed: int = 0,
 ) -> None:
-    """Do what :func:`prepare` does, with counts that were read and checked before."""
+    """Do what :func:`prepare` does, with counts that have already been read and checked.
+
+    The parameters are those of :func:`prepare`, except for `counts`, the counts in `adata`.
+    """
     for notice in counts.notices:
         logger.info(notice)
     batch = join_batches(adata.obs, batch_key)
@@ -131,12 +133,12 @@ def prepare_counts(
 def _reduce(
     counts: Counts, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Mask of the features for the model, ``(n_vars,)``, and the PCA of these genes, ``(n_cells, n_pcs)``."""
+    """Return a mask of the genes for the model, ``(n_vars,)``, and their PCA, ``(n_cells, n_pcs)``."""
     x, library = log1p_cp10k(counts.matrix)
     genes = _choose_genes(x, batch, n_top_genes)
-    del x  # before the chosen genes take as much memory again
+    del x  # frees memory before the chosen genes need as much again
     if genes.sum() < 2:
-        raise InputError("Fewer than two genes vary between the cells once their depth is equal: give more genes.")
+        raise InputError("Fewer than two genes vary between the cells after depth normalisation: give more genes.")
     x, _ = log1p_cp10k(counts.matrix[:, genes], library)
     features = counts.genes.copy()
     features[counts.genes] = genes
@@ -144,19 +146,19 @@ def _reduce(
 
 
 def _pca(x: sp.csr_matrix, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray[np.float32]:
-    """PCA of log1p CP10k, ``(n_cells, n_pcs)``, with Pareto scaling and without the share of the noise.
+    """Compute the PCA of log1p CP10k with Pareto scaling, shrunk by the variance of the noise, ``(n_cells, n_pcs)``.
 
-    A gene is divided by the square root of its standard deviation, between no scaling, where a few abundant genes
-    decide, and unit variance, where the noise of the faint ones does. Components are then shrunk to what their variance
-    exceeds that of the last one by, which is taken for noise where further components are left out. `x` is scaled in
-    place.
+    Each gene is divided by the square root of its standard deviation. Without scaling, a few abundant genes would
+    dominate; with unit variance, the noise of faint genes would. If further components are left out, the variance of
+    the last component counts as noise, and each component is shrunk so that its variance loses this amount. `x` is
+    scaled in place.
     """
     import scanpy as sc
 
     deviation = _deviation_within(x, batch)
     varies = deviation > ROUNDING
     if not varies.any():
-        raise InputError("No gene varies within a batch once the depth of its cells is equal: check the batch key.")
+        raise InputError("No gene varies within a batch after depth normalisation: check the batch key.")
     scale = np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=varies)
     scale_genes(x, scale)
     n_comps = min(n_pcs, min(x.shape) - 1)
@@ -178,7 +180,7 @@ def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.flo
 
 
 def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> NDArray[np.bool_]:
-    """Mask of the genes for the model from log1p CP10k, ``(n_genes,)``."""
+    """Choose the genes for the model from log1p CP10k, mask ``(n_genes,)``."""
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
     varies: NDArray[np.bool_] = mean_variance_axis(x, axis=0)[1] > 0
