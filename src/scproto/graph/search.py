@@ -41,7 +41,7 @@ class Search:
     exact
         Whether to compare each query with all rows. If not, and from 3,000 rows on, rows and queries are listed by the
         nearest of ``sqrt(n)`` k-means centres. One matrix product compares all queries of a list with the rows of the
-        lists whose centres are nearest to its own. It takes as many lists as are needed to find 95 % of the ten
+        lists whose centres are nearest to its own. The search uses as many lists as find 95 % of the ten
         nearest neighbours of a sample of the rows.
 
     Attributes
