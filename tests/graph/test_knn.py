@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn.metrics.pairwise import cosine_similarity
 
-from scproto import graph
 from scproto.graph import KnnGraph, mutual_neighbors, within_batch_neighbors
-from scproto.graph.search import Search
 
 
 def random_cells(n_cells: int = 60, n_batches: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +21,7 @@ def neighbors(graph: KnnGraph) -> list[set[int]]:
 
 
 def nearest(similarity: np.ndarray, cell: int, candidates: np.ndarray, k: int) -> set[int]:
-    """The ``k`` candidates most similar to a cell, the cell itself left out."""
+    """The `k` candidates that are most similar to a cell, without the cell itself."""
     others = [c for c in candidates.tolist() if c != cell]
     return set(sorted(others, key=lambda c: -similarity[cell, c])[:k])
 
@@ -32,7 +30,7 @@ class TestKnnGraph:
     table = np.array([[1, 2, -1], [0, -1, -1], [-1, -1, -1], [0, 1, 2]])
 
     @pytest.mark.parametrize("index", [2, -1], ids=["too_large", "negative"])
-    def test_refuses_cells_that_are_not_there(self, index):
+    def test_refuses_cells_that_do_not_exist(self, index):
         with pytest.raises(ValueError, match="must lie in"):
             KnnGraph(np.array([0, 1, 2]), np.array([1, index]))
 
@@ -45,12 +43,12 @@ class TestKnnGraph:
         assert neighbors(KnnGraph.from_sparse(sparse)) == [{1, 2}, {0}, set(), {0, 1, 2}]
 
     @pytest.mark.parametrize("width", [0, 4])
-    def test_nobody_has_a_neighbour(self, width):
+    def test_no_cell_has_a_neighbour(self, width):
         graph = KnnGraph.from_table(np.full((3, width), -1))
         assert neighbors(KnnGraph.from_sparse(graph.to_sparse())) == neighbors(graph) == [set()] * 3
         assert graph.draw(np.array([2, 0]), np.random.default_rng(0)).tolist() == [2, 0]
 
-    def test_diagonal_does_not_count(self):
+    def test_diagonal_is_ignored(self):
         assert neighbors(KnnGraph.from_sparse(sp.csr_matrix(np.array([[1, 1], [0, 1]])))) == [{1}, set()]
 
     def test_pairs_in_any_order(self):
@@ -60,7 +58,7 @@ class TestKnnGraph:
         assert graph.indices.tolist() == [1, 0, 2]
 
     @pytest.mark.parametrize("cells", [[1, 3, 4, 8], [0, 1, 2, 3], [5, 6, 7, 8]])
-    def test_graph_of_some_cells_among_all(self, cells):
+    def test_graph_of_some_cells_is_extended_to_all(self, cells):
         graph = KnnGraph.from_table(self.table).among(np.array(cells), 9)
         expected = [set() for _ in range(9)]
         for cell, row in zip(cells, self.table, strict=True):
@@ -71,7 +69,7 @@ class TestKnnGraph:
         graph = KnnGraph.from_table(np.array([[1, 2], [0, -1], [1, -1], [-1, -1]]))
         assert neighbors(graph.mutual()) == [{1}, {0}, set(), set()]
 
-    def test_a_rare_group_keeps_to_itself_among_mutual_neighbours(self):
+    def test_mutual_neighbours_of_a_rare_group_belong_to_it(self):
         rng = np.random.default_rng(0)
         rare = np.arange(103) >= 100
         x = np.where(rare[:, None], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]) + 0.1 * rng.normal(size=(103, 3))
@@ -79,7 +77,7 @@ class TestKnnGraph:
         assert not all(rare[i] for i in set.union(*neighbors(graph)[100:]))
         assert all(rare[i] for i in set.union(*neighbors(graph.mutual())[100:]))
 
-    def test_draws_neighbours_alike_or_else_the_cell_itself(self):
+    def test_draws_all_neighbours_equally_often_or_else_the_cell_itself(self):
         cells = np.repeat(np.arange(4), 1000)
         drawn = KnnGraph.from_table(self.table).draw(cells, np.random.default_rng(0))
         assert [sorted(set(drawn[cells == c].tolist())) for c in range(4)] == [[1, 2], [0], [2], [0, 1, 2]]
@@ -117,7 +115,7 @@ class TestWithinBatch:
         k=st.integers(1, 6),
         data=st.data(),
     )
-    def test_with_duplicates_never_itself_nor_another_batch(self, x, k, data):
+    def test_with_duplicates_no_cell_finds_itself_or_another_batch(self, x, k, data):
         batch = data.draw(npst.arrays(np.int64, len(x), elements=st.integers(0, 2)))
         graph = within_batch_neighbors(x, batch, k)
         size = np.bincount(batch)[batch]
@@ -161,7 +159,7 @@ class TestMutual:
 
     @pytest.mark.parametrize("n_batches", [2, 5, 9, 10, 20, 41])
     def test_work_grows_with_the_number_of_batches_not_its_square(self, n_batches):
-        """With one cell a batch, the mutual neighbours are the batches that were compared."""
+        """With one cell per batch, the mutual neighbours are the batches that were compared."""
         x, _ = random_cells(n_batches)
         graph = mutual_neighbors(x, np.arange(n_batches), 1, n_partners=8)
         assert graph.degree.tolist() == [min(n_batches - 1, 8)] * n_batches
@@ -176,45 +174,8 @@ class TestMutual:
         assert (first != other).nnz > 0
 
 
-def clustered(n: int, n_dims: int = 8, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(40, n_dims))[rng.integers(0, 40, n)] + rng.normal(scale=0.3, size=(n, n_dims))
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-
-
-class TestNearest:
-    @pytest.mark.parametrize("k", [1, 7, 60, 99])
-    def test_equals_a_sorted_table(self, k):
-        reference, query = clustered(60), clustered(9, seed=1)
-        indices, products = Search(reference, exact=True)(query, k)
-        table = query.astype(np.float64) @ reference.T.astype(np.float64)
-        assert indices.shape == products.shape == (9, min(k, 60))
-        np.testing.assert_array_equal(indices, np.argsort(-table, axis=1)[:, :k])
-        np.testing.assert_allclose(products, -np.sort(-table, axis=1)[:, :k], atol=1e-6)
-
-    def test_many_cells_are_searched_nearly_exactly_and_it_is_said(self, monkeypatch, caplog):
-        points = clustered(3000)
-        exact = graph.nearest_others(points, 10)[0]
-        monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 2999)
-        with caplog.at_level("INFO", logger="scproto"):
-            found = graph.nearest_others(points, 10)[0]
-        recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
-        assert recall > 0.95
-        (said,) = [record.getMessage() for record in caplog.records]
-        assert "3000 cells" in said
-        assert float(said.split(": ")[1].split(" %")[0]) == pytest.approx(100 * recall, abs=3)
-        np.testing.assert_array_equal(found, graph.nearest_others(points, 10)[0])
-
-    def test_lists_with_too_few_cells_are_searched_exactly(self, monkeypatch):
-        points = clustered(500)
-        exact = graph.nearest_others(points, 400)[0]
-        monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 10)
-        monkeypatch.setattr("scproto.graph.search.LISTED_FROM", 10)
-        monkeypatch.setattr("scproto.graph.search.ENOUGH", 0.0)
-        assert not np.array_equal(graph.nearest_others(points, 3)[0], exact[:, :3])
-        np.testing.assert_array_equal(graph.nearest_others(points, 400)[0], exact)
-
-    def test_graphs_of_many_cells(self, monkeypatch, caplog):
+class TestManyCells:
+    def test_graphs_of_many_cells(self, clustered, monkeypatch, caplog):
         points, batch = clustered(1200), np.arange(1200) % 2
         exact = within_batch_neighbors(points, batch, 5), mutual_neighbors(points, batch, 5)
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
@@ -225,47 +186,11 @@ class TestNearest:
             shared = graph_found.to_sparse().multiply(expected.to_sparse()).sum()
             assert 0.9 * expected.to_sparse().sum() < shared < expected.to_sparse().sum()
         assert [r.getMessage().split(": ")[0] for r in caplog.records] == [
-            "Neighbours among 1200 cells are approximate"
+            "The search for neighbours among 1200 cells is approximate"
         ] * 2
 
-    def test_small_batches_are_searched_exactly(self, monkeypatch):
+    def test_small_batches_are_searched_exactly(self, clustered, monkeypatch):
         points, batch = clustered(1200), np.arange(1200) % 2
         exact = mutual_neighbors(points, batch, 5)
         monkeypatch.setattr("scproto.graph.search.EXACT_UP_TO", 300)
         assert neighbors(mutual_neighbors(points, batch, 5)) == neighbors(exact)
-
-    @pytest.mark.parametrize("enough", [0.0, 0.5, 0.9, 0.95, 1.0])
-    def test_as_few_lists_as_find_enough(self, monkeypatch, enough):
-        monkeypatch.setattr("scproto.graph.search.ENOUGH", enough)
-        points = clustered(3000)
-        search = Search(points, exact=False)
-        assert search.recall(points, 10) >= enough
-        search.n_probed -= 1
-        assert search.n_probed == 0 or search.recall(points, 10) < enough
-
-    @pytest.mark.parametrize("n_probed", [1, 2, 5, 55])
-    def test_recall_is_the_share_of_the_neighbours_found(self, n_probed):
-        points, query = clustered(3000), clustered(150, seed=1)
-        search = Search(points, exact=False)
-        search.n_probed = n_probed
-        truth, found = np.argsort(-query @ points.T, axis=1)[:, :10], search(query, 10)[0]
-        shared = [len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)]
-        assert search.recall(query, 10) == pytest.approx(np.mean(shared), abs=1e-9)
-        assert (n_probed == 55) == (np.mean(shared) == 1)  # these are all lists
-
-    def test_results_of_lists_are_rows_and_their_products(self):
-        points, query = clustered(3000), clustered(70, seed=1)
-        search = Search(points, exact=False)
-        search.n_probed = 1
-        indices, products = search(query, 6)
-        np.testing.assert_allclose(products, (query[:, None] * points[indices]).sum(2), atol=1e-6)
-        assert (np.diff(products, axis=1) <= 0).all()
-
-    def test_equal_rows_fill_one_list(self):
-        points = np.repeat(clustered(3), 1000, axis=0)
-        indices, products = Search(points, exact=False)(points[::1000], 20)
-        np.testing.assert_array_equal(indices // 1000, np.arange(3)[:, None].repeat(20, 1))
-        np.testing.assert_allclose(products, 1, atol=1e-6)
-
-    def test_few_rows_have_no_lists(self):
-        assert Search(clustered(2999), exact=False).n_probed == 0

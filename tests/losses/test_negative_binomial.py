@@ -25,7 +25,7 @@ def example():
 
 
 def textbook(log_mean, log_theta, counts):
-    """Every entry densely, as in the books."""
+    """Evaluate the textbook formula at every entry."""
     x, mu, theta = torch.from_numpy(counts).double(), log_mean.exp(), log_theta.exp()
     log_p = (
         torch.lgamma(x + theta)
@@ -126,7 +126,7 @@ def test_float32_with_extreme_dispersion(example, theta):
 
 @pytest.mark.parametrize("stored", [[SMALL - 1, SMALL, SMALL + 1], [0, 1, 1000], [0.5, 2.5, SMALL + 0.5]])
 def test_counts_within_and_beyond_the_table(stored):
-    """Large and fractional counts, which the table does not hold, too."""
+    """Also large and fractional counts, which the table does not hold."""
     counts, log_mean = np.array([stored, stored[::-1]], float), torch.linspace(-1, 4, 6, dtype=torch.float64).view(2, 3)
     log_theta = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
     results = []
@@ -152,7 +152,7 @@ def test_tiny_mean_stays_finite_with_its_gradients(log_mean):
     log_mean = torch.full((2, 2), log_mean, requires_grad=True)
     log_theta = torch.zeros(2, requires_grad=True)
     found = negative_binomial_nll(log_mean, log_theta, *coordinates(counts, torch.float32))
-    # theta = 1 is geometric: 2 counts cost -2 log(mu) where mu is tiny, no count costs nothing
+    # theta = 1 is geometric: if mu is tiny, two counts cost -2 log(mu) and no count costs nothing
     np.testing.assert_allclose(found.detach().numpy(), [0, -2 * log_mean[0, 0].item()], rtol=1e-6, atol=1e-6)
     found.sum().backward()
     assert torch.isfinite(log_mean.grad).all()
@@ -166,7 +166,7 @@ def test_huge_mean_stays_finite_with_its_gradients(log_mean):
     log_mean = torch.full((2, 2), log_mean, requires_grad=True)
     log_theta = torch.zeros(2, requires_grad=True)
     found = negative_binomial_nll(log_mean, log_theta, *coordinates(counts, torch.float32))
-    # theta = 1 is geometric: any count costs log(1 + mu) where mu is huge
+    # theta = 1 is geometric: if mu is huge, any count costs log(1 + mu)
     np.testing.assert_allclose(found.detach().numpy(), 2 * log_mean[0].detach().numpy(), rtol=1e-6)
     found.sum().backward()
     assert torch.isfinite(log_theta.grad).all()

@@ -10,7 +10,7 @@ from scproto.losses import propagation_loss
 
 
 def naive_loss(scores):
-    """Loop over the cells for the one that is farthest from its nearest prototype."""
+    """Loop over the cells to find the one that is farthest from its nearest prototype."""
     worst = -1.0
     for row in scores.tolist():
         worst = max(worst, 1 - max(row))
@@ -28,7 +28,7 @@ def test_equals_a_loop(n_cells, n_prototypes):
     assert propagation_loss(scores).item() == pytest.approx(naive_loss(scores))
 
 
-def test_gradient_is_the_worst_cells_alone():
+def test_only_the_farthest_cell_has_a_gradient():
     scores = cosines(20).requires_grad_()
     distance = 1 - scores.detach().max(1).values
     loss = propagation_loss(scores)
@@ -42,5 +42,5 @@ def test_one_cell():
     assert propagation_loss(torch.tensor([[0.25, -1.0]])).item() == pytest.approx(0.75)
 
 
-def test_no_loss_where_every_cell_lies_on_a_prototype():
+def test_loss_is_zero_if_every_cell_lies_on_a_prototype():
     assert propagation_loss(torch.eye(3)).item() == 0

@@ -12,7 +12,7 @@ from scproto.losses import batch_sinkhorn
 
 
 def naive_sinkhorn(scores, batch, epsilon, n_iterations, share=None):
-    """One batch after the other, in float64."""
+    """Loop over the batches, in float64."""
     result = np.empty(scores.shape)
     share = np.ones((batch.max() + 1, scores.shape[1])) if share is None else share.astype(np.float64)
     for b in np.unique(batch):
@@ -31,7 +31,7 @@ def cosines(n_cells: int, n_prototypes: int, seed: int = 0) -> torch.Tensor:
 
 
 def uneven_shares(n_batches: int, n_prototypes: int) -> torch.Tensor:
-    """Shares of each batch that sum to one, the largest about a hundred times the smallest."""
+    """Uneven shares that sum to one in each batch."""
     return torch.softmax(2 * cosines(n_batches, n_prototypes, seed=1), dim=1)
 
 
@@ -58,7 +58,7 @@ def test_equals_a_loop_over_the_batches(batch, n_batches, n_prototypes, uneven):
     np.testing.assert_allclose(q.numpy(), expected, atol=2e-6)
 
 
-def test_agrees_with_the_plain_domain_where_that_is_safe():
+def test_agrees_with_plain_exponentials_where_these_are_safe():
     scores = cosines(12, 5)
     q = np.exp(scores.numpy().astype(np.float64) / 0.5)
     q /= q.sum(1, keepdims=True)
@@ -69,7 +69,7 @@ def test_agrees_with_the_plain_domain_where_that_is_safe():
     np.testing.assert_allclose(found.numpy(), q, atol=1e-6)
 
 
-def test_without_an_iteration_it_is_a_softmax():
+def test_without_iterations_it_is_a_softmax():
     scores, batch = cosines(10, 4), torch.arange(10) % 3
     q = batch_sinkhorn(scores, batch, 3, n_iterations=0)
     torch.testing.assert_close(q, torch.softmax(scores / 0.05, dim=1))
@@ -92,7 +92,7 @@ def test_all_cells_on_one_prototype_stay_finite():
     torch.testing.assert_close(q.sum(1), torch.ones(6))
 
 
-def test_at_convergence_each_batch_fills_the_prototypes_alike():
+def test_at_convergence_each_batch_fills_all_prototypes_equally():
     scores, batch = cosines(60, 5), torch.arange(60) % 3
     batch[:9] = 0  # batches of unequal size
     q = batch_sinkhorn(scores, batch, 3, epsilon=0.3, n_iterations=500)
@@ -110,7 +110,7 @@ def test_at_convergence_each_prototype_gets_its_share_of_each_batch():
         torch.testing.assert_close(q[batch == b].sum(0), share[b] * (batch == b).sum(), rtol=1e-4, atol=0)
 
 
-def test_equal_shares_are_those_without_any():
+def test_equal_shares_are_the_default():
     scores, batch = cosines(20, 5), torch.arange(20) % 3
     without = batch_sinkhorn(scores, batch, 3)
     for share in (torch.full((3, 5), 1 / 5), torch.ones(3, 5), torch.tensor([[1.0], [0.2], [7.0]]).expand(3, 5)):

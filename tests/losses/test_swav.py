@@ -19,7 +19,7 @@ def views(n_views: int, n_cells: int, n_prototypes: int, n_batches: int, seed: i
 
 
 def naive_loss(scores, assignments, batches, temperature):
-    """Every ordered pair of views, every cell, then means by batch."""
+    """Loop over the ordered pairs of views and over the cells, then take the means per batch."""
     pairs = []
     for i in range(len(scores)):
         for j in range(len(scores)):
@@ -53,7 +53,7 @@ def test_the_prediction_counts_for_the_batch_of_the_cell_that_predicts():
     assert loss.item() != pytest.approx(naive_loss(scores, assignments, [own, own], 0.1), rel=1e-4)
 
 
-def test_batches_of_unequal_size_weigh_the_same():
+def test_batches_of_unequal_size_have_the_same_weight():
     """Repeating the cells of one batch changes nothing."""
     scores, assignments, batches = views(2, 6, 4, 1)
     batches = torch.tensor([[0, 0, 0, 0, 0, 2]] * 2)
@@ -79,7 +79,7 @@ def test_gradient_flows_to_the_scores_only():
     assert assignments.grad is None
 
 
-def test_confident_and_right_is_no_loss():
+def test_loss_is_zero_if_predictions_are_confident_and_right():
     scores = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).expand(2, 2, 2)
     targets = torch.eye(2).expand(2, 2, 2)
     loss = swapped_prediction_loss(scores, targets, torch.tensor([[0, 1]] * 2), 2, temperature=0.01)

@@ -1,4 +1,4 @@
-"""Invariants of the alignment, whatever its rounds and constants."""
+"""Invariants of the alignment that hold for any number of rounds and any constants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ N_TYPES, N_LATENT = 6, 10
 
 
 def atlas(n_each: int = 40, n_batches: int = 3, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Unit vectors without batch effect, their batch and type, and the centres of the types."""
+    """Unit vectors without a batch effect, their batches and types, and the centres of the types."""
     random = torch.Generator().manual_seed(seed)
     centres = F.normalize(torch.randn(N_TYPES, N_LATENT, generator=torch.Generator().manual_seed(99)), dim=1)
     kind = torch.arange(N_TYPES).repeat_interleave(n_each).repeat(n_batches)
@@ -25,7 +25,7 @@ def atlas(n_each: int = 40, n_batches: int = 3, seed: int = 0) -> tuple[Tensor, 
 
 
 def shifted(unit: Tensor, batch: Tensor) -> Tensor:
-    """Push all cells of the last batch the same way."""
+    """Push all cells of the last batch in the same direction."""
     push = 0.25 * F.normalize(torch.randn(N_LATENT, generator=torch.Generator().manual_seed(7)), dim=0)
     return F.normalize(unit + push * (batch == batch.max()).unsqueeze(1), dim=1)
 
@@ -70,7 +70,7 @@ def test_types_stay_apart(effect):
 
 
 @EFFECTS
-def test_holds_for_other_cells_of_the_same_batches(effect):
+def test_aligns_other_cells_of_the_same_batches(effect):
     clean, batch, _, centres = atlas()
     alignment, *_ = fit_alignment(effect(clean, batch), batch, centres, 3)
     new, new_batch, new_kind, _ = atlas(seed=1)
@@ -94,7 +94,7 @@ def test_aligned_cells_are_those_of_the_alignment():
     torch.testing.assert_close(alignment(unit, batch), aligned, atol=1e-6, rtol=0)
 
 
-def test_no_round_moves_nothing():
+def test_without_rounds_nothing_moves():
     unit, batch, _, centres = atlas()
     alignment, prototypes, aligned = fit_alignment(unit, batch, centres, 3, n_rounds=0)
     assert torch.equal(alignment(unit, batch), unit)
@@ -103,7 +103,7 @@ def test_no_round_moves_nothing():
 
 
 def spreads(alignment, unit, batch, prototypes):
-    """Mean distance of the cells to the nearest prototype before each round but the first and after the last."""
+    """Mean distance of the cells to the nearest prototype after each round."""
     found = []
     for anchors, offsets in zip(alignment.prototypes, alignment.offsets, strict=True):
         found.append(spread(unit, batch, anchors))
@@ -112,7 +112,7 @@ def spreads(alignment, unit, batch, prototypes):
 
 
 def spread(unit, batch, prototypes):
-    """One cell after the other; batches weigh the same."""
+    """Loop over the cells; all batches have the same weight."""
     nearest = [min(1 - float(cell @ prototype) for prototype in prototypes) for cell in unit]
     return np.mean([np.mean([d for d, c in zip(nearest, batch, strict=True) if c == b]) for b in batch.unique()])
 
@@ -139,7 +139,7 @@ def test_takes_no_more_rounds_than_asked_for():
     assert len(alignment.prototypes) == len(alignment.offsets) == 4
 
 
-def test_batches_alike_need_few_rounds():
+def test_batches_that_do_not_differ_need_few_rounds():
     unit, batch, _, centres = atlas()
     alignment, *_ = fit_alignment(unit, batch, centres, 3)
     assert len(alignment.offsets) == 2
@@ -174,13 +174,15 @@ def test_one_batch_stays_where_it_is():
     alignment, prototypes, _ = fit_alignment(unit, batch, centres, 1)
     torch.testing.assert_close(alignment(unit, batch), unit, atol=1e-6, rtol=0)
     means = torch.stack([unit[kind == k].mean(0) for k in range(N_TYPES)])
-    torch.testing.assert_close(prototypes, F.normalize(means, dim=1), atol=1e-5, rtol=0)  # still follow the cells
+    torch.testing.assert_close(
+        prototypes, F.normalize(means, dim=1), atol=1e-5, rtol=0
+    )  # the prototypes still follow the cells
 
 
 def test_absent_batch_changes_nothing():
     clean, batch, _, centres = atlas(n_batches=2)
     unit = shifted(clean, batch)
-    with_gap, *_ = fit_alignment(unit, 2 * batch, centres, 3)  # batch 1 has no cell
+    with_gap, *_ = fit_alignment(unit, 2 * batch, centres, 3)  # batch 1 has no cells
     without, *_ = fit_alignment(unit, batch, centres, 2)
     torch.testing.assert_close(with_gap(unit, 2 * batch), without(unit, batch), atol=1e-6, rtol=0)
 

@@ -21,18 +21,18 @@ def encoder() -> Encoder:
 
 @pytest.fixture
 def inputs() -> tuple[Tensor, Tensor]:
-    """Cells and where their lines start."""
+    """Cells and their baselines."""
     random = torch.Generator().manual_seed(1)
     return unit(torch.rand(N_CELLS, N_GENES, generator=random)), unit(torch.rand(N_CELLS, N_GENES, generator=random))
 
 
 def score(encoder: Encoder):
-    """Log-softmax of the first of the latent dimensions, by which each cell counts for itself."""
+    """Log-softmax of the first latent dimension, which scores each cell independently of the others."""
     return lambda hidden: torch.log_softmax(encoder.head(hidden) / 0.1, dim=1)[:, 0]
 
 
 def naive(encoder: Encoder, x: Tensor, baseline: Tensor, n_steps: int) -> Tensor:
-    """Cell by cell and step by step through the whole network, gradients at the genes."""
+    """Loop over cells and steps, with gradients through the whole network to the genes."""
     result = torch.zeros_like(x)
     for i in range(len(x)):
         for step in range(n_steps):
@@ -60,7 +60,7 @@ def test_attributions_sum_to_the_difference_of_the_scores(encoder, inputs):
     assert errors[2] < 5e-3 * float(difference.abs().mean())
 
 
-def test_of_a_linear_score_one_step_is_exact(inputs):
+def test_one_step_is_exact_for_a_linear_score(inputs):
     x, baseline = inputs
     weight = torch.randn(N_GENES, N_HIDDEN, generator=torch.Generator().manual_seed(2))
     pull = torch.linspace(-1, 1, N_HIDDEN)
@@ -68,7 +68,7 @@ def test_of_a_linear_score_one_step_is_exact(inputs):
     torch.testing.assert_close(found, (x - baseline) * (weight @ pull))
 
 
-def test_a_gene_that_does_not_differ_or_is_not_read_has_none(encoder, inputs):
+def test_genes_that_do_not_differ_or_have_no_weight_get_no_attribution(encoder, inputs):
     x, baseline = inputs
     baseline[:, 3] = x[:, 3]
     encoder.first.weight[7] = 0
@@ -77,8 +77,8 @@ def test_a_gene_that_does_not_differ_or_is_not_read_has_none(encoder, inputs):
     assert (found[:, :3] != 0).any()
 
 
-def test_from_zero_nothing_changes_on_the_way(encoder, inputs):
-    """The encoder does not feel the length of its input: zero is no baseline."""
+def test_zero_is_no_baseline(encoder, inputs):
+    """The encoder ignores the length of its input, so the score hardly changes along a line from zero."""
     x = inputs[0]
     f = score(encoder)
     difference = f(x @ encoder.first.weight) - f(0 * x @ encoder.first.weight)

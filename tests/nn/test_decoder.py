@@ -34,7 +34,7 @@ def test_equals_a_loop(decoder, n):
 
 
 def test_genes_do_not_compete(decoder, precision):
-    """More of one gene takes nothing from the others: the link is exponential."""
+    """More of one gene takes nothing from the others, because the link is exponential."""
     before = decoder(points(4), torch.zeros(4, dtype=torch.long)).exp()
     with torch.no_grad():
         decoder.log_share.bias[7] += np.log(3)
@@ -51,7 +51,7 @@ GENES = st.one_of(
 
 @settings(deadline=None, max_examples=60)
 @given(genes=GENES, n=st.integers(1, 5), bfloat16=st.booleans())
-def test_some_genes_are_columns_of_all(genes, n, bfloat16):
+def test_decoding_some_genes_gives_their_columns(genes, n, bfloat16):
     torch.manual_seed(0)
     decoder, batch, genes = Decoder(30, 3, 5, 16, 4), torch.arange(n) % 3, torch.tensor(genes, dtype=torch.long)
     with pytest.MonkeyPatch.context() as patch:
@@ -91,10 +91,10 @@ def test_starts_at_the_given_shares(decoder):
         decoder.log_share.weight.zero_()
     found = decoder(points(3), torch.arange(3))
     torch.testing.assert_close(found[:, 1:].exp(), share[1:].expand(3, 29))
-    torch.testing.assert_close(found[:, 0], torch.full((3,), np.log(1e-8)))  # a gene without a count stays finite
+    torch.testing.assert_close(found[:, 0], torch.full((3,), np.log(1e-8)))  # a gene without counts stays finite
 
 
-def test_start_moves_all_cells_alike(decoder):
+def test_start_moves_all_cells_equally(decoder):
     share = torch.arange(1.0, 31.0) / 465
     with torch.no_grad():
         before, bias = decoder(points(5), torch.arange(5) % 3), decoder.log_share.bias.clone()

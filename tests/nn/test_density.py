@@ -55,17 +55,17 @@ def test_chunks_do_not_matter(monkeypatch, chunk):
     torch.testing.assert_close(density_weights(unit, prototypes), whole)
 
 
-def test_a_cell_alone_weighs_one():
+def test_a_single_cell_has_weight_one():
     assert density_weights(random_unit(1), random_unit(3, seed=1)).tolist() == [1.0]
 
 
-def test_without_power_all_cells_weigh_alike():
+def test_with_power_zero_all_cells_weigh_the_same():
     assert torch.equal(density_weights(random_unit(20), random_unit(5), power=0.0), torch.ones(20))
 
 
 @pytest.mark.parametrize(("power", "share"), [(0.0, 0.01), (0.5, 1 / (99**0.5 + 1)), (1.0, 0.5)])
 def test_share_of_a_rare_group_far_from_a_common_one(power, share):
-    """99 cells at one place and one at the opposite: the weights give it a share between its own and one half."""
+    """One cell lies opposite to 99 others: its share of the weights is between 1/100 and one half."""
     place = torch.eye(4)[0]
     unit = torch.cat([place.expand(99, 4), -place.expand(1, 4)])
     weights = density_weights(unit, torch.stack([place, -place]), power=power)

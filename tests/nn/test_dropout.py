@@ -12,7 +12,7 @@ def dropped(p: float, x: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (8, 8), (0, 4), (7,)])
-def test_entries_are_zero_or_grown_by_the_rate(shape):
+def test_entries_are_zero_or_scaled_up(shape):
     x = 1 + torch.rand(shape)
     found = dropped(0.25, x)
     assert found.shape == x.shape
@@ -29,7 +29,7 @@ def test_rate_and_mean(p):
     assert torch.corrcoef((found.view(-1, 8) == 0).float().T).triu(1).abs().max() < 0.05
 
 
-def test_gradient_passes_where_the_entry_stayed():
+def test_gradient_passes_only_through_kept_entries():
     x = torch.ones(20, 30, requires_grad=True)
     found = dropped(0.25, x)
     found.sum().backward()
@@ -42,7 +42,7 @@ def test_follows_the_seed():
     assert not torch.equal(dropped(0.2, x), dropped(0.2, x, seed=1))
 
 
-def test_does_nothing_out_of_training_or_at_rate_zero():
+def test_does_nothing_outside_training_or_at_rate_zero():
     x = torch.rand(4, 5)
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(dropped(0.0, x), x)

@@ -28,7 +28,7 @@ def encoder() -> Encoder:
 
 @pytest.fixture
 def counts() -> sp.csr_matrix:
-    """Eight cells; the third has no count."""
+    """Eight cells; the third has no counts."""
     counts = np.random.default_rng(0).poisson(0.8, (8, 20)).astype(np.float32)
     counts[2] = 0
     return sp.csr_matrix(counts)
@@ -44,7 +44,7 @@ def test_layout_is_the_one_asked_for(counts, layout):
 
 
 @EITHER_LAYOUT
-def test_cells_have_unit_norm_also_without_a_count(encoder, counts, precision):
+def test_cells_have_unit_norm_even_without_counts(encoder, counts, precision):
     unit = encoder(*inputs(counts))
     assert unit.shape == (8, 5)
     torch.testing.assert_close(unit.norm(dim=1), torch.ones(8))
@@ -65,7 +65,7 @@ def test_sparse_and_dense_input_give_the_same(encoder, counts, float32, monkeypa
     results = []
     for dense_above in (0.0, 1.0):
         monkeypatch.setattr("scproto.data.minibatch.DENSE_ABOVE", dense_above)
-        torch.manual_seed(3)  # of the dropout
+        torch.manual_seed(3)  # the same dropout for both
         unit = encoder(*inputs(counts[rows]))
         gradients = torch.autograd.grad((unit * torch.arange(5.0)).sum(), list(encoder.parameters()))
         results.append((unit, *gradients))
@@ -74,7 +74,7 @@ def test_sparse_and_dense_input_give_the_same(encoder, counts, float32, monkeypa
 
 
 @EITHER_LAYOUT
-def test_the_transpose_is_for_training_alone(encoder, counts, float32):
+def test_the_transpose_is_needed_only_in_training(encoder, counts, float32):
     torch.testing.assert_close(encoder(encoder_input(normalise(counts))), encoder(*inputs(counts)))
 
 
@@ -91,7 +91,7 @@ def test_rounded_products_hardly_turn_a_cell(encoder, counts, bfloat16):
 @EITHER_LAYOUT
 @torch.no_grad()
 def test_depth_alone_hardly_matters(encoder, counts):
-    """The input is normalised, so that twice the counts are the same cell."""
+    """The input is normalised, so a cell with twice the counts is the same cell."""
     torch.testing.assert_close(encoder(*inputs(2 * counts)), encoder(*inputs(counts)))
 
 
@@ -111,7 +111,7 @@ def test_dropout_only_in_training(encoder, counts):
 
 
 @EITHER_LAYOUT
-def test_head_goes_on_from_the_first_layer(encoder, counts):
+def test_head_continues_from_the_first_layer(encoder, counts):
     x, x_transposed = inputs(counts)
     with torch.no_grad():
         torch.testing.assert_close(encoder.head(encoder.first(x, x_transposed)), encoder(x, x_transposed))

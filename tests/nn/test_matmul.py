@@ -12,11 +12,11 @@ ROUNDING = torch.finfo(torch.bfloat16).eps / 2
 """Largest relative error of one rounding to bfloat16, 2**-8."""
 
 SHAPES = [(1, 1, 1), (1, 9, 4), (7, 1, 5), (6, 8, 1), (33, 100, 17), (128, 300, 64)]
-"""Rows of the first factor, its columns, and columns of the second one."""
+"""Number of rows and columns of the first factor, and number of columns of the second."""
 
 
 def factors(shape: tuple[int, int, int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Two factors and what comes back from their product; the rows differ in size."""
+    """Two factors and the incoming gradient of their product; the rows differ in size."""
     n, k, m = shape
     random = torch.Generator().manual_seed(seed)
     a = torch.randn(n, k, generator=random) * torch.logspace(-2, 2, n).unsqueeze(1)
@@ -32,7 +32,7 @@ def with_gradients(product, a: Tensor, b: Tensor, pull: Tensor) -> tuple[Tensor,
 
 
 def naive_rounded_product(a: Tensor, b: Tensor) -> Tensor:
-    """Sums in double precision over rounded factors; then the sum is rounded."""
+    """Sum the products of rounded factors in double precision; the result is not rounded."""
     a, b = a.bfloat16().double(), b.bfloat16().double()
     result = torch.zeros(len(a), b.shape[1], dtype=torch.float64)
     for i in range(len(a)):
@@ -42,7 +42,7 @@ def naive_rounded_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def assert_rounded(found: Tensor, a: Tensor, b: Tensor) -> None:
-    """Each entry of ``a @ b`` is as exact as two rounded factors and a rounded result let it be."""
+    """Check that each entry of ``a @ b`` is as exact as two rounded factors and a rounded result allow."""
     assert found.dtype == torch.float32
     a, b = a.double(), b.double()
     allowed = ((1 + ROUNDING) ** 3 - 1) * (a.abs() @ b.abs())
@@ -87,7 +87,7 @@ def test_errors_of_many_entries_cancel(bfloat16, shape):
 
 @settings(deadline=None, max_examples=60)
 @given(st.tuples(st.integers(1, 6), st.integers(1, 40), st.integers(1, 6)), st.integers(0, 99))
-def test_sums_are_not_rounded_on_their_way(shape, seed):
+def test_intermediate_sums_are_not_rounded(shape, seed):
     a, b, _ = factors(shape, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda _: True)
@@ -98,7 +98,7 @@ def test_sums_are_not_rounded_on_their_way(shape, seed):
     assert torch.equal(found.bfloat16().float(), found)
 
 
-def test_the_device_of_the_first_factor_is_asked(monkeypatch):
+def test_only_training_asks_what_the_device_multiplies_fast(monkeypatch):
     asked = []
     monkeypatch.setattr("scproto.nn.matmul.multiplies_bfloat16", lambda device: asked.append(device) or False)
     a, b, _ = factors((3, 4, 5))
@@ -117,7 +117,7 @@ def linear() -> Linear:
 
 
 @pytest.mark.parametrize("n", [1, 5])
-def test_linear_has_weights_and_output_of_torch(precision, linear, n):
+def test_linear_has_the_weights_and_output_of_torch(precision, linear, n):
     plain = nn.Linear(9, 4)
     plain.load_state_dict(linear.state_dict())
     x = torch.randn(n, 9, generator=torch.Generator().manual_seed(1))

@@ -20,7 +20,7 @@ def clusters(n_each: int = 30) -> tuple[np.ndarray, np.ndarray]:
     return unit, centres / np.linalg.norm(centres, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("n_prototypes", [1, 7, 40], ids=["one", "some", "one_a_cell"])
+@pytest.mark.parametrize("n_prototypes", [1, 7, 40], ids=["one", "some", "one_per_cell"])
 def test_centres_have_unit_norm(n_prototypes):
     centres = spherical_kmeans(random_unit(40).numpy(), n_prototypes)
     assert centres.shape == (n_prototypes, 6)
@@ -31,7 +31,7 @@ def test_centres_have_unit_norm(n_prototypes):
 @pytest.mark.parametrize("started", [False, True])
 @pytest.mark.parametrize(("n_cells", "n_prototypes"), [(1, 1), (1, 4), (3, 8), (5, 5)])
 def test_fewer_cells_than_centres(n_cells, n_prototypes, started):
-    """A centre lies on each cell; those that are given and have no cell stay where they are."""
+    """A centre lies on each cell; given centres without cells stay where they are."""
     unit, init = random_unit(n_cells).numpy(), random_unit(n_prototypes, seed=1).numpy()
     weights = np.linspace(1, 2, n_cells, dtype=np.float32)
     centres = spherical_kmeans(unit, n_prototypes, weights=weights, init=init if started else None)
@@ -44,7 +44,7 @@ def test_fewer_cells_than_centres(n_cells, n_prototypes, started):
 
 
 @pytest.mark.parametrize(("n_distinct", "n_prototypes"), [(1, 6), (2, 40), (3, 60)])
-def test_many_cells_alike(n_distinct, n_prototypes):
+def test_many_identical_cells(n_distinct, n_prototypes):
     unit = np.repeat(random_unit(n_distinct).numpy(), 60 // n_distinct, axis=0)
     centres = spherical_kmeans(unit, n_prototypes)
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
@@ -54,13 +54,13 @@ def test_many_cells_alike(n_distinct, n_prototypes):
 
 
 @pytest.mark.parametrize("n_each", [1, 20])
-def test_cells_that_cancel_out_leave_a_centre_where_it_was(n_each):
+def test_a_centre_whose_cells_cancel_out_stays_where_it_is(n_each):
     unit = np.repeat(np.array([[1, 0], [-1, 0]], np.float32), n_each, axis=0)
     found = spherical_kmeans(unit, 1)
     np.testing.assert_allclose(np.abs(found), [[1, 0]], atol=1e-6)
 
 
-def test_seed_decides():
+def test_follows_the_seed():
     unit = random_unit(200).numpy()
     first, again, other = (spherical_kmeans(unit, 8, n_iterations=2, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -81,7 +81,7 @@ def test_one_centre_of_weighted_cells_is_their_weighted_mean_direction():
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-6])
-def test_cells_of_hardly_any_weight_are_as_if_absent(weight):
+def test_cells_with_almost_no_weight_change_nothing(weight):
     unit = random_unit(60).numpy()
     weights = np.linspace(1, 2, 60, dtype=np.float32)
     weights[40:] = weight
@@ -92,16 +92,16 @@ def test_cells_of_hardly_any_weight_are_as_if_absent(weight):
 
 @pytest.mark.parametrize("power", [-20, 10])
 def test_only_the_proportions_of_the_weights_count(power):
-    """Also for a centre without a cell, for which faiss splits another by how much that exceeds a weight of one."""
+    """Also for a centre without cells: to fill it, faiss splits a centre by how much that exceeds a weight of one."""
     unit, weights = random_unit(400).numpy(), np.linspace(1, 3, 400, dtype=np.float32)
-    init = unit[[*range(19), 18]]  # the last two are the same
+    init = unit[[*range(19), 18]]  # the last two centres are the same
     found, scaled = (
         spherical_kmeans(unit, 20, weights=factor * weights, init=init, n_iterations=1) for factor in (1.0, 2.0**power)
     )
     np.testing.assert_array_equal(scaled, found)
 
 
-def test_equal_weights_are_those_without_any():
+def test_equal_weights_are_the_default():
     unit = random_unit(80).numpy()
     np.testing.assert_array_equal(
         spherical_kmeans(unit, 6, weights=np.full(80, 4.0, np.float32)),
@@ -111,7 +111,7 @@ def test_equal_weights_are_those_without_any():
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
 def test_starts_from_the_given_centres(order):
-    """On groups far apart each given centre keeps its own group, in the given order."""
+    """If groups are far from each other, each given centre keeps its own group, in the given order."""
     unit, centres = clusters()
     start = centres[order] + np.float32(0.1)
     start /= np.linalg.norm(start, axis=1, keepdims=True)
@@ -121,15 +121,15 @@ def test_starts_from_the_given_centres(order):
     np.testing.assert_array_equal(start, given)
 
 
-def test_many_cells_a_centre():
-    """More than faiss looks at by itself: the centre is still the group's."""
+def test_many_cells_per_centre():
+    """With more cells than faiss samples by default, each centre is still that of its group."""
     unit, centres = clusters(n_each=1500)
     found = spherical_kmeans(unit, 4, init=centres, n_iterations=3)
     np.testing.assert_allclose(found, centres, atol=5e-3)
 
 
 def naive_far_points(unit, prototypes, n_points):
-    """Look at all distances anew for each point."""
+    """Compute all distances anew for each point."""
     taken = [p.numpy() for p in prototypes]
     chosen = []
     for _ in range(n_points):
@@ -161,8 +161,8 @@ def test_a_rare_group_far_from_all_others_gets_a_centre(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_rare_group_gets_a_centre_by_the_weights_of_density(seed):
-    """The common group is wide: without weights a further centre is worth more there than for six cells."""
+def test_density_weights_give_a_rare_group_a_centre(seed):
+    """The common group is wide: without weights, another centre is worth more there than for six cells."""
     axes = torch.eye(6)
     wide = F.normalize(axes[0] + 0.5 * random_unit(3000, seed=seed), dim=1)
     rare = F.normalize(0.3 * axes[0] + axes[1] + 0.02 * random_unit(6, seed=seed + 9), dim=1)

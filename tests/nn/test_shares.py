@@ -80,11 +80,11 @@ AXES = torch.eye(4)
 
 def test_one_cell_in_one_batch():
     shares = prototype_shares(AXES[:1], torch.tensor([0]), AXES[:3], 1)
-    torch.testing.assert_close(shares, torch.tensor([[4 / 6, 1 / 6, 1 / 6]]))  # half its own, half equal
+    torch.testing.assert_close(shares, torch.tensor([[4 / 6, 1 / 6, 1 / 6]]))  # one half its own, the other equal
 
 
-def test_a_batch_without_a_population_is_hardly_asked_for_its_prototype():
-    """The first batch has two populations, the second the first of them only; they lie at a right angle."""
+def test_the_prototype_of_a_population_gets_little_of_a_batch_that_lacks_it():
+    """The first batch has two populations at a right angle, the second batch only the first of them."""
     unit, batch = AXES[[0, 1, 0, 0]], torch.tensor([0, 0, 1, 1])
     shares = prototype_shares(unit, batch, AXES[:2], 2, reach=0.05)
     # (3/4 + 1/2, 1/4 + 1/2) times (1/2 / 3/4, 1/2 / 1/4)
@@ -92,8 +92,8 @@ def test_a_batch_without_a_population_is_hardly_asked_for_its_prototype():
     torch.testing.assert_close(shares, expected / expected.sum(1, keepdim=True), atol=1e-6, rtol=1e-6)
 
 
-def test_near_prototypes_are_shared_far_ones_are_not():
-    """Each batch sits on one of two prototypes: of the same region, or at a right angle."""
+def test_near_prototypes_are_shared_and_far_ones_are_not():
+    """Each batch sits on its own prototype; the two lie in the same region or at a right angle."""
     near = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.2]]), dim=1)
     batch = torch.tensor([0, 1])
     together = prototype_shares(near, batch, near, 2, temperature=0.001)
@@ -109,7 +109,7 @@ def test_reach_goes_from_own_to_common_shares(reach, expected):
     torch.testing.assert_close(shares, torch.tensor(expected), atol=1e-3, rtol=0)
 
 
-def test_a_batch_without_cells_gets_what_is_common():
+def test_a_batch_without_cells_gets_the_common_shares():
     unit, batch = AXES[[0, 1, 0, 0]], torch.tensor([0, 0, 2, 2])
     shares = prototype_shares(unit, batch, AXES[:2], 3)
     torch.testing.assert_close(shares[1], torch.tensor([0.75 + 0.5, 0.25 + 0.5]) / 2)

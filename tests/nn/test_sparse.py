@@ -40,7 +40,7 @@ def test_forward_and_gradient_equal_the_dense_product(x, float32):
 
 
 def test_gradient_of_a_plain_sum(x, float32):
-    """Its incoming gradient is one number, expanded without memory."""
+    """The incoming gradient is a single number, expanded without memory."""
     layer = SparseLinear(10, 4)
     layer(*both(x)).sum().backward()
     torch.testing.assert_close(layer.weight.grad, torch.from_numpy(x).sum(0)[:, None].expand(10, 4))
@@ -58,11 +58,11 @@ def test_dense_input_without_a_transpose_gives_the_same(x, float32):
 
 
 ROUNDING = {"sparse": (torch.float16, 2**-11), "dense": (torch.bfloat16, 2**-8)}
-"""Type of the factors in training, and the share by which it rounds at most."""
+"""Type of the factors in training, and its largest relative rounding error."""
 
 
 @pytest.mark.parametrize("layout", ["sparse", "dense"])
-def test_products_are_rounded_in_training_alone(x, bfloat16, halves, layout):
+def test_products_are_rounded_only_in_training(x, bfloat16, halves, layout):
     layer, dense = SparseLinear(10, 4), torch.from_numpy(x)
     arguments = (dense, None) if layout == "dense" else both(x)
     dtype, rounding = ROUNDING[layout]
@@ -77,7 +77,7 @@ def test_products_are_rounded_in_training_alone(x, bfloat16, halves, layout):
 
 @pytest.mark.parametrize("size", [1e-30, 1e-9, 1.0, 1e9, 1e30], ids="gradients of {}".format)
 def test_gradient_of_a_sparse_product_is_rounded_once(x, halves, size):
-    """Rounded factors, sums in float32 over all rows, a rounded result; halves reach from 6e-8 to 65,504."""
+    """Factors and result are rounded, sums over all rows are in float32; float16 ranges from 6e-8 to 65,504."""
     layer = SparseLinear(10, 4)
     pull = size * torch.randn(len(x), 4, generator=torch.Generator().manual_seed(0))
     layer(*both(x)).backward(pull)
@@ -87,13 +87,13 @@ def test_gradient_of_a_sparse_product_is_rounded_once(x, halves, size):
     assert ((layer.weight.grad - dense.T @ pull).abs() <= 1.01 * allowed).all()
 
 
-def test_elsewhere_rows_are_read_as_they_are(x, monkeypatch):
+def test_rows_are_not_rounded_if_float16_is_not_read_faster(x, monkeypatch):
     monkeypatch.setattr("scproto.nn.matmul.reads_halves", lambda: False)
     layer = SparseLinear(10, 4)
     torch.testing.assert_close(layer(*both(x)), torch.from_numpy(x) @ layer.weight)
 
 
-def test_a_gradient_of_nothing_but_zeros(x):
+def test_gradient_of_zeros_is_zero(x):
     layer = SparseLinear(10, 4)
     layer(*both(x)).backward(torch.zeros(len(x), 4))
     assert torch.equal(layer.weight.grad, torch.zeros(10, 4))

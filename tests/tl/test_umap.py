@@ -5,11 +5,9 @@ import importlib
 import numpy as np
 import pytest
 from anndata import AnnData
-from sklearn.manifold import trustworthiness
 
 from scproto import _keys
 from scproto._errors import InputError
-from scproto.graph import layout
 
 umap = importlib.import_module("scproto.tl.umap").umap
 
@@ -44,28 +42,11 @@ def test_same_seed_gives_the_same_layout() -> None:
     assert not np.array_equal(layouts[0], layouts[2])
 
 
-def test_more_cells_than_scanpy_searches_exactly() -> None:
-    cells, metacells = data(8_200, 4, n_latent=3)
-    umap(cells, metacells)
-    assert np.isfinite(cells.obsm[_keys.UMAP]).all()
-
-
 def test_duplicate_cells_get_finite_coordinates() -> None:
     cells, metacells = data(80, 6)
     cells.obsm[_keys.LATENT][:40] = cells.obsm[_keys.LATENT][0]
     umap(cells, metacells)
     assert np.isfinite(cells.obsm[_keys.UMAP]).all()
-
-
-def test_neighbours_and_distances_are_those_of_scikit_learn() -> None:
-    from sklearn.neighbors import KNeighborsTransformer
-
-    points = data(90, 1)[0].obsm[_keys.LATENT]
-    search = importlib.import_module("scproto.graph.layout")._neighbor_search(7)
-    expected = KNeighborsTransformer(n_neighbors=7, algorithm="brute").fit_transform(points)
-    found = search.fit_transform(points)
-    np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=2e-3)
-    assert (found.getnnz(axis=1) == 8).all()
 
 
 def test_few_cells_and_one_metacell_get_finite_coordinates() -> None:
@@ -92,29 +73,3 @@ def test_three_points_get_different_coordinates() -> None:
     both = np.concatenate([cells.obsm[_keys.UMAP], metacells.obsm[_keys.UMAP]])
     assert np.isfinite(both).all()
     assert len(np.unique(both, axis=0)) == 3
-
-
-@pytest.mark.parametrize(("n_points", "epochs"), [(9, None), (10, 200)])
-def test_many_points_get_few_epochs(monkeypatch, n_points, epochs):
-    seen = []
-    monkeypatch.setattr(layout, "FEW_EPOCHS_FROM", 10)
-    monkeypatch.setattr(
-        "scanpy.tl.umap",
-        lambda joint, *, maxiter, random_state: (
-            seen.append((maxiter, random_state)) or joint.obsm.update(X_umap=np.zeros((joint.n_obs, 2)))
-        ),
-    )
-    layout.umap_layout(np.random.default_rng(0).normal(size=(n_points, 3)), 7)
-    assert seen == [(epochs, 7)]
-
-
-@pytest.mark.slow
-def test_few_epochs_are_as_trustworthy(monkeypatch):
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(12, 16))[rng.integers(12, size=2500)] + 0.3 * rng.normal(size=(2500, 16))
-    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-    found = []
-    for few_from in (2_000, 10_000):
-        monkeypatch.setattr(layout, "FEW_EPOCHS_FROM", few_from)
-        found.append(trustworthiness(points, layout.umap_layout(points), n_neighbors=15))
-    assert found[0] > found[1] - 0.005

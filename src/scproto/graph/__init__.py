@@ -1,4 +1,4 @@
-"""Neighbour graphs: embeddings in, lists of neighbours or a picture of them out."""
+"""Neighbour graphs: embeddings in, lists of neighbours or a two-dimensional layout out."""
 
 from .knn import KnnGraph, mutual_neighbors, within_batch_neighbors
 from .layout import umap_layout

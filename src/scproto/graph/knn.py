@@ -1,4 +1,4 @@
-"""Nearest neighbours within a batch, and mutual ones between batches."""
+"""Nearest neighbours within each batch, and mutual nearest neighbours between batches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .search import Search, log_recall
 
 @dataclass(frozen=True)
 class KnnGraph:
-    """Neighbours of each cell, cell after cell, as the rows of a CSR matrix are stored.
+    """Neighbours of each cell, stored like the rows of a CSR matrix.
 
     Attributes
     ----------
     indptr
-        Where the neighbours of each cell begin and those of the last one end, ``(n_cells + 1,)``.
+        Start of each cell's neighbours in `indices`, and the end of the last cell's, ``(n_cells + 1,)``.
     indices
-        The neighbours, ``(n_pairs,)``. A cell is no neighbour of itself.
+        Neighbours of all cells, ``(n_pairs,)``. A cell is not its own neighbour.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class KnnGraph:
         return np.diff(self.indptr)
 
     def draw(self, cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """One random neighbour of each given cell; the cell itself where it has none."""
+        """Draw one random neighbour of each given cell, or the cell itself if it has none."""
         start, end = self.indptr[cells], self.indptr[cells + 1]
         drawn = start + (rng.random(len(cells)) * (end - start)).astype(np.int64)
         some = end > start
@@ -54,28 +54,28 @@ class KnnGraph:
         return neighbors
 
     def mutual(self) -> KnnGraph:
-        """The pairs of cells of which each is a neighbour of the other.
+        """Keep the pairs of cells in which each cell is a neighbour of the other.
 
-        A rare population has fewer cells than a neighbourhood, so the lists of its cells are filled up with
-        cells of other populations. Those have nearer neighbours of their own kind and do not return the choice.
+        A rare population has fewer cells than a neighbourhood, so the neighbours of its cells include cells of other
+        populations. The latter have nearer neighbours of their own kind and do not choose the rare cells in return.
         """
         graph = self.to_sparse()
         return KnnGraph.from_sparse(graph.multiply(graph.T))
 
     def among(self, cells: NDArray[np.int64], n_cells: int) -> KnnGraph:
-        """The graph of some of `n_cells` cells, in ascending order, as one of all; the others have no neighbour."""
+        """Extend the graph of the given cells, in ascending order, to `n_cells` cells; the others get no neighbours."""
         degree = np.zeros(n_cells, np.int64)
         degree[cells] = self.degree
         return KnnGraph(np.append(0, np.cumsum(degree)), cells.astype(self.indices.dtype)[self.indices])
 
     def to_sparse(self) -> sp.csr_matrix:
-        """0/1 matrix ``(n_cells, n_cells)``, as AnnData keeps it in ``obsp``."""
+        """Convert to a 0/1 matrix ``(n_cells, n_cells)``, as AnnData stores it in ``obsp``."""
         ones = np.ones(len(self.indices), dtype=np.float32)
         return sp.csr_matrix((ones, self.indices, self.indptr), shape=(len(self), len(self)))
 
     @classmethod
     def from_sparse(cls, graph: sp.csr_matrix) -> KnnGraph:
-        """Read the entries of each row of a square sparse matrix; the diagonal does not count."""
+        """Read the neighbours of each cell from its row of a square sparse matrix; the diagonal is ignored."""
         graph = sp.csr_matrix(graph).sorted_indices()
         cells = np.repeat(np.arange(graph.shape[0], dtype=np.int32), np.diff(graph.indptr))
         others = graph.indices != cells
@@ -84,25 +84,30 @@ class KnnGraph:
 
     @classmethod
     def from_table(cls, table: NDArray[np.integer]) -> KnnGraph:
-        """Read the neighbours of each cell from its row, ``(n_cells, n_neighbors)``; negative entries are none."""
+        """Read the neighbours of each cell from its row, ``(n_cells, n_neighbors)``; negative entries are ignored."""
         present = table >= 0
         return cls(np.append(0, np.cumsum(present.sum(1))), table[present])
 
 
 def within_batch_neighbors(embedding: NDArray[np.floating], batch: NDArray[np.int64], n_neighbors: int) -> KnnGraph:
-    """Nearest neighbours of each cell among the cells of its own batch, by cosine similarity.
+    """Find the nearest neighbours of each cell among the cells of its own batch, by cosine similarity.
 
-    Of more than 50,000 cells they are searched approximately (:class:`scproto.graph.search.Search`), and the recall of
-    that is logged.
+    With more than 50,000 cells, the search is approximate (:class:`scproto.graph.search.Search`) and its recall is
+    logged.
 
     Parameters
     ----------
     embedding
-        ``(n_cells, n_dims)``, for example a PCA of log1p CP10k.
+        Embedding of the cells, ``(n_cells, n_dims)``, for example a PCA of log1p CP10k.
     batch
         Batch of each cell, integers ``(n_cells,)``.
     n_neighbors
-        Neighbours a cell; a batch with fewer cells gives fewer.
+        Number of neighbours per cell; cells of smaller batches have fewer.
+
+    Returns
+    -------
+    graph : KnnGraph
+        Neighbours of each cell.
     """
     unit = _unit(embedding)
     indices = np.full((len(unit), n_neighbors), -1, dtype=np.int32)
@@ -128,32 +133,37 @@ def mutual_neighbors(
     n_partners: int = 8,
     rng: np.random.Generator | None = None,
 ) -> KnnGraph:
-    """Mutual nearest neighbours between the batches, by cosine similarity.
+    """Find mutual nearest neighbours between the batches, by cosine similarity.
 
-    Two cells of different batches are mutual neighbours if each is among the ``n_neighbors`` nearest of
-    the other in the other's batch. Among more than 50,000 cells they are searched approximately
-    (:class:`scproto.graph.search.Search`), and the recall of that is logged.
+    Two cells of different batches are mutual neighbours if each is among the `n_neighbors` cells of its own batch that
+    are nearest to the other cell. With more than 50,000 cells, the search is approximate
+    (:class:`scproto.graph.search.Search`) and its recall is logged.
 
     Parameters
     ----------
     embedding
-        ``(n_cells, n_dims)``.
+        Embedding of the cells, ``(n_cells, n_dims)``.
     batch
         Batch of each cell, integers ``(n_cells,)``.
     n_neighbors
-        Size of the neighbourhoods that must agree.
+        Size of the neighbourhoods in which the cells must find each other.
     n_partners
-        Other batches that each batch is compared with, drawn at random when there are more: the cost
-        grows with the number of batches, not with its square.
+        Number of other batches that each batch is compared with. If there are more, they are drawn at random, so that
+        the cost grows with the number of batches and not with its square.
     rng
-        For that draw.
+        Random generator that draws these batches.
+
+    Returns
+    -------
+    graph : KnnGraph
+        Mutual neighbours of each cell.
 
     References
     ----------
     Haghverdi et al., Nature Biotechnology 2018.
     """
     unit = _unit(embedding)
-    cells = [np.flatnonzero(batch == b).astype(np.int32) for b in np.unique(batch)]  # there are many pairs
+    cells = [np.flatnonzero(batch == b).astype(np.int32) for b in np.unique(batch)]  # int32, as there are many pairs
     exact = len(unit) <= search.EXACT_UP_TO
     searches = [Search(unit[of_batch], exact=exact) for of_batch in cells]
     rows, cols, recalls = [], [], []
@@ -176,7 +186,7 @@ def mutual_neighbors(
 
 
 def _batch_pairs(n_batches: int, n_partners: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Pairs of batches to compare: all of them if few, else a random ring's nearest."""
+    """Pairs of batches to compare: all pairs if there are few batches, else the nearest in a random ring."""
     ring = rng.permutation(n_batches)
     reach = min(n_batches // 2, max(1, n_partners // 2)) if n_batches - 1 > n_partners else n_batches - 1
     pairs = {
@@ -186,7 +196,7 @@ def _batch_pairs(n_batches: int, n_partners: int, rng: np.random.Generator) -> l
 
 
 def _membership(found: NDArray[np.int64], n_columns: int) -> sp.csr_matrix:
-    """Sparse 0/1 matrix of a table of neighbours."""
+    """Convert a table of neighbours to a sparse 0/1 matrix."""
     n_rows, k = found.shape
     indptr = np.arange(0, n_rows * k + 1, k)
     return sp.csr_matrix((np.ones(found.size, np.int8), found.ravel(), indptr), shape=(n_rows, n_columns))

@@ -15,18 +15,17 @@ from .search import nearest_others
 N_NEIGHBORS = 15  # scanpy's default
 
 FEW_EPOCHS_FROM = 2_000
-"""Points from which 200 epochs do: umap-learn takes 500 up to 10,000 points, for the same trustworthiness."""
-
+"""Number of points from which 200 epochs suffice. Up to 10,000, umap-learn runs 500 for the same trustworthiness."""
 
 MIN_POINTS = 5
-"""Points that a UMAP needs, as it starts from eigenvectors of their graph."""
+"""Minimum number of points for a UMAP, which starts from eigenvectors of their graph."""
 
 
 def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float32]:
-    """UMAP of points on the unit sphere, by scanpy on the neighbours of :func:`nearest_others`.
+    """Lay out points on the unit sphere by scanpy's UMAP, with the neighbours that :func:`nearest_others` finds.
 
-    All is scanpy's default, but that from 2,000 points on, not from 10,000, it has 200 epochs in place of 500. Up to
-    four points, too few for a UMAP, are laid out along their principal components.
+    All settings are scanpy's defaults except the number of epochs: it falls from 500 to 200 at 2,000 points instead of
+    10,000. Four points or fewer are too few for a UMAP and are laid out along their principal components.
 
     Parameters
     ----------
@@ -37,7 +36,13 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
 
     Returns
     -------
-    ``(n_points, 2)``.
+    layout : numpy.ndarray
+        Coordinates of the points, ``(n_points, 2)``.
+
+    Raises
+    ------
+    InputError
+        If the seed is out of range.
 
     References
     ----------
@@ -48,7 +53,7 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
         return _components(points)
     search = _neighbor_search(min(N_NEIGHBORS, len(points) - 1))
     n_epochs = 200 if len(points) >= FEW_EPOCHS_FROM else None
-    with limit_threads(1):  # a layout with a seed uses no more, and depends on no number of them then
+    with limit_threads(1):  # seeded UMAP uses one anyway; this keeps the result independent of the number
         return _scanpy.umap(np.asarray(points, dtype=np.float32), search, n_epochs, seed)
 
 
@@ -61,7 +66,7 @@ def _components(points: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _neighbor_search(n_neighbors: int) -> Any:
-    """Search for scanpy: distances to each point itself and its neighbours, a row a point."""
+    """Neighbour search for scanpy: distances from each point to itself and its neighbours, one row per point."""
     from scipy.sparse import csr_matrix
     from sklearn.base import BaseEstimator, TransformerMixin
 

@@ -10,46 +10,46 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 EXACT_UP_TO = 50_000
-"""Cells up to which neighbours are searched exactly; the time of that grows with the square of the cells."""
+"""Maximum number of cells for an exact search, whose time grows with the square of this number."""
 
 LISTED_FROM = 3000
-"""Rows from which lists are faster than looking at all of them."""
+"""Number of rows from which a search in lists is faster than a comparison with all rows."""
 
 N_LISTS = 1.0
-"""Lists of a table, in square roots of its rows."""
+"""Number of lists, as a multiple of the square root of the number of rows."""
 
 ENOUGH = 0.95
-"""Share of the neighbours of a sample that is enough."""
+"""Share of the neighbours of a sample that the search must find."""
 
 TRAINED_BY, N_ROUNDS = 64, 10
-"""Rows a list that its centre is found by, and rounds of k-means; more take time and find no more neighbours."""
+"""Rows per list that train the centres, and rounds of k-means. More take time and find no more neighbours."""
 
 N_SAMPLED = 500
-"""Queries by which the recall is told."""
+"""Number of queries from which the recall is estimated."""
 
 N_JUDGED = 10
-"""Neighbours of each of them by which the number of lists is chosen."""
+"""Number of neighbours of each of these queries by which the number of lists to search is chosen."""
 
 
 class Search:
-    """Nearest rows of one reference for many queries.
+    """Search for the rows of one reference that are nearest to each of many queries.
 
     Parameters
     ----------
     reference
-        ``(n_reference, n_dims)``.
+        Rows to search, ``(n_reference, n_dims)``.
     exact
-        Compare each query with all rows. Otherwise, from 3,000 rows on, rows and queries are listed by the nearest of
-        ``sqrt(n)`` k-means centres, and the queries of a list are compared, all in one matrix product, with the rows of
-        the lists whose centres are nearest to its own: as many lists as find 95 % of the ten neighbours of a sample of
-        the rows.
+        Whether to compare each query with all rows. If not, and from 3,000 rows on, rows and queries are listed by the
+        nearest of ``sqrt(n)`` k-means centres. One matrix product compares all queries of a list with the rows of the
+        lists whose centres are nearest to its own. The search uses as many lists as find 95 % of the ten
+        nearest neighbours of a sample of the rows.
 
     Attributes
     ----------
     n_reference
-        Rows of the reference.
+        Number of rows of the reference.
     n_probed
-        Lists that a query is compared with; none where it is compared with all rows.
+        Number of lists that each query is compared with; 0 if it is compared with all rows.
 
     References
     ----------
@@ -79,24 +79,39 @@ class Search:
         )
         self._kmeans.train(self._reference)
         centres = np.asarray(self._kmeans.centroids)
-        self._near = _nearest(centres, centres, n_lists)[0]  # (n_lists, n_lists), of each list itself first
+        self._near = _nearest(centres, centres, n_lists)[0]  # (n_lists, n_lists); each list itself comes first
         self._lists = self._listed(self._reference)
 
     def _listed(self, rows: NDArray[np.float32]) -> list[NDArray[np.int64]]:
-        """Which of the rows belong to each list."""
+        """Indices of the rows that belong to each list."""
         nearest = self._kmeans.assign(rows)[1]
         order = np.argsort(nearest, kind="stable")
         return np.split(order, np.searchsorted(nearest[order], np.arange(1, len(self._near))))
 
     def _ranks(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Which list, counted from a query's own, each of its true neighbours is in, ``(n_query, k)``."""
+        """Rank of the list that holds each true neighbour, by nearness to the query's own list, ``(n_query, k)``."""
         truth = _nearest(query, self._reference, k)[0]
         ranks = np.argsort(self._near, axis=1)  # (n_lists, n_lists)
         own, theirs = (self._kmeans.assign(rows)[1] for rows in (query, self._reference[truth.ravel()]))
         return ranks[own[:, None], theirs.reshape(truth.shape)]
 
     def __call__(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows and inner products for each query, nearest first, each ``(n_query, min(k, n_reference))``."""
+        """Find the nearest rows of each query.
+
+        Parameters
+        ----------
+        query
+            Queries, ``(n_query, n_dims)``.
+        k
+            Number of rows per query; all rows if there are fewer.
+
+        Returns
+        -------
+        indices : numpy.ndarray
+            Indices of the rows, nearest first, ``(n_query, min(k, n_reference))``.
+        products : numpy.ndarray
+            Inner products of each query and these rows, of the same shape.
+        """
         query, k = np.ascontiguousarray(query, np.float32), min(k, self.n_reference)
         if not self.n_probed:
             return _nearest(query, self._reference, k)
@@ -112,17 +127,29 @@ class Search:
         return indices, products
 
     def others(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Nearest other rows of each row of the reference, ``(n_reference, min(k, n_reference - 1))``.
+        """Find the nearest other rows of each row of the reference.
 
-        Where duplicates hide the row itself, the farthest of those found is left out in its place.
+        If duplicates hide the row itself, the farthest of the rows found is left out in its place.
+
+        Parameters
+        ----------
+        k
+            Number of neighbours per row; all other rows if there are fewer.
+
+        Returns
+        -------
+        indices : numpy.ndarray
+            Indices of the neighbours, nearest first, ``(n_reference, min(k, n_reference - 1))``.
+        products : numpy.ndarray
+            Inner products of each row and its neighbours, of the same shape.
         """
         indices, products = self(self._reference, k + 1)
         is_self = indices == np.arange(self.n_reference)[:, None]
-        order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # the row itself goes last, and out
+        order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # move the row itself to the end and drop it
         return np.take_along_axis(indices, order, axis=1), np.take_along_axis(products, order, axis=1)
 
     def recall(self, query: NDArray[np.float32], k: int, n_sampled: int = N_SAMPLED) -> float:
-        """Share of the true neighbours that are found, of some of the queries."""
+        """Share of the `k` true neighbours that the search finds, for `n_sampled` of the queries."""
         if not self.n_probed:
             return 1.0
         return float((self._ranks(_spread(query, n_sampled), k) < self.n_probed).mean())
@@ -131,39 +158,55 @@ class Search:
 def _nearest(
     query: NDArray[np.float32], rows: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows and inner products for each query by comparison with all rows, each ``(n_query, min(k, n_rows))``."""
+    """Indices and inner products of each query's nearest rows among all rows, each ``(n_query, min(k, n_rows))``."""
     import faiss
 
-    faiss.cvar.distance_compute_blas_threshold = 1  # small tables would go to a slow loop
+    faiss.cvar.distance_compute_blas_threshold = 1  # faiss would handle small tables in a slow loop
     products, indices = faiss.knn(query, rows, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
     return indices, products
 
 
 def _spread(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """As many of the rows, at even distances; all if there are fewer."""
+    """Take `n` evenly spaced rows, or all rows if there are fewer."""
     return np.ascontiguousarray(rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)])
 
 
 def log_recall(recall: float, n_cells: int) -> None:
-    """Tell how many of the neighbours are found, where it is not all by design."""
-    logger.info("Neighbours among %d cells are approximate: %.1f %% are found.", n_cells, 100 * recall)
+    """Log the share of the neighbours that an approximate search finds.
+
+    Parameters
+    ----------
+    recall
+        Share of the true neighbours that are found.
+    n_cells
+        Number of cells that are searched.
+    """
+    logger.info(
+        "The search for neighbours among %d cells is approximate: %.1f %% of the true neighbours are found.",
+        n_cells,
+        100 * recall,
+    )
 
 
 def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Nearest other points of each point by inner product.
+    """Find the nearest other points of each point by inner product.
 
-    Exact up to 50,000 points; beyond, by :class:`Search` in lists, whose recall on a sample is logged.
+    The search is exact up to 50,000 points. Beyond that, :class:`Search` uses lists, and its recall on a sample is
+    logged.
 
     Parameters
     ----------
     points
-        ``(n_points, n_dims)``.
+        Points to search, ``(n_points, n_dims)``.
     k
-        Neighbours a point; all others if there are fewer.
+        Number of neighbours per point; all other points if there are fewer.
 
     Returns
     -------
-    Their indices and inner products, nearest first, each ``(n_points, min(k, n_points - 1))``.
+    indices : numpy.ndarray
+        Indices of the neighbours, nearest first, ``(n_points, min(k, n_points - 1))``.
+    products : numpy.ndarray
+        Inner products of each point and its neighbours, of the same shape.
     """
     exact = len(points) <= EXACT_UP_TO
     search = Search(points, exact=exact)

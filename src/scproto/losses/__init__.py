@@ -1,4 +1,4 @@
-"""Losses as pure functions: tensors in, tensors out."""
+"""Losses and the Sinkhorn assignment as pure functions: tensors in, tensors out."""
 
 from .negative_binomial import negative_binomial_nll
 from .propagation import propagation_loss

@@ -18,9 +18,9 @@ def negative_binomial_nll(
 ) -> Tensor:
     r"""Negative log-likelihood of each cell, summed over its genes.
 
-    With mean :math:`\mu` and inverse dispersion :math:`\theta` the log-likelihood splits into a part that
-    every entry has, :math:`\theta \log\frac{\theta}{\theta + \mu}`, and a part that vanishes where the
-    count is zero. The latter, with its log-gamma functions, is therefore evaluated on the stored counts alone.
+    With mean :math:`\mu` and inverse dispersion :math:`\theta`, the log-likelihood is the sum of two terms. Every entry
+    has the first, :math:`\theta \log\frac{\theta}{\theta + \mu}`. The second, with its log-gamma functions, vanishes
+    where the count is zero and is therefore evaluated only for the stored counts.
 
     Parameters
     ----------
@@ -29,27 +29,29 @@ def negative_binomial_nll(
     log_theta
         Log of the inverse dispersion of each gene, ``(n_genes,)``.
     rows, columns, counts
-        The non-zero counts in coordinate form, each ``(n_nonzero,)``. Entries that are stored but zero
-        are allowed. Without rows and columns the counts are dense, ``(n_cells, n_genes)``: a GPU evaluates all
-        entries faster than it looks some of them up.
+        Non-zero counts in coordinate form, each ``(n_nonzero,)``. Stored zeros are allowed. If `rows` and `columns` are
+        None, the counts are dense, ``(n_cells, n_genes)``: a GPU evaluates all entries faster than it looks some of
+        them up.
 
     Returns
     -------
-    ``(n_cells,)``; sums over genes, in nats.
+    loss : Tensor
+        Negative log-likelihood of each cell in nats, ``(n_cells,)``.
     """
     return _NegativeBinomial.apply(log_mean.contiguous(), log_theta, rows, columns, counts)
 
 
 LARGE = 80.0
-"""Logarithm beyond which log(1 + e^x) is x; single precision holds the exponential up to there."""
+"""Value of x beyond which log(1 + e^x) equals x. Up to there, e^x fits into single precision."""
 
 
 class _NegativeBinomial(torch.autograd.Function):
-    r"""The likelihood with its gradients in closed form, in half the passes over the entries that autograd takes.
+    r"""Likelihood with gradients in closed form, which takes half as many passes over the entries as autograd.
 
-    With :math:`s = \mu / (\theta + \mu)` the derivative by the log of the mean is :math:`(\theta + k) s - k`. Where the
-    count :math:`k` is zero that is :math:`\theta s`, so the counts again matter only where they are stored. The odds
-    :math:`\mu / \theta` serve both directions: one exponential over all entries, where softplus and sigmoid have two.
+    With :math:`s = \mu / (\theta + \mu)`, the derivative with respect to the log of the mean is
+    :math:`(\theta + k) s - k`. Where the count :math:`k` is zero, this is :math:`\theta s`, so again only the stored
+    counts matter. The forward and the backward pass share the odds :math:`\mu / \theta`. This takes one exponential
+    over all entries; softplus and sigmoid would take two.
     """
 
     @staticmethod
@@ -57,7 +59,7 @@ class _NegativeBinomial(torch.autograd.Function):
         ctx: Any, log_mean: Tensor, log_theta: Tensor, rows: Tensor | None, columns: Tensor | None, counts: Tensor
     ) -> Tensor:
         theta = log_theta.exp()
-        logits = log_mean - log_theta  # of the success probability mu / (theta + mu), (n_cells, n_genes)
+        logits = log_mean - log_theta  # logits of the success probability mu / (theta + mu), (n_cells, n_genes)
         odds = logits.clamp(max=LARGE).exp_()
         log_total = torch.log1p(odds)  # log((theta + mu) / theta); exact where theta is large
         torch.maximum(log_total, logits, out=log_total)  # and where it is small
@@ -88,14 +90,15 @@ class _NegativeBinomial(torch.autograd.Function):
 
 
 SMALL = 16
-"""Counts up to here, nearly all of them, are looked up in a table of each gene."""
+"""Largest count that is looked up in a table of its gene; nearly all counts are within it."""
 
 
 def _by_table(theta: Tensor, columns: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Log of :math:`\binom{k + \theta - 1}{k}` for stored counts, and its derivative by theta, each ``(n_nonzero,)``.
+    r"""Log of :math:`\binom{k + \theta - 1}{k}` for stored counts and its derivative in theta, each ``(n_nonzero,)``.
 
-    For whole counts the coefficient is the product of :math:`(\theta + j) / (j + 1)` over :math:`j < k`. A table of its
-    first factors is exact where the log-gamma functions of a large theta cancel, and costs a tenth of these.
+    For whole counts, the coefficient is the product of :math:`(\theta + j) / (j + 1)` over :math:`j < k`. A table of
+    the products of the first factors stays exact for a large theta, where the log-gamma functions cancel, and costs a
+    tenth of what they cost.
     """
     factors = torch.arange(SMALL, dtype=theta.dtype, device=theta.device).unsqueeze(1)
     shifted = theta + factors  # (SMALL, n_genes)
@@ -104,18 +107,18 @@ def _by_table(theta: Tensor, columns: Tensor, counts: Tensor) -> tuple[Tensor, T
     level = counts.long().clamp_(0, SMALL)
     at = level * len(theta) + columns
     found, slope = _take(ways, at), _take(by_theta, at)
-    others = torch.nonzero(level != counts).flatten()  # large counts, and those that are not whole
+    others = torch.nonzero(level != counts).flatten()  # large or fractional counts
     gene = theta.index_select(0, columns.index_select(0, others))
     found[others], slope[others] = _by_gamma(gene, counts.index_select(0, others))
     return found, slope
 
 
 def _by_gamma(theta: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """What :func:`_by_table` gives, for any counts; theta is broadcast to them."""
+    """Compute the same as :func:`_by_table` for any counts; theta is broadcast to them."""
     ways = torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1.0)
     return ways, torch.digamma(counts + theta) - torch.digamma(theta)
 
 
 def _take(values: Tensor, at: Tensor | None) -> Tensor:
-    """Values where counts are stored: numbers of genes, or of entries of a matrix; all where the counts are dense."""
+    """Values at the flat indices `at` of the stored counts, or all values if the counts are dense."""
     return values if at is None else values.view(-1).index_select(0, at)

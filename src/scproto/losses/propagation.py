@@ -1,4 +1,4 @@
-"""Coverage: every population, the rare ones too, has a prototype near it."""
+"""Coverage: every population, even a rare one, has a prototype nearby."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from torch import Tensor
 
 
 def propagation_loss(scores: Tensor) -> Tensor:
-    """Min-max distance of cells to their nearest prototype.
+    """Min-max distance: the largest distance between a cell and its nearest prototype.
 
-    The distance of a cell is one minus its largest cosine similarity to a prototype; the loss is that of the cell that
-    is farthest.
+    The distance is one minus the cosine similarity.
 
     Parameters
     ----------
@@ -18,11 +17,12 @@ def propagation_loss(scores: Tensor) -> Tensor:
 
     Returns
     -------
-    Scalar in [0, 2].
+    loss : Tensor
+        Scalar in [0, 2].
 
     References
     ----------
     scProto, LMRL workshop at ICLR 2025.
     """
     farthest = scores.detach().amax(dim=1).argmin(dim=0, keepdim=True)
-    return 1.0 - scores.index_select(0, farthest).max()  # the other cells have no gradient to compute
+    return 1.0 - scores.index_select(0, farthest).max()  # only this cell needs a gradient

@@ -1,4 +1,4 @@
-"""Soft assignment of cells to prototypes, balanced within every batch."""
+"""Soft assignment of cells to prototypes, balanced within each batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 FLOAT32_RANGE = 80.0
-"""Logarithm of the ratio of two numbers that single precision holds well."""
+"""Logarithm of the largest ratio of two numbers that single precision represents well."""
 
 
 def batch_sinkhorn(
@@ -18,12 +18,11 @@ def batch_sinkhorn(
     n_iterations: int = 3,
     log_share: Tensor | None = None,
 ) -> Tensor:
-    """Sinkhorn assignment computed within each batch, for all batches in one pass.
+    """Assign cells to prototypes by Sinkhorn within each batch, for all batches in one pass.
 
-    The mass that a batch puts on a prototype is a segment sum over the cells of that batch, so the whole
-    minibatch is balanced at once and no loop over batches is needed. The largest entry of a row is one before the
-    first scaling, so nothing overflows; for an `epsilon` so small that similarities between -1 and 1 leave the range
-    of single precision, the scaling is done in double precision.
+    The mass that a batch puts on a prototype is a segment sum over the cells of that batch, so no loop over the batches
+    is needed to balance the minibatch. Scaling starts from a softmax, so nothing overflows. If `epsilon` is so small
+    that similarities between -1 and 1 exceed the range of single precision, the scaling uses double precision.
 
     Parameters
     ----------
@@ -32,18 +31,19 @@ def batch_sinkhorn(
     batch
         Batch of each cell, integers in ``[0, n_batches)``, ``(n_cells,)``.
     n_batches
-        Number of batches. Those without a cell are ignored.
+        Number of batches. Batches without cells are ignored.
     epsilon
-        Entropic regularisation: smaller is harder.
+        Strength of the entropic regularisation; smaller values give harder assignments.
     n_iterations
-        Number of column and row scalings. 0 gives a plain softmax.
+        Number of column and row scalings; 0 gives a plain softmax.
     log_share
-        Logarithm of the share of each batch's cells that each prototype is to get, ``(n_batches, n_prototypes)``; by
-        default all prototypes get the same.
+        Logarithm of the share of each batch's cells that each prototype should get, ``(n_batches, n_prototypes)``. By
+        default, all prototypes get equal shares.
 
     Returns
     -------
-    Assignment ``(n_cells, n_prototypes)``; every row sums to one. It carries no gradient.
+    assignment : Tensor
+        Assignment ``(n_cells, n_prototypes)``. Every row sums to one. It carries no gradient.
 
     References
     ----------
@@ -62,8 +62,8 @@ def batch_sinkhorn(
 
 
 def _segment_sum(q: Tensor, batch: Tensor, n_batches: int) -> Tensor:
-    """Sum of the rows of each batch, ``(n_batches, n_prototypes)``."""
+    """Sum the rows of each batch, ``(n_batches, n_prototypes)``."""
     if q.device.type == "cpu":
         return q.new_zeros(n_batches, q.shape[1]).index_add_(0, batch, q)
     member = batch == torch.arange(n_batches, device=batch.device).unsqueeze(1)  # (n_batches, n_cells)
-    return member.to(q.dtype) @ q  # a GPU would add the rows in any order, and differ from run to run
+    return member.to(q.dtype) @ q  # with index_add_, a GPU sums in any order, and runs would differ

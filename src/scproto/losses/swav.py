@@ -9,10 +9,10 @@ from torch import Tensor
 def swapped_prediction_loss(
     scores: Tensor, assignments: Tensor, batch: Tensor, n_batches: int, *, temperature: float = 0.1
 ) -> Tensor:
-    """Cross-entropy of each view's prediction against the assignments of the other views.
+    """Cross-entropy between each view's prediction and the assignments of the other views.
 
-    The mean is taken within each batch first and then over the batches present, so that every batch
-    weighs the same whatever its number of cells.
+    The mean is taken first within each batch and then over the batches present, so that every batch has the same
+    weight, whatever its number of cells.
 
     Parameters
     ----------
@@ -21,16 +21,17 @@ def swapped_prediction_loss(
     assignments
         Target assignment of each view, of the same shape; see :func:`batch_sinkhorn`.
     batch
-        Batch of each cell, integers ``(n_views, n_cells)``: the partner of a cell may come from another batch. The
+        Batch of each cell, integers ``(n_views, n_cells)``. The partner of a cell may come from another batch; the
         prediction counts for the batch of the cell that predicts.
     n_batches
         Number of batches.
     temperature
-        Of the softmax over the prototypes.
+        Temperature of the softmax over the prototypes.
 
     Returns
     -------
-    Scalar; the mean over the ordered pairs of views.
+    loss : Tensor
+        Scalar, the mean over the ordered pairs of views.
 
     Raises
     ------
@@ -44,16 +45,31 @@ def swapped_prediction_loss(
     n_views = len(scores)
     if n_views < 2:
         raise ValueError(f"Swapped prediction needs two or more views, got {n_views}.")
-    # the mean over the other views; of two, the other one
+    # the mean over the other views; with two views, this is the other one
     target = assignments.flip(0) if n_views == 2 else (assignments.sum(0) - assignments) / (n_views - 1)
     per_cell = -(target * torch.log_softmax(scores / temperature, dim=2)).sum(2)  # (n_views, n_cells)
     return batch_mean(per_cell, batch, n_batches).mean()
 
 
 def batch_mean(values: Tensor, batch: Tensor, n_batches: int) -> Tensor:
-    """Mean over the batches present of the batches' means of a value, ``(..., n_cells)`` to ``(...)``."""
+    """Average a value within each batch and then over the batches present.
+
+    Parameters
+    ----------
+    values
+        Value of each cell, ``(..., n_cells)``.
+    batch
+        Batch of each cell, integers of the same shape.
+    n_batches
+        Number of batches. Batches without cells are ignored.
+
+    Returns
+    -------
+    mean : Tensor
+        Mean over the batches of their means, ``(...)``.
+    """
     batch = batch.long()
     size = values.new_zeros(*batch.shape[:-1], n_batches)
-    size.scatter_add_(-1, batch, torch.ones_like(values))  # bincount waits for a GPU
+    size.scatter_add_(-1, batch, torch.ones_like(values))  # bincount would wait for the GPU
     weight = 1.0 / (size.gather(-1, batch) * (size > 0).sum(-1, keepdim=True))
     return (values * weight).sum(-1)

@@ -1,4 +1,4 @@
-"""Networks and numeric kernels on the hypersphere."""
+"""Networks and numerical kernels on the hypersphere."""
 
 from .alignment import Alignment, fit_alignment
 from .attribution import integrated_gradients

@@ -1,4 +1,4 @@
-"""Alignment of the batches on the hypersphere, anchored at the prototypes."""
+"""Align the batches on the hypersphere, anchored at the prototypes."""
 
 from __future__ import annotations
 
@@ -12,33 +12,46 @@ from .chunk import CHUNK
 from .prototypes import nearest_prototype, spherical_kmeans
 
 TEMPERATURE = 0.025
-"""Of the softmax that spreads a cell over the prototypes."""
+"""Temperature of the softmax that spreads a cell over the prototypes."""
 
 TOLERANCE = 0.01
-"""A round that brings the cells nearer to their prototypes by less than this share is the last."""
+"""The last round is the first that lowers the cells' distance to their prototypes by less than this share."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Offset of each batch at each prototype, to be taken off the cells of that batch, round after round.
+    """Offset of each batch at each prototype, to be subtracted from the cells of that batch round by round.
 
     Attributes
     ----------
     prototypes
-        Unit vectors at which the offsets of each round hold, ``(n_rounds, n_prototypes, n_latent)``.
+        Unit vectors at which the offsets of each round apply, ``(n_rounds, n_prototypes, n_latent)``.
     offsets
-        ``(n_rounds, n_batches, n_prototypes, n_latent)``.
+        Offsets of each round, ``(n_rounds, n_batches, n_prototypes, n_latent)``.
     """
 
     prototypes: Tensor
     offsets: Tensor
 
     def to(self, device: torch.device | str) -> Alignment:
-        """Copy on another device."""
+        """Copy to another device."""
         return Alignment(self.prototypes.to(device), self.offsets.to(device))
 
     def __call__(self, unit: Tensor, batch: Tensor) -> Tensor:
-        """Aligned unit vectors of cells ``(n_cells, n_latent)`` of the batches ``(n_cells,)``."""
+        """Align cells.
+
+        Parameters
+        ----------
+        unit
+            Unit vectors of cells, ``(n_cells, n_latent)``.
+        batch
+            Batch of each cell, integers ``(n_cells,)``.
+
+        Returns
+        -------
+        aligned : Tensor
+            Unit vectors of the aligned cells, ``(n_cells, n_latent)``.
+        """
         for prototypes, offsets in zip(self.prototypes, self.offsets, strict=True):
             unit = _shift(unit, batch, prototypes, offsets)
         return unit
@@ -54,16 +67,16 @@ def fit_alignment(
     tolerance: float = TOLERANCE,
     n_iterations: int = 10,
 ) -> tuple[Alignment, Tensor, Tensor]:
-    """Bring the batches together at each prototype, and the prototypes to the cells, in turn.
+    """Alternate between aligning the batches at each prototype and moving the prototypes to the aligned cells.
 
-    Cells are spread over the prototypes by a softmax. The offset of a batch at a prototype is the
-    difference of its weighted mean from the mean over batches, both weighted by the trust in that batch at
-    that prototype (:func:`_trust`): a batch that hardly occurs there is hardly moved and hardly counts.
-    Spherical k-means then moves the prototypes to the aligned cells.
+    A softmax spreads each cell over the prototypes. The offset of a batch at a prototype is the difference between its
+    weighted mean and the mean over batches. Both are weighted by the trust in that batch at that prototype
+    (:func:`_trust`), so a batch that hardly occurs there hardly moves and hardly counts. Spherical k-means then moves
+    the prototypes to the aligned cells.
 
-    Where the batches differ by a shift that cells of one kind share, each round also brings the cells nearer to
-    their prototypes. Once it hardly does, what is left between the batches is as wide as what is left within
-    them, and further rounds would only push different cells together.
+    While the batches differ by a shift that cells of one kind share, each round also brings the cells nearer to their
+    prototypes. Once it hardly does, the batches differ no more than the cells within them, and further rounds would
+    only push different cells together.
 
     Parameters
     ----------
@@ -74,19 +87,23 @@ def fit_alignment(
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
     n_batches
-        Number of batches; with one there is nothing to align and only the prototypes move.
+        Number of batches. With a single batch there is nothing to align, and only the prototypes move.
     n_rounds
-        Most times that both are done; with 0 nothing moves.
+        Maximum number of rounds; with 0, nothing moves.
     tolerance
-        A round that lowers the mean cosine distance of a cell to the nearest prototype, averaged over the batches,
-        by less than this share is the last.
+        Smallest share by which a round must lower the mean cosine distance of a cell to the nearest prototype, averaged
+        over the batches. The first round that fails to do so is the last.
     n_iterations
-        k-means iterations a round.
+        Number of k-means iterations per round.
 
     Returns
     -------
-    The alignment, to be applied to these or other cells of the same batches; the prototypes that belong
-    to the aligned cells; the aligned cells.
+    alignment : Alignment
+        Alignment to apply to these or other cells of the same batches.
+    prototypes : Tensor
+        Prototypes of the aligned cells, ``(n_prototypes, n_latent)``.
+    aligned : Tensor
+        Aligned cells, ``(n_cells, n_latent)``.
     """
     anchors: list[Tensor] = []
     rounds: list[Tensor] = []
@@ -136,15 +153,15 @@ def _offsets(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) ->
 def _trust(mass: Tensor) -> Tensor:
     """Trust in the mean of each batch at each prototype, in [0, 1), ``(n_batches, n_prototypes)``.
 
-    It is one half where the batch has one cell and twice its average mass a prototype. Where a batch lacks a
-    population, its mass there is the fringe of its other populations, which must not be pulled in; whether a
-    mass is a fringe shows only beside what the batch has elsewhere.
+    The trust is one half where the mass is one cell plus twice the average mass of the batch per prototype. Where a
+    batch lacks a population, its mass is the fringe of its other populations, which must not be pulled in. Only a
+    comparison with the mass of the batch elsewhere shows whether a mass is such a fringe.
     """
     return mass / (mass + 1.0 + 2.0 * mass.mean(dim=1, keepdim=True))
 
 
 def _shift(unit: Tensor, batch: Tensor, prototypes: Tensor, offsets: Tensor) -> Tensor:
-    """Take each cell's mixture of offsets off and return to the sphere."""
+    """Subtract each cell's mixture of offsets and return to the sphere."""
     moved = torch.empty_like(unit)
     for b in range(len(offsets)):
         for rows in torch.nonzero(batch == b).flatten().split(CHUNK):

@@ -1,4 +1,4 @@
-"""Integrated gradients: which inputs make a score what it is."""
+"""Integrated gradients: how much each input contributes to a score."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from torch import Tensor
 def integrated_gradients(
     score: Callable[[Tensor], Tensor], weight: Tensor, x: Tensor, baseline: Tensor, n_steps: int
 ) -> Tensor:
-    r"""Attribute the score of a network whose first layer is linear to its inputs.
+    r"""Attribute a network's score to its inputs; the first layer must be linear.
 
-    The gradient in :math:`x` is averaged over the straight line from the baseline to the input, by the midpoint rule,
-    and multiplied by their difference. The attributions of a cell sum to the difference of the two scores
-    (completeness), but for the error of the rule. The first layer maps the line to a line, so that the average is taken
-    behind it, in fewer dimensions: the mean gradient in :math:`x` is :math:`W` times that in :math:`W^\top x`.
+    The gradient with respect to :math:`x` is averaged along the straight line from the baseline to the input by the
+    midpoint rule, and multiplied by the difference between the two. The attributions of a cell sum to the difference
+    between the two scores (completeness), up to the error of the rule. The first layer maps the line to a line, so the
+    average can be taken after it, in fewer dimensions: the mean gradient with respect to :math:`x` is :math:`W` times
+    the one with respect to :math:`W^\top x`.
 
     Parameters
     ----------
     score
-        The network behind its first layer: maps ``(n_cells, n_hidden)`` to scores ``(n_cells,)``, each cell by itself.
+        Network after its first layer. It maps ``(n_cells, n_hidden)`` to scores ``(n_cells,)``, each cell independently
+        of the others.
     weight
-        Of the first layer, ``(n_genes, n_hidden)``.
+        Weight of the first layer, ``(n_genes, n_hidden)``.
     x, baseline
-        Inputs, and where each line starts, ``(n_cells, n_genes)``.
+        Inputs and the starting points of the lines, each ``(n_cells, n_genes)``.
     n_steps
-        Midpoints on the line.
+        Number of midpoints on each line.
 
     Returns
     -------
-    Attributions in units of the score, ``(n_cells, n_genes)``.
+    attributions : Tensor
+        Attributions in units of the score, ``(n_cells, n_genes)``.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Bound of the memory that tables of cells by prototypes or by genes take."""
+"""Limit on the memory of tables of cells by prototypes or by genes."""
 
 CHUNK = 512
-"""Cells that are embedded, compared with all prototypes or decoded at once; their tables stay in the cache."""
+"""Number of cells to embed, decode or compare with all prototypes at a time; their tables stay in the cache."""

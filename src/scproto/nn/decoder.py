@@ -1,4 +1,4 @@
-"""Decoder of a point on the hypersphere into the expression of a batch."""
+"""Decoder from a point on the hypersphere to its expression in a batch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from .matmul import Linear, linear
 
 
 class Decoder(nn.Module):
-    """Conditional decoder with a learnt embedding of each batch, as in scPoli.
+    """Conditional decoder with a learned embedding of each batch, as in scPoli.
 
-    The expected counts of a gene are the library size times the exponential of its output: no softmax over the genes,
-    so that some genes can be decoded without the others. Training teaches the shares of all genes to sum to one.
+    The expected count of a gene is the library size times the exponential of the gene's output. There is no softmax
+    over the genes, so that some genes can be decoded without the others. In training, the decoder learns that the
+    shares of all genes sum to one.
 
     Parameters
     ----------
@@ -45,21 +46,26 @@ class Decoder(nn.Module):
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
 
     def start_at(self, share: Tensor) -> None:
-        """Let all cells start near the same shares of the genes, ``(n_genes,)``: those of the training cells."""
+        """Start all cells near the same shares of the genes, ``(n_genes,)``, such as those of the training cells."""
         with torch.no_grad():
             self.log_share.bias.copy_(share.clamp_min(1e-8).log())
 
     def forward(self, unit: Tensor, batch: Tensor, genes: Tensor | None = None) -> Tensor:
-        """Log of the expected share of each gene in the counts, ``(n_cells, n_decoded)``.
+        """Decode cells or prototypes, which share the hypersphere.
 
         Parameters
         ----------
         unit
-            Unit vectors, ``(n_cells, n_latent)``: cells or prototypes, which share the hypersphere.
+            Unit vectors, ``(n_cells, n_latent)``.
         batch
-            Batch in which to decode, integers ``(n_cells,)``.
+            Batch in which to decode each of them, integers ``(n_cells,)``.
         genes
-            Genes to decode, ``(n_decoded,)``; by default all.
+            Genes to decode, ``(n_decoded,)``; by default, all genes.
+
+        Returns
+        -------
+        log_share : Tensor
+            Log of the expected share of each gene in the counts, ``(n_cells, n_decoded)``.
         """
         hidden = self.hidden(torch.cat([unit * self.scale, self.batch_embedding(batch)], dim=1))
         weight, bias = self.log_share.weight, self.log_share.bias

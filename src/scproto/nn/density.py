@@ -1,4 +1,4 @@
-"""How crowded the embedding is around each cell, and weights that let sparse regions count for more."""
+"""Density of the embedding around each cell, and weights that make sparse regions count more."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .prototypes import nearest_prototype
 
 
 def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.1, power: float = 0.5) -> Tensor:
-    r"""Weights of cells that fall with the density of the embedding.
+    r"""Weigh cells so that the weight falls with the density of the embedding.
 
-    With all cells alike, a prototype for every so many cells is the optimum, and a population of fewer cells has none.
-    The density is that of the prototypes, each with the mass of the cells that are nearest to it:
-    :math:`\rho_i = \sum_k n_k \exp((\cos(i, k) - 1) / T)`, and the weight is :math:`\rho_i^{-power}`.
+    If all cells weigh the same, the optimum spends one prototype per fixed number of cells, and a population with fewer
+    cells gets none. The density is that of the prototypes, each with the mass of the cells nearest to it:
+    :math:`\rho_i = \sum_k n_k \exp((\cos(i, k) - 1) / T)`. The weight is :math:`\rho_i^{-power}`.
 
     Parameters
     ----------
@@ -23,13 +23,15 @@ def density_weights(unit: Tensor, prototypes: Tensor, *, temperature: float = 0.
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
     temperature
-        Width of the kernel in cosine similarity.
+        Width :math:`T` of the kernel in cosine similarity.
     power
-        0 weighs all cells alike, 1 all regions. The square root lies between.
+        Exponent of the density. With 0, all cells weigh the same; with 1, all regions do. The square root lies in
+        between.
 
     Returns
     -------
-    Weights ``(n_cells,)`` with mean 1.
+    weights : Tensor
+        Weights of the cells, with mean 1, ``(n_cells,)``.
     """
     nearest = nearest_prototype(unit, prototypes)[1]
     mass = torch.bincount(nearest, minlength=len(prototypes)).to(unit.dtype)

@@ -1,4 +1,4 @@
-"""Dropout that draws a byte an entry."""
+"""Dropout that draws one byte per entry."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = 256
-"""Values of a byte; the rate is rounded to a multiple of their inverse."""
+"""Number of values of a byte; the rate is rounded to a multiple of its inverse."""
 
 
 class Dropout(nn.Module):
-    """:class:`torch.nn.Dropout` whose mask costs an eighth of a random number an entry.
+    """:class:`torch.nn.Dropout` whose mask costs an eighth of a random number per entry.
 
-    On a CPU torch draws a random number for each entry, which takes as long as a layer. Here eight entries share one of
-    64 bits.
+    On a CPU, torch draws a random number for each entry, which takes as long as a layer. Here, eight entries share one
+    random number of 64 bits.
 
     Parameters
     ----------
     p
-        Probability of an entry to become zero, rounded to a multiple of 1/256.
+        Probability that an entry becomes zero, rounded to a multiple of 1/256.
     """
 
     def __init__(self, p: float) -> None:
@@ -26,7 +26,7 @@ class Dropout(nn.Module):
         self.n_dropped = round(p * LEVELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop entries of ``x``, of any shape, in training; the others grow so that the mean stays."""
+        """Drop entries of `x`, of any shape, in training; the others are scaled up so that the mean stays the same."""
         if not (self.training and self.n_dropped):
             return x
         bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)

@@ -1,4 +1,4 @@
-"""Encoder of counts into the hypersphere; it never sees the batch."""
+"""Encoder from counts to the hypersphere; it never sees the batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .sparse import SparseLinear
 class Encoder(nn.Module):
     """Multilayer perceptron from normalised expression to a unit vector.
 
-    It takes no batch, so that an unseen batch is embedded without training.
+    The batch is not an input, so that a new batch can be embedded without training.
 
     Parameters
     ----------
@@ -41,9 +41,19 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor, x_transposed: Tensor | None = None) -> Tensor:
-        """Embed cells: log1p CP10k of unit norm ``(n_cells, n_genes)`` to ``(n_cells, n_latent)``.
+        """Embed cells.
 
-        In training, sparse input comes with its transpose; see :class:`~scproto.nn.sparse.SparseLinear`.
+        Parameters
+        ----------
+        x
+            Log1p CP10k of the cells, scaled to unit norm, ``(n_cells, n_genes)``.
+        x_transposed
+            Transpose of `x`, needed in training if `x` is sparse; see :class:`~scproto.nn.sparse.SparseLinear`.
+
+        Returns
+        -------
+        unit : Tensor
+            Unit vectors, ``(n_cells, n_latent)``.
         """
         return self.head(self.first(x, x_transposed))
 

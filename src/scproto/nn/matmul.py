@@ -1,4 +1,4 @@
-"""Precision of the products: float32, and while training the fastest that the hardware has."""
+"""Precision of matrix products: float32, except in training, where it is the fastest that the hardware has."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from .._compat import multiplies_bfloat16, reads_halves
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` in float32; while training from factors in bfloat16, where the hardware multiplies these faster.
+    """Multiply in float32, or in training with factors in bfloat16 if the hardware multiplies these faster.
 
-    Sums are kept in float32 by the hardware; only the factors and the result are rounded. Where the weights, ``b``, get
-    no gradient (embedding, decoding, attribution) nothing is.
+    The hardware keeps the sums in float32; only the factors and the result are rounded. If the weights `b` get no
+    gradient (embedding, decoding, attribution), nothing is rounded.
+
+    Parameters
+    ----------
+    a
+        First factor, ``(n, k)``.
+    b
+        Weights, ``(k, m)``.
+
+    Returns
+    -------
+    product : Tensor
+        Product in float32, ``(n, m)``.
     """
     if rounds(b):
         return (a.bfloat16() @ b.bfloat16()).float()
@@ -21,29 +33,29 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 
 def rounds(weight: Tensor) -> bool:
-    """Whether factors are rounded to bfloat16: the weight is in training, and the hardware is fast with it."""
+    """Whether factors are rounded to bfloat16: in training, if the hardware multiplies these faster."""
     return trains(weight) and multiplies_bfloat16(weight.device)
 
 
 def row_type(weight: Tensor) -> torch.dtype:
-    """Type of the rows that a sparse product sums: halves while the weight is in training, if they are read faster."""
+    """Type of the rows that a sparse product sums: float16 in training if it is read faster, otherwise float32."""
     return torch.float16 if trains(weight) and reads_halves() else torch.float32
 
 
 def trains(weight: Tensor) -> bool:
-    """Whether the weight is to get a gradient."""
+    """Whether the weight will get a gradient."""
     return torch.is_grad_enabled() and weight.requires_grad
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """:func:`torch.nn.functional.linear` by :func:`matmul`; the bias is added in float32."""
+    """:func:`torch.nn.functional.linear` that uses :func:`matmul`; the bias is added in float32."""
     if rounds(weight):
         return matmul(x, weight.T) + bias
     return F.linear(x, weight, bias)
 
 
 class Linear(nn.Linear):
-    """:class:`torch.nn.Linear` by :func:`linear`."""
+    """:class:`torch.nn.Linear` that uses :func:`linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(n_cells, in_features)`` to ``(n_cells, out_features)``."""

@@ -1,4 +1,4 @@
-"""Where the prototypes start, and how those without a cell start again."""
+"""Where the prototypes start, and where prototypes without cells start again."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ def spherical_kmeans(
     n_iterations: int = 25,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Spherical k-means on the hypersphere.
+    """Cluster cells by spherical k-means.
 
-    A centre that no cell is nearest to moves into a large cluster. Where there are fewer cells than centres it stays
-    where it is, and so does one whose cells cancel each other out.
+    A centre that is nearest to no cell moves into a large cluster. If there are fewer cells than centres, it stays
+    where it is. A centre also stays where it is if its cells cancel each other out.
 
     Parameters
     ----------
     unit
-        Unit vectors, ``(n_cells, n_latent)``.
+        Unit vectors of cells, ``(n_cells, n_latent)``.
     n_prototypes
         Number of centres.
     weights
-        How much each cell counts beside the others, positive, ``(n_cells,)``; all alike when left out.
+        Relative weights of the cells, positive, ``(n_cells,)``. By default, all cells weigh the same.
     init
-        Centres to start from, ``(n_prototypes, n_latent)``. When left out, k-means++ on a sample of at most 20,000
-        cells, or 32 a centre if these are more: random cells would rarely be of a rare population.
+        Centres to start from, ``(n_prototypes, n_latent)``. By default, k-means++ chooses them from a sample of at most
+        20,000 cells, or of 32 per centre if that is more. Random cells would rarely be from a rare population.
     n_iterations
         Number of Lloyd iterations.
     seed
-        Of the first centres, and of the cells where there are more than 1,000 a centre.
+        Seed of the first centres, and of the sample that is drawn if there are more than 1,000 cells per centre.
 
     Returns
     -------
-    Unit vectors, ``(n_prototypes, n_latent)``.
+    centres : numpy.ndarray
+        Unit vectors, ``(n_prototypes, n_latent)``.
     """
     import faiss
 
     unit = np.ascontiguousarray(unit, np.float32)
     weights = np.ones(len(unit), np.float32) if weights is None else np.ascontiguousarray(weights, np.float32)
-    weights = weights / weights.mean()  # faiss may search for ever to split a centre that weighs less than one cell
+    weights = weights / weights.mean()  # faiss may loop forever to split a centre that weighs less than one cell
     if init is None and len(unit) >= n_prototypes:
         init = _plus_plus(unit, weights, n_prototypes, seed)
     elif init is None:
         init = unit[np.arange(n_prototypes) % len(unit)]
-    if len(unit) < n_prototypes:  # faiss refuses
+    if len(unit) < n_prototypes:  # faiss refuses this
         return _move_nearest(unit, weights, init, n_iterations)
     kmeans = faiss.Kmeans(
         unit.shape[1],
@@ -71,7 +72,7 @@ def spherical_kmeans(
 def _move_nearest(
     unit: NDArray[np.float32], weights: NDArray[np.float32], centres: NDArray[np.float32], n_iterations: int
 ) -> NDArray[np.float32]:
-    """Lloyd's iterations that leave centres without a cell where they are."""
+    """Run Lloyd iterations that leave centres without cells where they are."""
     for _ in range(n_iterations):
         sums = np.zeros_like(centres)
         np.add.at(sums, (unit @ centres.T).argmax(1), weights[:, np.newaxis] * unit)
@@ -81,7 +82,7 @@ def _move_nearest(
 
 
 def _where_some(centres: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Centres, those that are no direction as they were before."""
+    """Replace centres that have no direction by those before."""
     return np.where(np.linalg.norm(centres, axis=1, keepdims=True) > 0.5, centres, before)
 
 
@@ -99,7 +100,22 @@ def _plus_plus(
 
 
 def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine similarity to the nearest prototype, and its index, each ``(n_cells,)``; in chunks of the cells."""
+    """Find the nearest prototype of each cell, in chunks of cells.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of cells, ``(n_cells, n_latent)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``.
+
+    Returns
+    -------
+    cosine : Tensor
+        Cosine similarity to the nearest prototype, ``(n_cells,)``.
+    nearest : Tensor
+        Index of the nearest prototype, ``(n_cells,)``.
+    """
     cosine, nearest = unit.new_empty(len(unit)), unit.new_empty(len(unit), dtype=torch.long)
     for cells, *out in zip(unit.split(CHUNK), cosine.split(CHUNK), nearest.split(CHUNK), strict=True):
         torch.max(cells @ prototypes.T, dim=1, out=out)
@@ -107,7 +123,7 @@ def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]
 
 
 def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:
-    """Cells to put new prototypes on: each the farthest from all prototypes and from those chosen before.
+    """Choose cells for new prototypes, each the farthest from all prototypes and from the cells chosen before.
 
     Parameters
     ----------
@@ -116,11 +132,12 @@ def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:
     prototypes
         Unit vectors, ``(n_prototypes, n_latent)``.
     n_points
-        How many to choose; at most ``n_cells``.
+        Number of cells to choose; at most ``n_cells``.
 
     Returns
     -------
-    Their indices, ``(n_points,)``.
+    chosen : Tensor
+        Indices of the chosen cells, ``(n_points,)``.
     """
     nearest, _ = nearest_prototype(unit, prototypes)
     chosen = []

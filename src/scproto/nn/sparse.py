@@ -1,4 +1,4 @@
-"""Linear layer on rows of counts, sparse or dense."""
+"""Linear layer for sparse or dense rows of counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .matmul import matmul, row_type
 
 
 class _SparseProduct(torch.autograd.Function):
-    """``x @ weight`` for a sparse CSR ``x`` whose transpose is at hand; only the weight has a gradient."""
+    """``x @ weight`` for a CSR `x` whose transpose is given; only the weight gets a gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, x_transposed: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -24,15 +24,17 @@ class _SparseProduct(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[None, None, Tensor, None]:
         (x_transposed,), (grad,) = ctx.saved_tensors, grad_outputs
         lowest, highest = grad.aminmax()
-        scale = torch.maximum(-lowest, highest).clamp_min(torch.finfo(grad.dtype).tiny)  # else too small for halves
+        scale = torch.maximum(-lowest, highest).clamp_min(
+            torch.finfo(grad.dtype).tiny
+        )  # else it may be too small for float16
         product = _product(x_transposed, (grad / scale).to(ctx.dtype)).float()
         return None, None, product.mul_(scale), None
 
 
 def _product(x: Tensor, dense: Tensor) -> Tensor:
-    """``x @ dense`` for a CSR ``x``: a weighted sum of a bag of rows, which torch does twice as fast as the product.
+    """Compute ``x @ dense`` for a CSR `x` as weighted sums of rows, which torch does twice as fast as the product.
 
-    Sums are in float32, whatever the type of the rows.
+    The sums are in float32, whatever the type of the rows.
     """
     return F.embedding_bag(
         x.col_indices(),
@@ -45,9 +47,9 @@ def _product(x: Tensor, dense: Tensor) -> Tensor:
 
 
 class SparseLinear(nn.Module):
-    """Linear layer without bias whose input is a sparse CSR matrix, or a dense one.
+    """Linear layer without bias for sparse (CSR) or dense input.
 
-    Of a sparse input both products, forward and backward, cost in proportion to the non-zero entries.
+    For sparse input, the cost of the forward and the backward pass is proportional to the number of non-zero entries.
 
     Parameters
     ----------
@@ -61,7 +63,20 @@ class SparseLinear(nn.Module):
         nn.init.normal_(self.weight, std=1.0)  # the rows of the input have unit norm
 
     def forward(self, x: Tensor, x_transposed: Tensor | None = None) -> Tensor:
-        """Multiply ``x``, ``(n_cells, n_in)``, CSR or dense; in training a CSR comes with the CSR of its transpose."""
+        """Multiply the input by the weight.
+
+        Parameters
+        ----------
+        x
+            CSR or dense input, ``(n_cells, n_in)``.
+        x_transposed
+            Transpose of `x` as CSR, needed in training if `x` is sparse.
+
+        Returns
+        -------
+        product : Tensor
+            Output, ``(n_cells, n_out)``.
+        """
         if x.layout == torch.strided:
             return matmul(x, self.weight)
         if x_transposed is None:
