@@ -1,4 +1,4 @@
-"""Whatever holds the counts, and however they are stored, the canonical form is one."""
+"""Every container and storage format of counts has the same canonical form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTS = np.array([[0, 3, 1, 0], [2, 0, 0, 0], [5, 0, 1, 9], [0, 0, 4, 0]], dtyp
 
 
 def repeated(x):
-    """Store each entry of two or more as two."""
+    """Store each entry of two or more as two entries."""
     coo = sparse.coo_matrix(x)
     big = coo.data >= 2
     first = np.where(big, 1, coo.data)
@@ -40,14 +40,14 @@ def unsorted(x):
 
 
 def with_old_flags(x):
-    """Unsorted, but scipy still believes otherwise."""
+    """Unsorted, although scipy's flags say that the matrix is sorted."""
     csr = unsorted(x)
     csr.has_sorted_indices = csr.has_canonical_format = True
     return csr
 
 
 def with_zeros(x):
-    """Every value is stored, zeros with both signs."""
+    """Every value is stored, including zeros of both signs."""
     columns = np.indices(x.shape)[1]
     data = np.where(x == 0, np.where(columns % 2, -0.0, 0.0), x).astype(x.dtype)
     indptr = np.arange(0, x.size + 1, x.shape[1])
@@ -60,7 +60,7 @@ def with_long_indices(x):
     return csr
 
 
-def foreign_bytes(x):
+def with_foreign_byte_order(x):
     csr = sparse.csr_matrix(x)
     csr.data = csr.data.astype(">f4")
     return csr
@@ -95,8 +95,8 @@ FORMS = {
     "with_zeros": with_zeros,
     "csc_with_zeros": lambda x: with_zeros(x).tocsc(),
     "with_long_indices": with_long_indices,
-    "foreign_bytes": foreign_bytes,
-    "csc_with_foreign_bytes": lambda x: foreign_bytes(x.T.copy()).T,
+    "with_foreign_byte_order": with_foreign_byte_order,
+    "csc_with_foreign_byte_order": lambda x: with_foreign_byte_order(x.T.copy()).T,
     "zarr": lambda x: zarr.array(x, store=zarr.storage.MemoryStore()),
     **{dtype: (lambda x, dtype=dtype: x.astype(dtype)) for dtype in ("uint8", "int32", "uint64", "float16", "float64")},
     "longdouble": lambda x: x.astype(np.longdouble),
@@ -116,17 +116,17 @@ def assert_canonical(found, dense):
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
-def test_any_form_becomes_one(form):
+def test_every_form_becomes_canonical(form):
     given = form(COUNTS.copy())
     before = deepcopy(given) if sparse.issparse(given) else None
     assert_canonical(canonical(given, "x"), COUNTS)
-    if before is not None and before.format == "csr":  # the user's object is as it was
+    if before is not None and before.format == "csr":  # the user's object is unchanged
         for part in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(given, part), getattr(before, part))
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_matrix, sparse.csc_matrix], ids=["dense", "csr", "csc"])
-def test_what_lies_on_disk(tmp_path, form):
+def test_matrix_on_disk(tmp_path, form):
     assert_canonical(canonical(backed(tmp_path, form(COUNTS)), "x"), COUNTS)
     if form is np.array:
         assert_canonical(canonical(in_hdf5(tmp_path, COUNTS), "x"), COUNTS)
@@ -139,22 +139,22 @@ def test_dask():
     assert_canonical(canonical(lazy, "x"), COUNTS)
 
 
-def test_booleans_are_zero_and_one():
+def test_booleans_become_zero_and_one():
     assert_canonical(canonical(COUNTS > 0, "x"), COUNTS > 0)
     assert_canonical(canonical(sparse.csr_matrix(COUNTS > 0), "x"), COUNTS > 0)
 
 
-def test_repeated_entries_do_not_overflow():
+def test_sums_of_duplicates_do_not_overflow():
     twice = sparse.csr_matrix((np.array([200, 100], np.uint8), np.array([1, 1]), np.array([0, 2])), (1, 3))
     np.testing.assert_array_equal(canonical(twice, "x").toarray(), [[0, 300, 0]])
 
 
-def test_repeated_entries_may_cancel():
+def test_duplicates_that_cancel_are_dropped():
     twice = sparse.csr_matrix((np.array([2.0, -2.0]), np.array([1, 1]), np.array([0, 2])), (1, 3))
     assert canonical(twice, "x").nnz == 0
 
 
-def test_what_is_canonical_is_not_copied():
+def test_canonical_matrix_is_not_copied():
     counts = sparse.csr_matrix(COUNTS)
     assert np.shares_memory(canonical(counts, "x").data, counts.data)
 
@@ -163,8 +163,8 @@ def test_what_is_canonical_is_not_copied():
     dense=npst.arrays(np.int64, npst.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.integers(0, 4)),
     data=st.data(),
 )
-def test_entries_in_any_order_and_any_number(dense, data):
-    """Each count is stored as any number of entries, in any order."""
+def test_duplicates_in_any_order(dense, data):
+    """Each count is stored as that many entries of one, in any order within the row."""
     rows, columns = (np.repeat(index.ravel(), dense.ravel()) for index in np.indices(dense.shape))
     order = np.array(data.draw(st.permutations(range(len(rows)))), dtype=int)
     order = order[np.argsort(rows[order], kind="stable")]
@@ -191,7 +191,7 @@ def test_empty_matrix_is_refused(shape):
     ],
     ids=["text", "complex", "list", "objects", "vector", "cube"],
 )
-def test_what_is_no_numeric_matrix_is_refused(x):
+def test_anything_but_a_numeric_matrix_is_refused(x):
     with pytest.raises(InputError, match=r"^x "):
         canonical(x, "x")
 

@@ -1,4 +1,4 @@
-"""Counts, what corrections make of them, and what normalisations leave are told apart."""
+"""Counts, corrected counts and normalised values are distinguished."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def uniform(x, low=0.0, high=1.0):
 
 
 FRACTIONAL = {
-    "ambient counts taken off": lambda x: x * uniform(x, 0.7, 1),
-    "ambient counts taken off alike": lambda x: np.maximum(x - 0.05 * x.mean(axis=0), 0),
+    "ambient counts removed by a factor": lambda x: x * uniform(x, 0.7, 1),
+    "ambient profile subtracted": lambda x: np.maximum(x - 0.05 * x.mean(axis=0), 0),
     "shared between genes": lambda x: (
         x + np.where(x > 0, np.random.default_rng(2).choice([0, 0, 0.5, 1 / 3], x.shape), 0)
     ),
@@ -48,7 +48,7 @@ LOGS = {
     "log1p of the median depth": lambda x: np.log1p(by_depth(x, np.median(x.sum(axis=1)))),
     "log2 of 10,000": lambda x: np.log2(by_depth(x) + 1),
     "log10 of 10,000": lambda x: np.log10(by_depth(x) + 1),
-    "some genes of logs": lambda x: np.log1p(by_depth(x))[:, ::3],
+    "some genes after log1p": lambda x: np.log1p(by_depth(x))[:, ::3],
     "log1p of counts": np.log1p,
     "log2 of counts": lambda x: np.log2(x + 1),
     "single precision": lambda x: np.log1p(by_depth(x)).astype(np.float32),
@@ -59,7 +59,7 @@ SCALED = {
     "10,000": by_depth,
     "a million": lambda x: by_depth(x, 1e6),
     "some genes": lambda x: by_depth(x)[:, ::3],
-    "by factors": lambda x: x / np.random.default_rng(3).uniform(0.5, 2, (len(x), 1)),
+    "random size factors": lambda x: x / np.random.default_rng(3).uniform(0.5, 2, (len(x), 1)),
 }
 
 
@@ -94,13 +94,13 @@ def test_scaled_counts(change, depth):
         (lambda x: np.where(x == x.max(), 3e38, x), Kind.HUGE),
         (lambda x: np.where(x == x.max(), 2**31, x), Kind.COUNTS),
     ],
-    ids=["counts", "near", "from_logs", "below_zero", "scaled", "nan", "inf", "huge", "many"],
+    ids=["counts", "nearly_whole", "from_logs", "negative", "centred", "nan", "inf", "huge", "large"],
 )
 def test_other_kinds(change, expected):
     assert kind(change(simulate(4000))) is expected
 
 
-def test_cells_without_any_value():
+def test_cells_without_values():
     x = np.zeros((5, 3))
     assert kind(x) is Kind.COUNTS
     x[2] = [0.4, 0, 1.3]
@@ -111,6 +111,6 @@ def test_one_cell():
     assert kind(np.array([[0.4, 0, 1.35]])) is Kind.FRACTIONAL
 
 
-def test_sparse_and_dense_are_alike():
+def test_sparse_and_dense_agree():
     x = np.log1p(by_depth(simulate(500)))
     assert kind(sparse.csr_matrix(x)) is kind(x)

@@ -12,7 +12,7 @@ from scproto.counts.normalise import log1p_cp10k, scale_genes
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 @pytest.mark.parametrize("n_cells", [1, 6])
-def test_equals_a_loop(dtype, n_cells):
+def test_log1p_cp10k_equals_a_loop(dtype, n_cells):
     counts = np.random.default_rng(0).poisson(1.5, (n_cells, 9)).astype(dtype)
     counts[-1] = 0 if n_cells > 1 else counts[-1]
     matrix = sp.csr_matrix(counts)
@@ -26,7 +26,7 @@ def test_equals_a_loop(dtype, n_cells):
     assert np.shares_memory(x.indices, matrix.indices)
 
 
-def test_equals_scanpy():
+def test_log1p_cp10k_equals_scanpy():
     import scanpy as sc
     from anndata import AnnData
 

@@ -1,4 +1,4 @@
-"""Fractional counts become whole ones, and genes keep their mean."""
+"""Fractional counts become whole counts, and genes keep their mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def fractional(n_cells=40, n_genes=30, seed=0):
     return sparse.csr_matrix(x)
 
 
-def test_near_values_become_whole():
+def test_nearly_whole_values_become_whole():
     x = np.array([[0.9996, 0, 3.0004], [0, 2.0, 0.0004]])
     given = sparse.csr_matrix(x)
     found = round_near(given)
@@ -26,7 +26,7 @@ def test_near_values_become_whole():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_each_value_goes_up_or_down(dtype):
+def test_each_value_is_rounded_up_or_down(dtype):
     x = fractional().astype(dtype)
     found = round_stochastically(x, 0)
     dense, rounded = x.toarray(), found.toarray()
@@ -46,13 +46,12 @@ def test_the_mean_over_seeds_is_the_value():
     assert (np.abs(mean - x.toarray()) <= 5 * error + 1e-12).all()
 
 
-def test_the_mean_over_cells_is_that_of_the_gene():
-    """Also where all cells have the same value."""
+def test_a_gene_keeps_its_mean_where_all_cells_have_nearly_the_same_value():
     x = sparse.csr_matrix(np.full((4000, 3), 0.3) + np.arange(4000)[:, None] * 1e-9)
     np.testing.assert_allclose(round_stochastically(x, 0).toarray().mean(axis=0), 0.3, atol=0.03)
 
 
-def test_a_cell_is_rounded_alike_wherever_it_stands():
+def test_rounding_does_not_depend_on_the_other_cells():
     x = fractional()
     order = np.random.default_rng(1).permutation(x.shape[0])[:20]
     found = round_stochastically(x, 5)
@@ -60,14 +59,14 @@ def test_a_cell_is_rounded_alike_wherever_it_stands():
 
 
 @pytest.mark.parametrize("block", [1, 7])
-def test_blocks_change_nothing(monkeypatch, block):
+def test_block_size_does_not_matter(monkeypatch, block):
     x = fractional()
     expected = round_stochastically(x, 2).toarray()
     monkeypatch.setattr("scproto.counts.values.BLOCK_VALUES", block)
     np.testing.assert_array_equal(round_stochastically(x, 2).toarray(), expected)
 
 
-def test_the_seed_decides_and_the_values_stay():
+def test_the_seed_decides_and_the_input_is_unchanged():
     x = fractional()
     before = x.toarray()
     first, again, other = (round_stochastically(x, seed).toarray() for seed in (0, 0, 1))

@@ -1,4 +1,4 @@
-"""One pass over the values finds what a loop over them finds."""
+"""The summary in one pass equals that of a plain loop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_equals_a_loop(x, block):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", [(0, 1), (3, 2)], ids=["first", "last"])
 @pytest.mark.parametrize("block", [1, 1 << 21])
-def test_a_value_that_is_no_number_is_found(monkeypatch, value, where, block):
+def test_non_finite_values_are_found(monkeypatch, value, where, block):
     monkeypatch.setattr("scproto.counts.values.BLOCK_VALUES", block)
     x = np.eye(4)
     x[where] = value

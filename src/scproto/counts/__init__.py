@@ -1,4 +1,4 @@
-"""Matrices of counts: one canonical form, whether they are counts, rounding, and log1p CP10k. Arrays in, arrays out."""
+"""Count matrices: canonical form, detection of non-counts, rounding and log1p CP10k. Arrays in, arrays out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of values a matrix holds: counts, fractional counts, or what a normalisation left."""
+"""Detection of the kind of values in a matrix: counts, fractional counts or normalised values."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import scipy.sparse as sp
 from .values import Values
 
 MOST = 2**53
-"""Largest count: beyond it, double precision does not tell whole numbers apart."""
+"""Largest count: above it, double precision cannot represent every whole number."""
 
 LOG_CEILING = 20.0
-"""Log-transformed expression stays below this (log1p of a million counts is 13.8)."""
+"""Upper bound of log-transformed expression (log1p of a million counts is 13.8)."""
 
 N_SAMPLED = 200
-"""Cells that are looked at more closely."""
+"""Number of cells that are sampled for the closer tests."""
 
 SAME_TOTAL = 0.02
-"""Relative spread of the totals of cells below which they were made equal."""
+"""Relative spread of the cell totals below which the cells are taken to be scaled to one total."""
 
 MULTIPLES = 0.8
-"""Share of values that are multiples of the smallest in their cell above which the cell was scaled."""
+"""Share of values that are multiples of the smallest in their cell; above it, the cells are taken to be scaled."""
 
 LOG_TYPICAL = 2.0
-"""Median of the positive values above which they may be logs of the genes of a part: few counts are mostly ones.
+"""Median of the positive values above which they may be logs of a subset of the genes. Raw counts are mostly ones.
 
-The totals tell the two apart then: those of undone logs have the spread of expression, those of counts, taken for logs
-and undone, far more.
+The cell totals decide then. Undoing a real log gives totals with the spread of expression. Undoing a log that was never
+taken, on counts, gives totals with a far larger spread.
 """
 
 
@@ -47,18 +47,24 @@ class Kind(Enum):
 
 
 def kind_of(x: sp.csr_matrix, values: Values) -> Kind:
-    """Tell counts from other values.
+    """Determine what kind of values a matrix holds.
 
-    Tools that correct counts (SoupX, CellBender, alevin, RSEM) leave fractions. Those have the spread of depths, and no
-    unit. Normalised values have one in each cell: what a single count has become, so that the others are multiples of
-    it; or their sum is the same in all cells. Of logs this holds once the log is undone.
+    Tools that correct counts (SoupX, CellBender, alevin, RSEM) leave fractions. Corrected counts keep the spread of the
+    sequencing depths and have no unit. Normalised values have a unit in each cell: what a single count has become. All
+    other values of the cell are multiples of it, or the sum is the same in all cells. For log-transformed values, this
+    holds once the log is undone.
 
     Parameters
     ----------
     x
-        Canonical, ``(n_cells, n_genes)``.
+        Canonical matrix, ``(n_cells, n_genes)``.
     values
-        What :func:`scproto.counts.examine` finds in it.
+        Result of :func:`scproto.counts.examine` for it.
+
+    Returns
+    -------
+    kind : Kind
+        Kind of the values.
     """
     if not np.isfinite([values.lowest, values.highest]).all():
         return Kind.MISSING
@@ -75,7 +81,7 @@ def kind_of(x: sp.csr_matrix, values: Values) -> Kind:
 
 
 def _sample(x: sp.csr_matrix) -> list[np.ndarray]:
-    """Positive values of some cells, evenly spread, in double precision."""
+    """Positive values of evenly spaced cells, in double precision."""
     cells = np.unique(np.linspace(0, x.shape[0] - 1, N_SAMPLED).astype(int))
     rows = (x.data[x.indptr[cell] : x.indptr[cell + 1]].astype(np.float64) for cell in cells)
     return [row for row in rows if len(row)]
@@ -97,9 +103,9 @@ def _undo_log10(values: np.ndarray) -> np.ndarray:
 
 
 def _were_scaled(rows: list[np.ndarray], undo: Callable[[np.ndarray], np.ndarray] = np.asarray) -> bool:
-    """Whether the cells have equal totals, or values that are multiples of the smallest in their cell.
+    """Whether the cells have equal totals, or values that are multiples of the smallest value in their cell.
 
-    Whole numbers are left out of the multiples: counts with a few fractions consist of them.
+    Whole numbers do not count as multiples, because counts with a few fractions are mostly whole.
     """
     undone = [undo(row) for row in rows]
     totals = np.array([row.sum() for row in undone])
@@ -108,5 +114,5 @@ def _were_scaled(rows: list[np.ndarray], undo: Callable[[np.ndarray], np.ndarray
     multiples = np.concatenate(
         [values[row != np.rint(row)] / values.min() for row, values in zip(rows, undone, strict=True)]
     )
-    multiples = multiples[(multiples > 1.5) & (multiples < 50)]  # of larger ones the error hides the fraction
+    multiples = multiples[(multiples > 1.5) & (multiples < 50)]  # above 50, the error hides the fraction
     return len(multiples) > 0 and float((np.abs(multiples - np.rint(multiples)) < 0.02).mean()) > MULTIPLES

@@ -1,4 +1,4 @@
-"""Normalised expression: arrays in, arrays out."""
+"""Normalisation of expression: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -11,17 +11,30 @@ from numpy.typing import NDArray
 from .values import BLOCK_VALUES
 
 BLOCK_CELLS = 4096
-"""Cells worked on at a time, where a temporary array holds a value for each of their counts."""
+"""Number of cells per block where a temporary array holds one value per stored count."""
 
 
 def log1p_cp10k(
     counts: sp.csr_matrix, library: NDArray[np.float32] | None = None
 ) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
-    """log1p of the counts of each cell scaled to 10,000, and the counts of each cell, at least one.
+    """Scale the counts of each cell to 10,000 and take log1p.
 
-    A cell without a count stays a row of zeros. The result has new values, float32, but shares its structure with the
-    counts, so that the indices of all cells are held once. Where only some genes are given, `library` tells the counts
-    of each cell over all of them, ``(n_cells,)``.
+    Cells without counts stay zero. The result shares its indices with `counts`, to save memory.
+
+    Parameters
+    ----------
+    counts
+        Counts, ``(n_cells, n_genes)``.
+    library
+        Library size of each cell, ``(n_cells,)``, if `counts` has only some of the genes; by default the sum over
+        `counts`.
+
+    Returns
+    -------
+    x : scipy.sparse.csr_matrix
+        log1p CP10k, float32, ``(n_cells, n_genes)``.
+    library : numpy.ndarray
+        Library size of each cell, at least one, ``(n_cells,)``.
     """
     if library is None:
         library = library_size(counts)
@@ -32,12 +45,12 @@ def log1p_cp10k(
 
 
 def library_size(counts: sp.csr_matrix) -> NDArray[np.float32]:
-    """Counts of each cell over these genes, at least one, ``(n_cells,)``."""
+    """Total counts of each cell over these genes, at least one, ``(n_cells,)``."""
     return np.maximum(row_sums(counts.data, counts.indptr), np.float32(1.0))
 
 
 def row_sums(values: NDArray[Any], indptr: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Sum of the stored values of each row, ``(n_rows,)``; by blocks, as they are copied as floats to be summed."""
+    """Sum of the stored values of each row, ``(n_rows,)``; in blocks, because summing copies the values as floats."""
     sums = np.zeros(len(indptr) - 1, np.float32)
     for start in range(0, len(sums), BLOCK_CELLS):
         until = indptr[start : start + BLOCK_CELLS + 1]
@@ -48,14 +61,20 @@ def row_sums(values: NDArray[Any], indptr: NDArray[np.integer]) -> NDArray[np.fl
 
 
 def scale_cells(x: sp.csr_matrix, scale: NDArray[np.floating]) -> None:
-    """Multiply each cell, ``(n_cells,)``, in place; by blocks, as the factors of all entries are as large as `x`."""
+    """Multiply each cell by its factor, in place.
+
+    The blocks save memory: the factors repeated for each entry take as much as `x`.
+    """
     for start in range(0, x.shape[0], BLOCK_CELLS):
         indptr = x.indptr[start : start + BLOCK_CELLS + 1]
         x.data[indptr[0] : indptr[-1]] *= np.repeat(scale[start : start + BLOCK_CELLS], np.diff(indptr))
 
 
 def scale_genes(x: sp.csr_matrix, scale: NDArray[np.floating]) -> None:
-    """Multiply each gene, ``(n_genes,)``, in place; by blocks, as the factors of all entries are thrice `x`."""
+    """Multiply each gene by its factor, in place.
+
+    The blocks save memory: the factors repeated for each entry take three times as much as `x`.
+    """
     scale = scale.astype(x.dtype)
     for start in range(0, x.nnz, BLOCK_VALUES):
         block = slice(start, start + BLOCK_VALUES)

@@ -1,4 +1,4 @@
-"""Whole counts out of fractional ones."""
+"""Rounding of fractional counts to whole counts."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from .values import blocks_of_rows
 
 
 def round_near(x: sp.csr_matrix) -> sp.csr_matrix:
-    """Round each value to the next whole number; those that become zero are left out. `x` stays as it is."""
+    """Round each value to the nearest whole number and drop zeros, in a new matrix."""
     rounded = sp.csr_matrix((np.rint(x.data), x.indices.copy(), x.indptr.copy()), x.shape)
     rounded.eliminate_zeros()
     return rounded
 
 
 def round_stochastically(x: sp.csr_matrix, seed: int) -> sp.csr_matrix:
-    """Round each value up with the probability of its fraction, else down, so that its mean is the value.
+    """Round each value up with a probability equal to its fraction, else down, which keeps the expected value.
 
-    Rounding to the next whole number would take the faint genes away: those with 0.3 counts in each of many cells. The
-    random numbers are hashes of the seed and of all values of the cell. A cell is therefore rounded alike wherever it
-    stands: in the whole data, in a part of them, or in another order.
+    Rounding to the nearest whole number would remove faint genes, such as one with 0.3 counts in each of many cells.
+    The random numbers are hashes of the seed and of all values of the cell. Each cell is therefore rounded in the same
+    way in the whole data set, in a subset and in any order.
 
     Parameters
     ----------
     x
-        Canonical, not negative, ``(n_cells, n_genes)``. It stays as it is.
+        Canonical matrix without negative values, ``(n_cells, n_genes)``. It is not modified.
     seed
-        Of the random numbers.
+        Seed of the random numbers.
 
     Returns
     -------
-    Whole numbers, canonical, ``(n_cells, n_genes)``.
+    rounded : scipy.sparse.csr_matrix
+        Whole numbers in canonical form, ``(n_cells, n_genes)``.
     """
     rounded = x.copy()
     for rows in blocks_of_rows(x):
@@ -49,7 +50,7 @@ def round_stochastically(x: sp.csr_matrix, seed: int) -> sp.csr_matrix:
 def _uniform(
     values: NDArray[np.floating], columns: NDArray[np.integer], indptr: NDArray[np.integer], seed: int
 ) -> NDArray[np.float64]:
-    """A random number in [0, 1) for each entry of some rows, by the seed and by what the row holds."""
+    """A random number in [0, 1) for each entry, which depends only on the seed and the contents of its row."""
     bits = values.astype(np.float64).view(np.uint64)
     entries = _hash(bits ^ _hash(columns.astype(np.uint64) + np.uint64(1)))
     degree = np.diff(indptr)

@@ -1,4 +1,4 @@
-"""What the values of a matrix are like: one pass over them, block by block."""
+"""Summary of the values of a matrix, in one pass, block by block."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 BLOCK_VALUES = 1 << 21
-"""Stored values worked on at a time: 8 to 16 MB, and some copies of them."""
+"""Number of stored values per block: 8 to 16 MB, plus a few copies."""
 
 NEAR = 1e-3
-"""Largest distance to a whole number that is taken for an error of rounding."""
+"""Largest distance to a whole number that counts as a rounding error."""
 
 NEAR_RELATIVE = 1e-6
-"""The same as a share of the value: single precision has some seven digits."""
+"""Additional tolerance as a share of the value: single precision has about seven digits."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """What one pass over a matrix finds."""
+    """Summary of the values of a matrix."""
 
     lowest: float
     """Smallest value, at most 0; NaN if any value is."""
@@ -30,7 +30,7 @@ class Values:
     whole: bool
     """Whether every value is a whole number."""
     nearly_whole: bool
-    """Whether every value is one but for an error of rounding."""
+    """Whether every value is a whole number up to a rounding error."""
     cell_totals: NDArray[np.float64]
     """Sum of each row, ``(n_cells,)``."""
     varies: bool
@@ -38,7 +38,7 @@ class Values:
 
 
 def examine(x: sp.csr_matrix) -> Values:
-    """Look at all values of a canonical matrix, ``(n_cells, n_genes)``."""
+    """Summarise all values of a canonical matrix, ``(n_cells, n_genes)``."""
     lowest, highest, whole, nearly, varies = 0.0, 0.0, True, True, False
     totals = np.zeros(x.shape[0])
     first = x[:1].toarray()[0]
@@ -64,6 +64,6 @@ def blocks_of_rows(x: sp.csr_matrix) -> Iterator[slice]:
 
 
 def _differs(block: sp.csr_matrix, row: NDArray[np.number]) -> bool:
-    """Whether some row of the block is not the given one."""
+    """Whether any row of the block differs from the given row."""
     lowest, highest = (extreme.toarray().ravel() for extreme in (block.min(axis=0), block.max(axis=0)))
     return bool((lowest != row).any() or (highest != row).any())
