@@ -11,6 +11,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _keys
+from .._arguments import check_seed
 from ..inputs import Counts, check_adata, choose_n_prototypes, join_batches
 from .rehearse import rehearse
 from .settings import Settings
@@ -76,6 +77,7 @@ def admit(adata: AnnData, settings: Settings, folder: Path) -> Admitted:
     InputError
         If the cells cannot be fitted, or their results could not be written.
     """
+    settings = replace(settings, seed=check_seed(settings.seed))
     asked = (*settings.batch_key, *settings.label_keys)
     names = _forget_earlier(adata, asked)
     renamed = make_storable(adata, written=_keys.WRITTEN_OBS)
