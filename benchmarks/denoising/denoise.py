@@ -44,10 +44,10 @@ SHOWN = {
     "auroc": ("marker AUROC", 3),
     "decoy_correlation": ("decoys: correlation", 3),
     "decoy_de": ("decoys: DE", 2),
-    "permuted_de_mean": ("permuted: DE", 3),
-    "permuted_de_most": ("most", 2),
+    "permuted_de_mean": ("permuted: DE, mean", 3),
+    "permuted_de_most": ("permuted: DE, max", 2),
 }
-"""Scores of the table to read: heading and decimals. The first three are shown with their standard deviation."""
+"""Scores in the printed tables: heading and decimals. The first three have a standard deviation."""
 
 
 def main() -> None:
