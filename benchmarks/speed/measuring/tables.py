@@ -16,7 +16,7 @@ SHORT = 0.05
 METHODS = {  # earlier commits measured "plain" and "dense"
     "scproto": "scproto, `model.train`",
     "plain": "the same module in a plain torch loop",
-    "dense": "the same model, dense input, textbook likelihood of all genes, float32",
+    "dense": "the dense textbook version of the model, likelihood of all genes, float32",
     "scvi": "scVI, layers of 256, defaults otherwise",
 }
 
