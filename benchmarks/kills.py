@@ -53,7 +53,7 @@ def train(adata, folder: Path, killed_at: tuple[str, int, int] | None = None) ->
 
 
 def die_in(point: str, epoch: int, step: int) -> None:
-    """Make this process kill itself at a point of its training, in the given epoch or the next one with such a point."""
+    """Make this process kill itself at a point of its training, in the given epoch or the next that has this point."""
     calls = iter(range(sys.maxsize))
 
     def die_once(owner: object, name: str, due: Callable[..., bool], *, after: bool = False) -> None:

@@ -45,16 +45,14 @@ def score(denoised: np.ndarray, seen: AnnData, held_out: AnnData, seed: int) -> 
         "poisson": metrics.poisson_loss(observed, expected),
         "poisson_swapped": metrics.poisson_loss(expected, observed),
         "decoy_correlation": metrics.mean_absolute_correlation(scaled[:, decoy]),
-        "decoy_de": float(
-            np.mean([metrics.de_share(scaled[:, decoy], labels == label) for label in np.unique(labels)])
-        ),
+        "decoy_de": np.mean([metrics.de_share(scaled[:, decoy], labels == label) for label in np.unique(labels)]),
     }
     found |= _permuted(scaled[:, ~decoy], labels, seed) | _markers(scaled, labels, seen.var_names)
     return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
 
 
 def _permuted(scaled: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
-    """Mean and maximum, over permutations, of the share of genes called different between halves of the largest type."""
+    """Share of genes called different between halves of the largest type: mean and maximum over permutations."""
     rng = np.random.default_rng(seed)
     largest = np.flatnonzero(labels == pd.Series(labels).value_counts().index[0])
     shares = metrics.permuted_de_shares(scaled[rng.permutation(largest)[:MAX_TESTED]], rng)

@@ -45,12 +45,10 @@ class Environments:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
             log = environment.with_suffix(".log")
+            venv = [self.python or shutil.which(PYTHON) or sys.executable, "-m", "venv", environment]
             pip = [interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements]
             with log.open("w") as output:
-                for command in (
-                    [self.python or shutil.which(PYTHON) or sys.executable, "-m", "venv", environment],
-                    pip,
-                ):
+                for command in (venv, pip):
                     if subprocess.run(command, stdout=output, stderr=output).returncode:
                         raise InstallationError(f"its environment could not be installed, see {log.name}")
             (environment / STAMP).touch()

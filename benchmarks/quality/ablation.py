@@ -45,8 +45,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "twice the steps": {"steps": 2.0},
     "minibatch of 512, half the steps": {"steps": 0.5, "training": {"batch_size": 512}},
 }
-"""Changes by name of the variant: arguments of :class:`scproto.SCPROTO`; in ``training``, arguments of its ``train``; in
-``steps``, the number of steps relative to the default."""
+"""Changes by name of the variant: arguments of :class:`scproto.SCPROTO`; in ``training``, arguments of its ``train``;
+in ``steps``, the number of steps relative to the default."""
 
 KEYS = ["variant", "data", "n_prototypes", "max_steps"]
 """Columns that identify a row of a summary."""

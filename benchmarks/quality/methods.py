@@ -82,7 +82,7 @@ def prepare(original: Path, folder: Path) -> Data:
 
 
 def _choose(original: Path) -> AnnData:
-    """Return the counts of the genes that scproto would choose, with batch and PCA, in a form that old anndata reads."""
+    """Return the counts of the genes that scproto would choose, with batch and PCA, in a form for old anndata."""
     adata = read_cells(original)
     if "cell_type" not in adata.obs:
         raise InputError(f"{original} has no obs['cell_type']: add known labels; the benchmark scores against them.")
