@@ -92,9 +92,8 @@ def _of_csv(name: str, make: Callable[[pd.DataFrame], str]) -> Callable[[Path, s
     """Make a table of all rows of a CSV file, or of those of one data set."""
 
     def table(folder: Path, data: str) -> str:
-        results = pd.read_csv(
-            folder / f"{name}.csv", dtype=dict.fromkeys(("max_steps", "rounds", "taken", "commit"), str)
-        )
+        texts = dict.fromkeys(("max_steps", "rounds", "taken", "commit"), str)
+        results = pd.read_csv(folder / f"{name}.csv", dtype=texts)
         results = results[results["data"] == data] if data else results
         if results.empty:
             raise ValueError(f"There are no results for the table {name}{data and ', '}{data}.")
