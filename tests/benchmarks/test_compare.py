@@ -72,7 +72,7 @@ def test_a_result_that_cannot_be_scored_keeps_its_row(results, capsys):
     with np.load(path) as arrays:
         good = dict(arrays)
     np.savez(path, **good | {"embedding": np.full_like(good["embedding"], np.nan)})
-    assert call(results, "--seeds", "0", "--rescore")["status"][0].startswith("not scored: The embedding holds NaN")
+    assert call(results, "--seeds", "0", "--rescore")["status"][0].startswith("not scored: The embedding has NaN")
     assert "atlas, pca, seed 0: not scored" in capsys.readouterr().out
     np.savez(path, **good)
     assert call(results, "--seeds", "0", "--rescore")["status"][0] == "ok"
