@@ -1,10 +1,11 @@
-"""Kill a training again and again, resume it each time, and compare it with one that was left in peace.
+"""Kill trainings repeatedly, resume them each time, and compare them with an undisturbed training.
 
-python benchmarks/kills.py --kills 100
+    python benchmarks/kills.py --kills 100
 
-Each training runs in a process of its own, which ``SIGKILL`` ends at a random point: in a step of the warm-up or of the
-joint phase, in a look at the whole embedding between them, or while a checkpoint is written. The resumed training must
-end equal to the last bit: weights, history and embedding. Needs a system with ``fork``.
+Each training runs in its own process. ``SIGKILL`` ends this process at a random point: in a step of the warm-up or of
+the joint phase, in a look at the whole embedding between epochs, or while it writes a checkpoint. Weights, history and
+embedding of the resumed training must equal the undisturbed ones to the last bit. The script needs a system with
+``fork``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ OUTCOME = ("model/weights.safetensors", "model/model.json", "embedding.npy")
 
 
 def train(adata, folder: Path, killed_at: tuple[str, int, int] | None = None) -> None:
-    """Train from the checkpoint in the folder, or anew, and save what comes out, unless killed on the way."""
+    """Train from the checkpoint in the folder, or from the start, and save the result; optionally die on the way."""
     if killed_at is not None:
         die_in(*killed_at)
     path = folder / "checkpoint"
@@ -52,7 +53,7 @@ def train(adata, folder: Path, killed_at: tuple[str, int, int] | None = None) ->
 
 
 def die_in(point: str, epoch: int, step: int) -> None:
-    """Let this process be killed at a point of its training, in an epoch or in the first one after it that has it."""
+    """Make this process kill itself at a point of its training, in the given epoch or the next that has this point."""
     calls = iter(range(sys.maxsize))
 
     def die_once(owner: object, name: str, due: Callable[..., bool], *, after: bool = False) -> None:
@@ -66,9 +67,9 @@ def die_in(point: str, epoch: int, step: int) -> None:
 
         setattr(owner, name, replaced)
 
-    if point == "look":  # in the middle of it: the cells are embedded
+    if point == "look":  # in the middle of the look, when the cells are embedded
         die_once(plan.Look, "first" if epoch <= N_WARMUP else "again", lambda *_: True)
-    elif point == "save":  # the file is written, but not yet under its name
+    elif point == "save":  # the file is written, but does not have its final name yet
         die_once(state, "save_file", lambda *_: next(calls) >= step, after=True)
     else:
         die_once(
@@ -77,7 +78,7 @@ def die_in(point: str, epoch: int, step: int) -> None:
 
 
 def in_a_process(work: Callable[..., object], *args: object) -> bool:
-    """Do some work in a copy of this process; return whether it was killed."""
+    """Call a function in a copy of this process; return whether the copy was killed."""
     child = os.fork()
     if child == 0:
         work(*args)
@@ -86,17 +87,17 @@ def in_a_process(work: Callable[..., object], *args: object) -> bool:
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return True
     if status:
-        sys.exit("The training failed.")
+        sys.exit("A training failed; its error is printed above.")
     return False
 
 
 def outcome(folder: Path) -> tuple[bytes, ...]:
-    """All that a training leaves, as bytes."""
+    """Return the bytes of all files that a training saves."""
     return tuple((folder / name).read_bytes() for name in OUTCOME)
 
 
 def main() -> None:
-    """Kill, resume, compare."""
+    """Kill, resume and compare trainings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -110,9 +111,9 @@ def main() -> None:
     killed = dict.fromkeys(POINTS, 0)
     with tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary) / str(i) for i in range(arguments.kills + 1)]
-        peaceful, n_trainings, n_equal = folders[0], 0, 0
-        peaceful.mkdir()
-        in_a_process(train, adata, peaceful)
+        undisturbed, n_trainings, n_equal = folders[0], 0, 0
+        undisturbed.mkdir()
+        in_a_process(train, adata, undisturbed)
         while (n_killed := sum(killed.values())) < arguments.kills:
             n_trainings += 1
             folder = folders[n_trainings]
@@ -121,13 +122,13 @@ def main() -> None:
                 epoch = int(rng.integers(0, N_WARMUP) if point == "warm_up" else rng.integers(N_WARMUP, N_EPOCHS - 2))
                 step = int(rng.integers(0, STEPS_PER_EPOCH))
                 if not in_a_process(train, adata, folder, (point, epoch, step)):
-                    break  # it was past that point, and has ended
+                    break  # the training had passed that point and ran to its end
                 killed[point] += 1
             if not (folder / OUTCOME[-1]).exists():
                 in_a_process(train, adata, folder)
-            n_equal += outcome(folder) == outcome(peaceful)
+            n_equal += outcome(folder) == outcome(undisturbed)
     words = ", ".join(f"{n} in {point}" for point, n in killed.items())
-    print(f"{sum(killed.values())} kills of {n_trainings} trainings ({words}): {n_equal} end equal to the last bit")
+    print(f"{sum(killed.values())} kills of {n_trainings} trainings ({words}): {n_equal} are equal to the last bit")
     if n_equal < n_trainings:
         sys.exit(1)
 

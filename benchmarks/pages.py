@@ -1,11 +1,11 @@
-"""Make the tables of the documentation from the results in ``docs/benchmarks``.
+"""Fill in the tables of the documentation from the results in ``docs/benchmarks``.
 
     python benchmarks/pages.py
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``, where ``NAME`` is one of ``TABLES``, and
-after a comma the data set if the table is of one. What is between is written anew; a test says whether it is as the
-results have it. The results are those that the scripts in the folders beside this file write, means and deviations or
-times, never data. ``--speed FOLDER`` takes over what ``speed.py`` has measured, without the paths.
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``. ``NAME`` is a key of ``TABLES``; the name
+of a data set may follow after a comma. The command replaces the text in between, and a test checks that it matches the
+results. The results come from the other scripts in this folder: means and deviations or times, never data.
+``--speed FOLDER`` copies the results of ``speed.py`` into ``docs/benchmarks``, without paths.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TITLES = {
 
 
 def ceiling(results: pd.DataFrame) -> str:
-    """Return data sets by row; rows of ``ceiling.py``."""
+    """Return a table with one row per data set, from the rows of ``ceiling.py``."""
     bounds = ["a metacell for each label", "pure and random"]
     rows = [
         [f"{TITLES[row['data']]}, K = {row['n_prototypes']}", *(f"{row[bound]:.3f}" for bound in bounds)]
@@ -53,7 +53,7 @@ def ceiling(results: pd.DataFrame) -> str:
 
 
 def frontier(results: pd.DataFrame) -> str:
-    """Return rounds of alignment by row, data sets by column."""
+    """Return a table with one row per number of rounds of alignment and one column per data set."""
     rows = []
     for rounds, part in results.groupby("rounds", sort=False):
         cells = [f"{row.total:.3f}, {row.purity:.3f}, {row.batch_entropy:.3f}" for row in part.itertuples()]
@@ -65,46 +65,45 @@ def frontier(results: pd.DataFrame) -> str:
 
 
 def markers(results: pd.DataFrame) -> str:
-    """Return genes by row, data sets by column; rows of ``markers.py``."""
-    heads = [head for data in results["data"].unique() for head in (f"{TITLES[data]}: cells", "metacells", "least")]
+    """Return a table with one row per gene and three columns per data set, from the rows of ``markers.py``."""
+    heads = [head for data in results["data"].unique() for head in (f"{TITLES[data]}: cells", "metacells", "lowest")]
     rows = []
     for (gene, kind), part in results.groupby(["gene", "type"], sort=False):
         cells = [gene, kind]
         for _, row in part.iterrows():
             cells += [f"{row['cells']:.3f}", tables.spread(row, "metacells"), f"{row['metacells_least']:.3f}"]
         rows.append(cells)
-    return tables.markdown(["marker", "of", *heads], rows)
+    return tables.markdown(["marker", "type", *heads], rows)
 
 
 def denoising_in_short(results: pd.DataFrame) -> str:
-    """Return the table of the data sets that the fewest seeds were run on."""
+    """Return the table of the data sets with the fewest seeds."""
     seeds = results.groupby("data")["seeds"].transform("max")
     return denoise.in_short(results[seeds == seeds.min()], TITLES)
 
 
 def step(folder: Path, _: str) -> str:
-    """Return the rows of a step as they are; an earlier commit measured it."""
+    """Return the rows for a training step unchanged; an earlier commit measured them."""
     results = pd.read_csv(folder / "step.csv", dtype=str, keep_default_na=False)
     return tables.markdown(list(results), results.to_numpy())
 
 
 def _of_csv(name: str, make: Callable[[pd.DataFrame], str]) -> Callable[[Path, str], str]:
-    """Table of all rows of a CSV, or of those of a data set."""
+    """Make a table of all rows of a CSV file, or of those of one data set."""
 
     def table(folder: Path, data: str) -> str:
-        results = pd.read_csv(
-            folder / f"{name}.csv", dtype=dict.fromkeys(("max_steps", "rounds", "taken", "commit"), str)
-        )
+        texts = dict.fromkeys(("max_steps", "rounds", "taken", "commit"), str)
+        results = pd.read_csv(folder / f"{name}.csv", dtype=texts)
         results = results[results["data"] == data] if data else results
         if results.empty:
-            raise ValueError(f"There are no results for the table {name}, {data}.")
+            raise ValueError(f"There are no results for the table {name}{data and ', '}{data}.")
         return make(results)
 
     return table
 
 
 def _of_speed(part: str) -> Callable[[Path, str], str]:
-    """Tables of a part of ``speed.py``."""
+    """Make the tables of a part of ``speed.py``."""
 
     def table(folder: Path, _: str) -> str:
         record = json.loads((folder / f"{part}.json").read_text(encoding="utf-8"))
@@ -124,11 +123,11 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "denoising in short": _of_csv("denoising", denoising_in_short),
     "step": step,
 } | {part: _of_speed(part) for part in speed.MAKERS}
-"""What makes Markdown of the results in a folder."""
+"""Functions that turn the results in a folder into Markdown tables, by name of the table."""
 
 
 def fill(page: str, folder: Path = DOCS / "benchmarks") -> str:
-    """Return the text of a page with its tables made from the results in a folder.
+    """Return the text of a page with its tables filled in from the results in a folder.
 
     Raises
     ------
@@ -146,7 +145,7 @@ def fill(page: str, folder: Path = DOCS / "benchmarks") -> str:
 
 
 def without_paths(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a part of ``speed.py`` found, with no more of machine and call than the page tells."""
+    """Return the record of a part of ``speed.py``, with only those details of machine and call that the page shows."""
     machine = {name: value for name, value in record["machine"].items() if name != "system"}
     data = record["arguments"]["data"]
     arguments = {"data": data and Path(data).name, "quick": record["arguments"]["quick"]}
@@ -154,9 +153,9 @@ def without_paths(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the tables of all pages anew."""
+    """Fill in the tables of all pages."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--speed", type=Path, help="folder of the results of speed.py to take over")
+    parser.add_argument("--speed", type=Path, help="folder with results of speed.py to copy into docs/benchmarks")
     given = parser.parse_args()
     for part in speed.MAKERS if given.speed else ():
         if (source := given.speed / f"{part}.json").exists():

@@ -1,10 +1,10 @@
-"""Compare scproto with other methods in denoising, by molecules held out.
+"""Compare scproto with other denoising methods on held-out molecules.
 
     python benchmarks/denoising/denoise.py DATA --out results/ --seeds 0 1 2
 
-DATA are .h5ad files, or folders of them, with raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``; the
-largest batch is taken. What is in the folder of the results already is not computed again, so a call that broke off, or
-one with more seeds, goes on from there. README.md tells what is computed.
+DATA is one or more .h5ad files, or folders of them, with raw counts in ``X`` and ``obs`` columns ``batch`` and
+``cell_type``; only the largest batch is used. The command computes only what the results folder does not yet contain:
+repeat it after an interruption, or add seeds, methods or data. README.md describes the scores and the methods.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ METHODS = {
     "low_rank": Method("low rank", PEERS / "low_rank.py"),
     "scvi": Method("scVI", PEERS / "scvi_defaults.py"),
 }
-"""By the name that ``--methods`` takes."""
+"""Methods by the name that ``--methods`` takes."""
 
 SHOWN = {
     "mse": ("MSE", 4),
@@ -44,24 +44,24 @@ SHOWN = {
     "auroc": ("marker AUROC", 3),
     "decoy_correlation": ("decoys: correlation", 3),
     "decoy_de": ("decoys: DE", 2),
-    "permuted_de_mean": ("permuted: DE", 3),
-    "permuted_de_most": ("most", 2),
+    "permuted_de_mean": ("permuted: DE, mean", 3),
+    "permuted_de_most": ("permuted: DE, max", 2),
 }
-"""Scores of the table to read: heading and decimals. The first three are shown with their standard deviation."""
+"""Scores in the printed tables: heading and decimals. The first three have a standard deviation."""
 
 
 def main() -> None:
-    """Run what is missing and write the tables."""
+    """Run the missing methods and write the tables."""
     parser = cli.parser(__doc__, "files", *cli.OF_PEERS, out=Path("results"), seeds=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
-    parser.add_argument("--n-genes", type=int, default=2000, help="highly variable genes, the same for all methods")
+    parser.add_argument("--n-genes", type=int, default=2000, help="number of highly variable genes for all methods")
     given = parser.parse_args()
     with cli.one_sentence():
         files = product(find_files(given.files), given.seeds)
         splits = [split(file, given.out / "inputs", seed, given.n_genes) for file, seed in files]
     complete((run_of(given.out, both, method) for both, method in product(splits, given.methods)), given, write)
     for (data, n_genes), part in write(given.out).groupby(["data", "n_genes"], sort=False):
-        print(f"**{data}**, {n_genes} genes at most\n\n{markdown(part)}\n")
+        print(f"**{data}**, at most {n_genes} genes\n\n{markdown(part)}\n")
     print(failures(given.out))
 
 
@@ -74,12 +74,12 @@ def run_of(out: Path, both: Split, name: str) -> Run:
         [both.seen, "--seed", both.seed],
         about,
         lambda found: score_all(found, read_cells(both.seen), read_cells(both.held_out), both.seed),
-        keeps_result=False,  # a dense table for each way to denoise
+        keeps_result=False,  # it holds several large dense tables
     )
 
 
 def write(out: Path) -> pd.DataFrame:
-    """Write the tables, with a row for each denoised table of each run, and for each failure; return the means."""
+    """Write the tables with one row per denoised table of each run and one per failed run; return the means."""
     rows = []
     for record in records(out):
         known = {name: record[name] for name in ("data", "n_genes", "method", "seed", "status", "seconds")}
@@ -88,7 +88,7 @@ def write(out: Path) -> pd.DataFrame:
 
 
 def markdown(summary: pd.DataFrame) -> str:
-    """Return the table to read of one data set, with the lowest error and loss in bold."""
+    """Return the printed table of one data set, with the lowest MSE and Poisson loss in bold."""
     shown = [name for name in SHOWN if f"{name}_mean" in summary and summary[f"{name}_mean"].notna().any()]
     best = {name: summary[f"{name}_mean"].min() for name in ("mse", "poisson")}
     rows = []
@@ -101,7 +101,7 @@ def markdown(summary: pd.DataFrame) -> str:
 
 
 def in_short(summary: pd.DataFrame, titles: dict[str, str]) -> str:
-    """Return a table of scproto's chosen way and the other methods by row, and data sets by column."""
+    """Return a table with data sets by column, and scproto's chosen denoising and the other methods by row."""
     shown = (summary["method"] != "scproto") | summary["table"].str.startswith("chosen")
     parts = dict(list(summary[shown].groupby("data", sort=False)))
     columns = [(data, score) for data in parts for score in ("mse", "poisson")]

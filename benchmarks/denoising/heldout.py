@@ -1,4 +1,4 @@
-"""Scores of what the methods find."""
+"""Score the denoised tables of the methods."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from scproto import metrics
 from scproto.metacells.gamma_poisson import expected_log1p
 
 MARKERS = Path(__file__).with_name("markers.csv")
-"""Markers of blood cells and the types that should have them. Other types should not, or less."""
+"""Markers of blood cells, and the types that should express them more than all other types."""
 
 MAX_TESTED = 500
-"""Cells of one type that are split into random halves."""
+"""Maximum number of cells that are split into random halves."""
 
 
 def score_all(tables: dict[str, np.ndarray], seen: AnnData, held_out: AnnData, seed: int) -> dict[str, dict]:
     """Score each table of a method.
 
-    The tables are denoised counts at the depth of the input, ``(n_cells, n_genes + n_decoys)``. To one called "mean"
-    its expected log1p is added, for Poisson counts of the depth of the cell. The seed is that of the permutations. Seen
-    and held-out counts are as :func:`split.split` writes them.
+    The tables are denoised counts at the depth of the input, ``(n_cells, n_genes + n_decoys)``. If one is called
+    "mean", its expected log1p at the depth of each cell, assuming Poisson counts, is scored, too. `seen` and `held_out`
+    are the files that :func:`split.split` writes. The seed is for the permutations.
     """
     if "mean" in tables:
         depth = np.maximum(np.asarray(seen.X.sum(axis=1), dtype=np.float32).reshape(-1, 1), 1)
@@ -34,7 +34,7 @@ def score_all(tables: dict[str, np.ndarray], seen: AnnData, held_out: AnnData, s
 
 
 def score(denoised: np.ndarray, seen: AnnData, held_out: AnnData, seed: int) -> dict[str, float | None]:
-    """Score one table; a score that is not defined is None."""
+    """Score one table; an undefined score is None."""
     decoy = seen.var["decoy"].to_numpy()
     labels = held_out.obs["cell_type"].astype(str).to_numpy()
     scaled = np.log1p(normalize(denoised, norm="l1") * 1e4)
@@ -45,16 +45,14 @@ def score(denoised: np.ndarray, seen: AnnData, held_out: AnnData, seed: int) -> 
         "poisson": metrics.poisson_loss(observed, expected),
         "poisson_swapped": metrics.poisson_loss(expected, observed),
         "decoy_correlation": metrics.mean_absolute_correlation(scaled[:, decoy]),
-        "decoy_de": float(
-            np.mean([metrics.de_share(scaled[:, decoy], labels == label) for label in np.unique(labels)])
-        ),
+        "decoy_de": np.mean([metrics.de_share(scaled[:, decoy], labels == label) for label in np.unique(labels)]),
     }
     found |= _permuted(scaled[:, ~decoy], labels, seed) | _markers(scaled, labels, seen.var_names)
     return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
 
 
 def _permuted(scaled: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
-    """Share of genes called different between random halves of the largest type: mean and most over permutations."""
+    """Share of genes called different between halves of the largest type: mean and maximum over permutations."""
     rng = np.random.default_rng(seed)
     largest = np.flatnonzero(labels == pd.Series(labels).value_counts().index[0])
     shares = metrics.permuted_de_shares(scaled[rng.permutation(largest)[:MAX_TESTED]], rng)
@@ -62,7 +60,7 @@ def _permuted(scaled: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, fl
 
 
 def _markers(scaled: np.ndarray, labels: np.ndarray, genes: pd.Index) -> dict[str, float]:
-    """AUROC of each marker that is there, and their mean."""
+    """AUROC of each marker in the data, and their mean."""
     markers = pd.read_csv(MARKERS).groupby("gene", sort=False)["label"].agg(list)
     markers = markers[markers.index.isin(genes)]
     if markers.empty:

@@ -1,4 +1,4 @@
-"""Counts split in two, and the one input that all methods get."""
+"""Split the counts of a data set in two, and write the input that all methods get."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from scproto.metrics.expression import log1p_cp10k, variable_genes
 from scproto.metrics.held_out import split_counts
 
 SEEN = 0.9
-"""Share of the molecules that methods see, as in Open Problems."""
+"""Share of the molecules that the methods see, as in Open Problems."""
 
 N_DECOYS = 50
-"""Copies of genes with the counts shuffled among all cells: independent of each other and of the types."""
+"""Number of decoys: copies of genes with shuffled cells, which are independent of each other and of the types."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The largest batch of a data set, split with a seed."""
+    """The largest batch of a data set, split into seen and held-out molecules."""
 
     name: str
     seed: int
     n_genes: int
-    """Highly variable genes asked for."""
+    """Requested number of highly variable genes."""
     digest: str
     """SHA-256 of the original file."""
     seen: Path
-    """Input of the methods: counts of the chosen genes, and after them of the decoys (``var["decoy"]``)."""
+    """Input of the methods: seen counts of the chosen genes, followed by the decoys (``var["decoy"]``)."""
     held_out: Path
-    """Counts of the chosen genes that are predicted, and ``obs["cell_type"]``."""
+    """Held-out counts of the chosen genes, and ``obs["cell_type"]``."""
 
 
 def split(original: Path, folder: Path, seed: int, n_genes: int) -> Split:
     """Split the molecules of the largest batch and write both parts.
 
-    Genes are chosen by the seen molecules: the highly variable ones, all if there are no more than wanted. The seed is
-    that of the split and the decoys. Both parts are written once for the same file.
+    The seen molecules decide which genes are highly variable. If there are no more than `n_genes`, all genes are kept.
+    The seed is for the split and the decoys. Parts that were written before from the same file are kept.
 
     Raises
     ------
     InputError
-        If the file lacks something.
+        If the file lacks counts, batches or labels.
     """
     digest = digest_of(original)
     stem = f"{original.stem}_g{n_genes}_seed{seed}"

@@ -1,4 +1,4 @@
-"""What the three programs share: data, peers and their environments, processes, runs, tables and command lines.
+"""Code that the benchmarks share: data, peers and their environments, processes, runs, tables and command lines.
 
-Nothing is imported here: the scripts of the peers use :mod:`lab.contract` in environments that have no scproto.
+This file imports nothing: the peer scripts use :mod:`lab.contract` in environments without scproto.
 """

@@ -1,4 +1,4 @@
-"""Pieces of the command lines."""
+"""Shared parts of the command-line interfaces."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from .environments import PYTHON
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "files": {"nargs": "+", "type": Path, "help": "folders or .h5ad files"},
     "data": {"nargs": "+", "help": ".h5ad files, or blood or simulated, which come with scproto"},
-    "--out": {"type": Path, "help": "where the results are written (default: %(default)s)"},
+    "--out": {"type": Path, "help": "where to write the results (default: %(default)s)"},
     "--seeds": {"nargs": "+", "type": int, "default": [0, 1, 2]},
     "--seed": {"type": int, "default": 0},
     "--n-prototypes": {
         "nargs": "+",
         "default": [],
         "metavar": "K|NAME=K",
-        "help": "metacells: for all data sets, for one by the name of its file, or both; else one per 75 cells",
+        "help": "number of metacells: K for all data sets, NAME=K for one file (default: one per 75 cells)",
     },
-    "--max-steps": {"type": int, "help": "steps of the training; else the package's own number"},
-    "--time-limit": {"type": float, "default": 1800.0, "help": "seconds for one run"},
-    "--threads": {"type": int, "default": 1, "help": "threads of every process"},
-    "--environments": {"type": Path, "help": "folder of the peers' environments; else within --out"},
-    "--python": {"help": f"Python to make them with; else {PYTHON} where there is one"},
-    "--again": {"action": "store_true", "help": "compute what is there already, too"},
+    "--max-steps": {"type": int, "help": "number of training steps (default: that of the package)"},
+    "--time-limit": {"type": float, "default": 1800.0, "help": "maximum number of seconds per run"},
+    "--threads": {"type": int, "default": 1, "help": "number of threads per process"},
+    "--environments": {"type": Path, "help": "folder for the peers' environments (default: inside --out)"},
+    "--python": {"help": f"Python interpreter for these environments (default: {PYTHON} if it is installed)"},
+    "--again": {"action": "store_true", "help": "repeat even what already has a result"},
 }
-"""Arguments that several programs take."""
+"""Arguments that several scripts accept."""
 
 OF_PEERS = ("--out", "--seeds", "--time-limit", "--threads", "--environments", "--python", "--again")
-"""What programs that run peers take."""
+"""Arguments of the scripts that run peers."""
 
 
 def parser(description: str | None, *names: str, **defaults: Any) -> ArgumentParser:
-    """Make a parser with some of `ARGUMENTS`, and other defaults where they are given."""
+    """Return a parser with the named `ARGUMENTS`; `defaults` replaces their default values."""
     made = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     for name in names:
         made.add_argument(name, **ARGUMENTS[name])
@@ -49,7 +49,7 @@ def parser(description: str | None, *names: str, **defaults: Any) -> ArgumentPar
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """End the program with the sentence of an error that the input causes."""
+    """End the program with one sentence if the input is wrong."""
     try:
         yield
     except InputError as error:
@@ -57,5 +57,5 @@ def one_sentence() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Tell on standard error how far the program is."""
+    """Report progress on standard error."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made from exact pins on first use."""
+"""One virtual environment per peer, created from exact pins on first use."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PYTHON = "python3.11"
-"""The Python that the pins are for: the newest that all peers run on."""
+"""The Python version of the pins: the newest that all peers support."""
 
 STAMP = "installed"
-"""Written last, so that an installation that broke off is repeated."""
+"""File that is written last, so that an interrupted installation is repeated."""
 
 
 class InstallationError(RuntimeError):
-    """An environment could not be made."""
+    """An environment could not be installed."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Environments:
 
     folder: Path
     python: str | None = None
-    """Interpreter to make them with; by default `PYTHON` where it is found, else the present one."""
+    """Interpreter to create them with; by default `PYTHON` if it is installed, otherwise the current one."""
 
     def interpreter(self, requirements: Path | None) -> str:
-        """Return the Python with these pins, installed if need be; the present one if there are no pins.
+        """Return the Python of the environment with these pins, or the current Python if there are no pins.
 
         Raises
         ------
@@ -45,12 +45,10 @@ class Environments:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
             log = environment.with_suffix(".log")
+            venv = [self.python or shutil.which(PYTHON) or sys.executable, "-m", "venv", environment]
             pip = [interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements]
             with log.open("w") as output:
-                for command in (
-                    [self.python or shutil.which(PYTHON) or sys.executable, "-m", "venv", environment],
-                    pip,
-                ):
+                for command in (venv, pip):
                     if subprocess.run(command, stdout=output, stderr=output).returncode:
                         raise InstallationError(f"its environment could not be installed, see {log.name}")
             (environment / STAMP).touch()

@@ -1,7 +1,7 @@
-"""One command with a time limit, its time and its peak memory.
+"""Run one command with a time limit, and measure its time and peak memory.
 
-This file is also the small script that starts the command: a process takes over the peak memory of the one that starts
-it, and the programs are large.
+This file is also the small script that starts the command. A process inherits the peak memory of the process that
+starts it, and the benchmarks themselves use a lot of memory.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Outcome:
     """How a command went."""
 
     status: str
-    """``ok``, or in words what happened."""
+    """``ok``, or a description of what went wrong."""
     seconds: float | None = None
-    """Wall time, with the start of Python and its imports."""
+    """Wall time, including the start of Python and its imports."""
     cpu_seconds: float | None = None
-    """Time on the processor, of the process and all that it started: hardly longer on a busy machine."""
+    """Processor time of the process and all processes that it started. A busy machine hardly increases it."""
     peak_memory_mib: float | None = None
-    """Largest resident memory of the process or of one that it started, whichever is larger."""
+    """Peak resident memory of the process or of any process that it started, whichever is larger."""
 
 
 def run_limited(
     command: Sequence[object], log: Path, environment: Mapping[str, str], time_limit: float | None = None
 ) -> Outcome:
-    """Run a command to its end or to the time limit in seconds; then it and all that it started are ended.
+    """Run a command. At the time limit in seconds, kill it and all processes that it started.
 
-    Its output goes into the log. The environment has variables on top of the present ones.
+    The log keeps its output. `environment` adds variables to the current ones.
     """
     given = json.dumps({"command": [str(part) for part in command], "log": str(log), "time_limit": time_limit})
     done = subprocess.run(
@@ -62,7 +62,7 @@ def run_limited(
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Return the variables that hold the libraries at this number of threads."""
+    """Return the environment variables that limit the libraries to this number of threads."""
     return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
@@ -76,7 +76,7 @@ def _status(returncode: int, log: Path) -> str:
 
 
 def _launch(command: list[str], log: str, time_limit: float | None) -> dict[str, float | None]:
-    """Run the command; a return code of None says that it did not end in time."""
+    """Run the command; a return code of None means that it did not end in time."""
     with open(log, "w") as output:
         start = time.perf_counter()
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is written with results. Nothing here is heavy to import."""
+"""Details stored with the results. This module is quick to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scproto._files import atomic_path
 
 
 def commit() -> str:
-    """Return the short name of the commit that is checked out; nothing outside a repository."""
+    """Return the short hash of the current commit, or nothing outside a repository."""
     command = ["git", "rev-parse", "--short=7", "HEAD"]
     try:
         return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
@@ -20,7 +20,7 @@ def commit() -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON into a file that is whole or not there."""
+    """Write a JSON file; an interruption leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, default=lambda number: number.item()) + "\n")

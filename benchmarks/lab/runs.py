@@ -1,4 +1,4 @@
-"""Runs of methods, each computed once and kept in a folder of its own."""
+"""Runs of methods. Each is computed once and kept in its own folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .records import write_json
 from .tables import summarise, write_results
 
 RECORD = "record.json"
-"""What is known of a run; written last, so that a run which broke off is repeated."""
+"""File that describes a run. It is written last, so that an interrupted run is repeated."""
 
 NO_SCORES = ("seed", "n_prototypes", "n_cells", "n_genes", "time_limit", "threads")
-"""Numbers of a row that are not averaged."""
+"""Numeric columns that are not averaged."""
 
 BENCHMARKS = Path(__file__).parents[1]
 
@@ -36,22 +36,22 @@ class Method:
 
     title: str
     script: Path
-    """Its exact pins, if it needs an environment of its own, lie beside it."""
+    """If the method needs its own environment, the exact pins are in the ``.txt`` file of the same name."""
     package: str = ""
-    """Distribution whose version identifies the method, by its normalised name."""
+    """Normalised name of the distribution whose version identifies the method."""
     reads_original: bool = False
-    """Whether it reads the original file, and not the input with the chosen genes."""
+    """Whether the script reads the original file instead of the input with the chosen genes."""
 
     @property
     def requirements(self) -> Path | None:
-        """Exact pins of its environment; None: it runs in the environment of the benchmark."""
+        """Exact pins of its environment, or None if it runs in the environment of the benchmark."""
         path = self.script.with_suffix(".txt")
         return path if path.exists() else None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the methods run, and what a run may use."""
+    """Where the methods run, and how much time and how many threads a run may use."""
 
     environments: Environments
     time_limit: float
@@ -60,7 +60,7 @@ class Limits:
 
     @classmethod
     def given(cls, arguments: Any) -> Limits:
-        """Take them from the command line (see :data:`lab.cli.OF_PEERS`)."""
+        """Read the limits from the command line (see :data:`lab.cli.OF_PEERS`)."""
         environments = Environments(arguments.environments or arguments.out / "environments", arguments.python)
         return cls(environments, arguments.time_limit, arguments.threads)
 
@@ -70,24 +70,24 @@ class Run:
     """A method on an input with a seed."""
 
     folder: Path
-    """Where it is kept."""
+    """Folder that keeps the run."""
     method: Method
     arguments: list[Any]
-    """Of the script, but ``--out``."""
+    """Arguments of the script, without ``--out``."""
     about: dict[str, Any]
-    """What tells it from others, with ``digest``, that of the data."""
+    """Values that identify the run, including ``digest``, the digest of the data."""
     score: Callable[[dict[str, np.ndarray]], dict[str, Any]]
-    """Scores what the script writes."""
+    """Scores the output of the script."""
     keeps_result: bool = True
-    """Whether what the script writes is kept, so that it can be scored again."""
+    """Whether to keep the output of the script, so that it can be scored again."""
 
     def is_done(self) -> bool:
-        """Whether the run was made from the same file before, whatever came of it."""
+        """Whether this run was made before from the same file, successfully or not."""
         path = self.folder / RECORD
         return path.exists() and json.loads(path.read_text())["digest"] == self.about["digest"]
 
     def compute(self, limits: Limits) -> dict[str, Any]:
-        """Run and score the method, and keep and return its record: how it went, versions and scores."""
+        """Run and score the method; save and return its record with status, versions and scores."""
         outcome = self._call(limits)
         costs = {name: getattr(outcome, name) for name in ("seconds", "cpu_seconds", "peak_memory_mib")}
         costs = {name: None if value is None else round(value, 1) for name, value in costs.items()}
@@ -96,18 +96,18 @@ class Run:
         return self._scored(record)
 
     def rescore(self) -> dict[str, Any]:
-        """Score anew what a run found that is there."""
+        """Score the existing result again."""
         return self._scored(json.loads((self.folder / RECORD).read_text()))
 
     def _call(self, limits: Limits) -> Outcome:
-        """Run the script in its environment; the folder is made anew, and keeps the log."""
+        """Run the script in its environment, in a new folder that also keeps the log."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         try:
             interpreter = limits.environments.interpreter(self.method.requirements)
         except InstallationError as error:
             return Outcome(f"not run: {error}")
-        here = None if self.method.requirements else os.environ.get("PYTHONPATH")  # an environment has all it needs
+        here = None if self.method.requirements else os.environ.get("PYTHONPATH")  # its own environment is complete
         paths = os.pathsep.join(filter(None, [str(BENCHMARKS), here]))
         variables = thread_environment(limits.threads) | {"PYTHONPATH": paths}
         command = [interpreter, self.method.script, *self.arguments, "--out", self._result]
@@ -133,9 +133,9 @@ class Run:
 
 
 def complete(runs: Iterable[Run], given: Any, write: Callable[[Path], Any], *, rescore: bool = False) -> None:
-    """Compute what is missing, or all where `given` says so, and write the tables after each run.
+    """Compute the missing runs, or all of them with ``--again``, and write the tables after each run.
 
-    What is given on the command line is that of :data:`lab.cli.OF_PEERS`.
+    `given` holds the arguments of :data:`lab.cli.OF_PEERS`.
     """
     limits = Limits.given(given)
     for run in runs:
@@ -148,15 +148,15 @@ def complete(runs: Iterable[Run], given: Any, write: Callable[[Path], Any], *, r
 
 
 def records(out: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of all runs in a folder of results, of this call and of earlier ones."""
+    """Yield the records of all runs in a results folder, from this call and earlier ones."""
     for path in sorted((out / "runs").glob(f"*/*/{RECORD}")):
         yield json.loads(path.read_text())
 
 
 def write_tables(out: Path, rows: list[dict[str, Any]], keys: list[str], methods: Iterable[str]) -> pd.DataFrame:
-    """Write a row for each result and their means over the seeds that went well; return the latter.
+    """Write one row per result, and the means over the successful seeds; return the means.
 
-    Rows are sorted by data, numbers, methods in their order, and seeds. Failures are printed.
+    Rows are sorted by `keys` and then by seed, and methods keep the order in which they are given.
     """
     order = {name: i for i, name in enumerate(methods)}
     by = [name for name in (*keys, "seed") if name != "table"]
@@ -171,6 +171,6 @@ def write_tables(out: Path, rows: list[dict[str, Any]], keys: list[str], methods
 
 
 def failures(out: Path) -> str:
-    """Return a line for each run that did not go well."""
+    """Return one line per run that failed."""
     bad = [record for record in records(out) if record["status"] != OK]
     return "\n".join(f"{one['data']}, {one['method']}, seed {one['seed']}: {one['status']}" for one in bad)

@@ -16,7 +16,7 @@ from .records import commit, write_json
 
 
 def summarise(rows: pd.DataFrame, keys: list[str], scores: Iterable[str]) -> pd.DataFrame:
-    """Return the number of seeds, and mean and standard deviation of each score over them, a row for each key."""
+    """Return the number of seeds, and the mean and standard deviation of each score over them, one row per key."""
     groups = rows.groupby(keys, sort=False, dropna=False)
     parts = {"seeds": groups.size()}
     for name in scores:
@@ -25,27 +25,27 @@ def summarise(rows: pd.DataFrame, keys: list[str], scores: Iterable[str]) -> pd.
 
 
 def spread(row: Mapping[str, Any] | pd.Series, name: str, digits: int = 3) -> str:
-    """Return mean ± standard deviation, without the latter after one seed; nothing if there is no mean."""
+    """Return mean ± standard deviation, only the mean after one seed, or nothing if there is no mean."""
     mean, sd = row.get(f"{name}_mean"), row.get(f"{name}_sd")
     return "" if pd.isna(mean) else f"{mean:.{digits}f}" + ("" if pd.isna(sd) else f" ± {sd:.{digits}f}")
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose columns but the first are numbers; short rows are filled up."""
+    """Return a table in which all columns except the first hold numbers; empty cells complete short rows."""
     filled = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
     rule = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *filled))
 
 
 def write_csv(path: Path, table: pd.DataFrame, decimals: int | None = None) -> None:
-    """Write a table into a file that is whole or not there."""
+    """Write a table to a CSV file; an interruption leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format=None if decimals is None else f"%.{decimals}f")
 
 
 def write_results(out: Path, rows: pd.DataFrame, summary: pd.DataFrame, versions: Mapping[str, Any]) -> None:
-    """Write ``scores.csv`` and ``scores.json`` with a row for each result, and ``summary.csv`` with their means."""
+    """Write ``scores.csv`` and ``scores.json`` with one row per result, and ``summary.csv`` with their means."""
     write_csv(out / "scores.csv", rows)
     write_csv(out / "summary.csv", summary.assign(commit=commit()))
     content = {"scored_with": library_versions(), "commit": commit(), "versions": versions}

@@ -1,11 +1,11 @@
-"""Change one setting of scproto at a time and score the result.
+"""Change one setting of scproto at a time, and score the result.
 
     python benchmarks/quality/ablation.py data/*.h5ad --n-prototypes 60 pbmc=150 --seeds 0 1 2 --out ablation.csv
 
-Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The rows that are in the output
-already are not computed again. Printed are tables of the output with mean and standard deviation over the seeds.
-``--summary`` also puts means and deviations into a CSV, in place of what it has of the same variants;
-``benchmarks/pages.py`` makes the tables of the docs from that.
+Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. Rows that the output already
+contains are not computed again. The script prints tables with mean and standard deviation over the seeds. ``--summary``
+also writes these to a CSV file, where they replace older rows of the same variants. ``benchmarks/pages.py`` makes the
+tables of the documentation from that file.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "twice the steps": {"steps": 2.0},
     "minibatch of 512, half the steps": {"steps": 0.5, "training": {"batch_size": 512}},
 }
-"""Name and change of each variant: what :class:`scproto.SCPROTO` gets, in ``training`` what its ``train`` gets, and in
-``steps`` the steps relative to the default's."""
+"""Changes by name of the variant: arguments of :class:`scproto.SCPROTO`; in ``training``, arguments of its ``train``;
+in ``steps``, the number of steps relative to the default."""
 
 KEYS = ["variant", "data", "n_prototypes", "max_steps"]
-"""What tells rows of a summary apart."""
+"""Columns that identify a row of a summary."""
 
 SHOWN = {
     "total": "total",
@@ -63,7 +63,7 @@ SHOWN = {
     "size_cv": "size CV",
     "scgraph": "scGraph",
 }
-"""Scores, and what the tables call them."""
+"""Scores and their headings in the tables."""
 
 
 def fitted(adata: AnnData, change: dict[str, Any], seed: int, n_prototypes: int, max_steps: int | None) -> AnnData:
@@ -78,7 +78,7 @@ def fitted(adata: AnnData, change: dict[str, Any], seed: int, n_prototypes: int,
 
 
 def score(adata: AnnData) -> dict[str, float]:
-    """Score embedding and metacells of the cells with a label."""
+    """Score the embedding and the metacells, using the cells with a label."""
     adata = adata[adata.obs["cell_type"].notna().to_numpy()]
     labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
     scores = integration(adata.obsm["X_scproto"], adata.X, labels, batches)
@@ -87,7 +87,7 @@ def score(adata: AnnData) -> dict[str, float]:
 
 
 def add(summary: pd.DataFrame, path: Path) -> None:
-    """Put rows of a summary into a file of such rows, in place of those that they do anew, with the commit."""
+    """Add the rows of a summary, with the commit, to a file, where they replace older rows of the same variants."""
     summary = summary.assign(commit=commit())
     if path.exists():
         summary = pd.concat([pd.read_csv(path, dtype={"max_steps": str, "commit": str}), summary])
@@ -98,7 +98,7 @@ def add(summary: pd.DataFrame, path: Path) -> None:
 
 
 def markdown(summary: pd.DataFrame) -> str:
-    """Return one table for each data set."""
+    """Return one table per data set."""
     blocks = []
     for (data, n_prototypes, max_steps), part in summary.groupby(["data", "n_prototypes", "max_steps"], sort=False):
         steps = "" if max_steps == "auto" else f", {max_steps} steps"
@@ -113,7 +113,7 @@ def markdown(summary: pd.DataFrame) -> str:
 
 
 def rows_of(given: Namespace) -> pd.DataFrame:
-    """Fit and score what is missing, and return all rows."""
+    """Fit and score the missing variants, and return all rows."""
     rows = pd.read_csv(given.out, dtype={"max_steps": str}).to_dict("records") if given.out.exists() else []
     keys = [*KEYS, "seed"]
     done = {tuple(row[key] for key in keys) for row in rows}
@@ -137,7 +137,7 @@ def main() -> None:
     """Score every variant on every data set and seed."""
     parser = cli.parser(__doc__, "files", "--n-prototypes", "--max-steps", "--seeds", "--out", out=Path("ablation.csv"))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--summary", type=Path, help="CSV of means and deviations to add to")
+    parser.add_argument("--summary", type=Path, help="CSV file to which to add means and standard deviations")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with cli.one_sentence():

@@ -1,10 +1,10 @@
-"""Largest batch entropy that pure metacells can have, by the composition of the batches alone.
+"""Compute the largest batch entropy that pure metacells can have, given the composition of the batches.
 
     python benchmarks/quality/ceiling.py data/*.h5ad --n-prototypes 60 pbmc=150 --out ceiling.csv
 
-Each file needs ``obs`` columns ``batch`` and ``cell_type``. Two bounds: a metacell for each label, and the asked number
-of metacells, each of one label and with cells of it drawn at random (mean over the seeds). Small metacells hold few
-cells of a small batch, so that chance alone keeps them from the first bound.
+Each file needs ``obs`` columns ``batch`` and ``cell_type``. There are two bounds. The first has one metacell per label.
+The second has the requested number of metacells, each with randomly drawn cells of one label (mean over the seeds).
+Small metacells hold few cells of a small batch, so chance alone keeps them below the first bound.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scproto.metrics import batch_entropy, contingency
 
 
 def random_pure(labels: np.ndarray, n_metacells: int, rng: np.random.Generator) -> np.ndarray:
-    """Return metacells of one label each and of about the same size, ``(n_cells,)``."""
+    """Return metacells ``(n_cells,)`` that have one label each and about the same size."""
     assignment = np.empty(len(labels), dtype=object)
     for label in np.unique(labels):
         cells = np.flatnonzero(labels == label)
@@ -35,7 +35,7 @@ def random_pure(labels: np.ndarray, n_metacells: int, rng: np.random.Generator) 
 
 
 def main() -> None:
-    """Print and write a row for each data set."""
+    """Print and write one row per data set."""
     parser = cli.parser(__doc__, "files", "--n-prototypes", "--seeds", "--out", out=Path("ceiling.csv"), seeds=range(5))
     given = parser.parse_args()
     rows = []

@@ -1,12 +1,12 @@
-"""What ``scproto.tl.check`` says of good and of broken metacells.
+"""Apply ``scproto.tl.check`` to good and to broken metacells.
 
     python benchmarks/quality/check.py data/*.h5ad simulated --out check/
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``; ``simulated`` is an atlas of
-``scproto.datasets``. Fits: the defaults; 60 steps; no integration, by leaving the batch key out. Made of the labels:
-the types themselves; types merged in pairs (in the order in which they occur); types exchanged for the next one in half
-of the batches. Of no integration: k-means of the PCA of all batches. A model that is in the output already is not
-fitted again.
+``scproto.datasets``. There are three fits: the defaults, 60 steps, and no integration (without the batch key). Three
+sets of metacells come from the labels: the types themselves; types merged in pairs, in the order in which they occur;
+and types exchanged for the next one in half of the batches. One is k-means on the PCA of all batches, without
+integration. A model that the output already contains is not fitted again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FITS: dict[str, dict[str, Any]] = {
 
 
 def made(adata: anndata.AnnData) -> Iterator[tuple[str, np.ndarray]]:
-    """Metacells made without a fit, by name."""
+    """Yield the name and the metacells of each way that needs no fit."""
     kind, batch = pd.factorize(adata.obs["cell_type"])[0], pd.factorize(adata.obs["batch"])[0]
     yield "types", kind
     yield "types merged in pairs", kind // 2
@@ -46,7 +46,7 @@ def made(adata: anndata.AnnData) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def describe(adata: anndata.AnnData) -> dict[str, Any]:
-    """Numbers and verdict of the check, beside what the labels say."""
+    """Return the figures and the verdict of the check, together with scores by the labels."""
     found = scproto.tl.check(adata)
     labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
     scores = scproto.metrics.metacell_scores(adata.obs["metacell"].astype(str), labels, batches)
@@ -63,7 +63,7 @@ def describe(adata: anndata.AnnData) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print a row for each data set and way to make metacells."""
+    """Print one row per data set and set of metacells."""
     parser = cli.parser(__doc__, "data", "--max-steps", "--out", out=Path("check"))
     parser.add_argument("--fits", nargs="*", default=list(FITS), choices=list(FITS))
     given = parser.parse_args()

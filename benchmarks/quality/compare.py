@@ -2,9 +2,9 @@
 
     python benchmarks/quality/compare.py DATA_FOLDER --out results/ --seeds 0 1 2 --n-prototypes 60
 
-DATA_FOLDER holds .h5ad files with raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. What is in the
-folder of the results already is not computed again, so a call that broke off, or one with more seeds, goes on from
-there. README.md tells what each method does.
+DATA_FOLDER holds .h5ad files with raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. The command
+computes only what the results folder does not yet contain: repeat it after an interruption, or add seeds, methods or
+data. README.md describes each method.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ SHOWN = {
     "size_cv": ("size CV", 2),
     "corr_weighted": ("scGraph", 2),
 }
-"""Scores of the table to read: heading and decimal places."""
+"""Scores in the printed table: heading and decimals."""
 
 
 def main() -> None:
-    """Run what is missing, score it and write the tables."""
+    """Run and score the missing methods, and write the tables."""
     parser = cli.parser(__doc__, "files", "--n-prototypes", *cli.OF_PEERS, out=Path("results"), seeds=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
-    parser.add_argument("--rescore", action="store_true", help="score what is there already, too")
+    parser.add_argument("--rescore", action="store_true", help="also score existing results again")
     given = parser.parse_args()
     with cli.one_sentence():
         data = [prepare(file, given.out / "inputs") for file in find_files(given.files)]
@@ -69,7 +69,7 @@ def run_of(out: Path, data: Data, name: str, n_prototypes: int, seed: int) -> Ru
 
 
 def write(out: Path) -> pd.DataFrame:
-    """Write the tables, with a row for each run that is there, whatever came of it; return the means."""
+    """Write the tables with one row per run, whether it succeeded or not; return the means."""
     rows = []
     for record in records(out):
         found, scores = record.pop("versions"), record.pop("scores")
@@ -80,7 +80,7 @@ def write(out: Path) -> pd.DataFrame:
 
 
 def markdown(summary: pd.DataFrame) -> str:
-    """Return the table to read of one data set, methods by row."""
+    """Return the printed table of one data set, with one row per method."""
     rows = []
     for _, row in summary.iterrows():
         method = "**scproto**" if row["method"] == "scproto" else row["method"]

@@ -1,13 +1,13 @@
-"""Fit atlases whose batches differ in composition and score the result, beside k-means on the PCA.
+"""Fit atlases whose batches differ in composition, and compare the scores with those of k-means on the PCA.
 
     python benchmarks/quality/composition.py --seeds 0 1 2 --out composition.csv
 
-The scenarios are those of :func:`scproto.datasets.simulate_scenario`; a seed is that of the atlas and of the fit.
-Each atlas is fitted with the defaults of ``scproto fit``. k-means finds as many clusters in the PCA of
-``scproto.pp.prepare``. ``focus_recall``, ``focus_mixed`` and ``focus_foreign`` are the ``recall``, ``mixed`` and
-``foreign`` of :func:`scproto.metrics.group_scores` for the cells of the unusual type or batch; ``absent`` is
-:func:`scproto.metrics.absent_label_share`. The rows that are in the output already are not computed again. The table
-on standard output gives mean and standard deviation over the seeds.
+The scenarios are those of :func:`scproto.datasets.simulate_scenario`. Each seed sets both the atlas and the fit, which
+uses the defaults of ``scproto fit``. k-means finds the same number of clusters in the PCA of ``scproto.pp.prepare``.
+``focus_recall``, ``focus_mixed`` and ``focus_foreign`` are the ``recall``, ``mixed`` and ``foreign`` of
+:func:`scproto.metrics.group_scores` for the cells of the unusual type or batch. ``absent`` is
+:func:`scproto.metrics.absent_label_share`. Rows that the output already contains are not computed again. The printed
+table gives mean and standard deviation over the seeds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KEYS = ["scenario", "n_cells", "max_steps"]
 
 
 def assignments(adata: AnnData, seed: int, max_steps: int | None) -> Iterator[tuple[str, pd.Series]]:
-    """Give the metacells of each method by its name."""
+    """Yield the name and the metacells of each method."""
     scproto.pp.prepare(adata, batch_key="batch", seed=seed)
     model = fit(adata, max_steps, seed=seed)
     scproto.tl.assign_metacells(adata, model)
@@ -46,7 +46,7 @@ def assignments(adata: AnnData, seed: int, max_steps: int | None) -> Iterator[tu
 
 
 def score(assignment: pd.Series, adata: AnnData) -> dict[str, float]:
-    """Score metacells against the truth."""
+    """Score metacells against the true cell types."""
     labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
     scores = metacell_scores(assignment, labels, batches)
     focus = group_scores(assignment, labels, adata.obs["focus"])

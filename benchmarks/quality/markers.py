@@ -1,12 +1,12 @@
-"""Whether markers tell their cell types better in decoded metacells than in cells: the AUROC of each.
+"""Compare how well markers separate their cell types in cells and in decoded metacells, by AUROC.
 
     python benchmarks/quality/markers.py blood pbmc.h5ad --n-prototypes blood=30 pbmc=150 --out markers.csv
 
-``blood`` comes with scproto; files need raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``. Which
-labels a gene is a marker of stands in ``markers.csv`` beside this file, or in what ``--markers`` names; it is told
-from all other labels. A cell has its own label and log1p CP10k, a metacell the most common label of its cells and its
-decoded expression. Each data set is fitted once a seed. Printed, and written to ``--out``: the AUROC in cells, and in
-metacells its mean, standard deviation and least over the seeds.
+``blood`` comes with scproto; files need raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``.
+``markers.csv`` in this folder, or the file given with ``--markers``, lists the labels of each marker; they are compared
+with all other labels. Cells have their own label and log1p CP10k. Metacells have the most common label of their cells
+and their decoded expression. Each data set is fitted once per seed. The script prints and writes the AUROC in cells,
+and the mean, standard deviation and minimum over the seeds in metacells.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ MARKERS = Path(__file__).with_name("markers.csv")
 
 
 def auroc(expression: np.ndarray, labels: np.ndarray, markers: Mapping[str, set[str]]) -> dict[str, float]:
-    """Return the AUROC of each gene for its labels against all others; NaN where there is nothing to tell apart.
+    """Return the AUROC of each gene for its labels against all others, or NaN if there are no others.
 
-    The expression has one column for each marker, in their order, on any scale: only the ranks count. Rows without a
-    label are left out.
+    The expression has one column per marker, in the same order. Its scale does not matter: only the ranks count. Rows
+    without a label are left out.
     """
     known = ~pd.isna(labels)
     positive = np.column_stack([np.isin(labels[known].astype(str), list(own)) for own in markers.values()])
@@ -44,7 +44,7 @@ def auroc(expression: np.ndarray, labels: np.ndarray, markers: Mapping[str, set[
 def table(
     adata: AnnData, n_prototypes: int, max_steps: int | None, seeds: list[int], wanted: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return a row for each marker that the data have."""
+    """Return one row per marker in the data."""
     wanted = wanted[wanted["gene"].isin(adata.var_names) & wanted["label"].isin(adata.obs["cell_type"])]
     markers = {gene: set(part["label"]) for gene, part in wanted.groupby("gene", sort=False)}
     columns = adata.var_names.get_indexer(list(markers))
@@ -65,7 +65,7 @@ def table(
 
 
 def main() -> None:
-    """Print and write a row for each data set and marker."""
+    """Print and write one row per data set and marker."""
     names = ("data", "--n-prototypes", "--max-steps", "--seeds", "--out")
     parser = cli.parser(__doc__, *names, out=Path("markers.csv"))
     parser.add_argument("--markers", type=Path, default=MARKERS, help="CSV with columns gene, type and label")

@@ -1,4 +1,4 @@
-"""The methods that are compared in quality, and the one input that all of them get."""
+"""The methods that the quality benchmark compares, and the common input that they all get."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ METHODS = {
     "geosketch": _method("geosketch", "geometric_sketch", "geosketch"),
     "random": _method("random cells", "random_cells", "scikit-learn"),
 }
-"""By the name that ``--methods`` takes."""
+"""Methods by the name that ``--methods`` takes."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set and what was made of it."""
+    """A data set and the input made from it."""
 
     name: str
     original: Path
@@ -53,7 +53,7 @@ class Data:
     n_genes: int
 
     def labelled(self) -> AnnData:
-        """Return the input with ``obs["cell_type"]``, missing where there is none: what results are scored with."""
+        """Return the input with ``obs["cell_type"]`` for scoring; cells without a label have a missing value."""
         cells = read_cells(self.prepared)
         cell_type = read_obs(self.original)["cell_type"]
         cells.obs["cell_type"] = cell_type.astype(object).map(str, na_action="ignore").to_numpy()
@@ -61,12 +61,12 @@ class Data:
 
 
 def prepare(original: Path, folder: Path) -> Data:
-    """Choose genes and compute the PCA as scproto does, and write the input; once for the same file.
+    """Choose genes and compute the PCA as scproto does, and write the input, unless it was written before.
 
     Raises
     ------
     InputError
-        If the file lacks something.
+        If the file lacks counts, batches or labels.
     """
     prepared, record = folder / f"{original.stem}.h5ad", folder / f"{original.stem}.json"
     digest = digest_of(original)
@@ -82,12 +82,12 @@ def prepare(original: Path, folder: Path) -> Data:
 
 
 def _choose(original: Path) -> AnnData:
-    """Counts of the genes that scproto would choose, with batch and PCA; in a form that old anndata reads, too."""
+    """Return the counts of the genes that scproto would choose, with batch and PCA, in a form for old anndata."""
     adata = read_cells(original)
     if "cell_type" not in adata.obs:
-        raise InputError(f"{original} has no obs['cell_type']: the benchmark scores against known labels.")
+        raise InputError(f"{original} has no obs['cell_type']: add known labels; the benchmark scores against them.")
     if adata.obs["cell_type"].nunique() < 2:
-        raise InputError(f"{original} has only one cell type: there is nothing to score.")
+        raise InputError(f"{original} has fewer than two cell types: scoring needs at least two.")
     scproto.pp.prepare(adata, "batch")
     counts = read_counts(adata)
     genes = adata.var["scproto_gene"].to_numpy()

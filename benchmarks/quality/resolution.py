@@ -1,12 +1,12 @@
-"""Levels of the tree of prototypes, scored without labels and with them.
+"""Score the levels of the prototype tree without labels and with them.
 
     python benchmarks/quality/resolution.py data/*.h5ad simulated --n-prototypes 200 --out resolution/
 
 Each file needs raw counts in ``X`` and ``obs`` columns ``batch`` and ``cell_type``; ``simulated`` is an atlas of
-``scproto.datasets``. Each is fitted once. Each level of the tree is scored by
-``scproto.tl.choose_resolution`` (without labels) and by balanced purity times batch entropy (with labels). A model
-that is in the output already is not fitted again. Printed: the sweep, and for each data set the level chosen, the
-level of one metacell per 75 cells, and what share of the best score over the sweep each of them has.
+``scproto.datasets``. Each data set is fitted once. ``scproto.tl.choose_resolution`` scores each level of the tree
+without labels; balanced purity times batch entropy scores it with labels. A model that the output already contains is
+not fitted again. The script prints all scores. For each data set, it also prints the chosen level, the level with one
+metacell per 75 cells, and the score of both as a share of the best score of any level.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import scproto
 
 
 def sweep(adata: anndata.AnnData, model: scproto.SCPROTO) -> tuple[pd.DataFrame, int]:
-    """Scores of each level without and with labels, and the level that is chosen without."""
+    """Return the scores of each level without and with labels, and the level chosen without labels."""
     found = scproto.tl.choose_resolution(adata, model)
     labels, batches = adata.obs["cell_type"].astype(str), adata.obs["batch"].astype(str)
     rows = []
@@ -41,7 +41,7 @@ def sweep(adata: anndata.AnnData, model: scproto.SCPROTO) -> tuple[pd.DataFrame,
 
 
 def main() -> None:
-    """Print the sweep of each data set and how the choices compare."""
+    """Print the scores of each data set, and how the choices compare."""
     parser = cli.parser(__doc__, "data", "--n-prototypes", "--max-steps", "--seed", "--out", out=Path("resolution"))
     given = parser.parse_args()
     choices = []

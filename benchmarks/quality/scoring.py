@@ -1,4 +1,4 @@
-"""Scores of embeddings and metacells, all from ``scproto.metrics``."""
+"""Score embeddings and metacells with ``scproto.metrics``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scproto._errors import InputError
 
 
 def score(found: dict[str, np.ndarray], cells: AnnData) -> dict[str, float]:
-    """Score metacells and, where there is one, the embedding.
+    """Score the metacells and, if there is one, the embedding.
 
-    Found are ``assignment``, the metacell of each cell or -1, and ``embedding``. The cells have counts of the model's
-    genes, ``obs["batch"]``, ``obs["cell_type"]`` and ``obsm["X_pca"]``. Those without a cell type are left out; those
-    without a metacell count in ``assigned`` only.
+    `found` holds ``assignment``, the metacell of each cell or -1, and possibly ``embedding``. `cells` has the counts of
+    the model's genes, ``obs["batch"]``, ``obs["cell_type"]`` and ``obsm["X_pca"]``. Cells without a cell type do not
+    count. Cells without a metacell count only in ``assigned`` and in the scores of the embedding.
     """
     known = cells.obs["cell_type"].notna().to_numpy()
     assignment = found["assignment"]
@@ -32,7 +32,7 @@ def score(found: dict[str, np.ndarray], cells: AnnData) -> dict[str, float]:
 
 
 def integration(embedding: np.ndarray, counts: Any, labels: Any, batches: Any) -> dict[str, float]:
-    """Score an embedding by scIB and scGraph, the latter not where batches are small or labels few."""
+    """Score an embedding by scIB, and by scGraph unless batches are too small or labels too few."""
     scores = metrics.integration_scores(embedding, labels, batches)
     try:
         return scores | metrics.scgraph_scores(embedding, metrics.log1p_cp10k(counts), labels, batches)

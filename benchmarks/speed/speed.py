@@ -2,8 +2,8 @@
 
     python benchmarks/speed/speed.py --out speed/ --parts stages whole throughput growth device
 
-Without --data the cells are simulated. A part whose JSON is in the folder of the results is not measured again, so a
-call that broke off goes on from there. README.md tells what each part measures.
+Without --data, the cells are simulated. A part whose JSON file is in the results folder is not measured again, so
+repeat the command after an interruption. README.md describes what each part measures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from measuring.tables import MAKERS, render
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure what is missing, and write and print the tables."""
+    """Measure the missing parts, and write and print the tables."""
     given = _parse(arguments)
     setup = _setup(given)
     setup.folder.mkdir(parents=True, exist_ok=True)
@@ -44,12 +44,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def is_done(part: str, setup: Setup) -> bool:
-    """Whether a part is there as it is asked for. A growth with other sizes is not, but keeps those that are there.
+    """Whether a part has results for this setup. ``growth`` with other sizes is not done, but keeps its finished fits.
 
     Raises
     ------
     MeasurementError
-        If it is there with other data or threads, or as a smoke test: tables of both would mislead.
+        If there are results with other data or threads, or of a smoke test: mixing them would mislead.
     """
     path = setup.folder / f"{part}.json"
     if not path.exists():
@@ -57,7 +57,7 @@ def is_done(part: str, setup: Setup) -> bool:
     then, now = json.loads(path.read_text())["arguments"], asdict(setup)
     names = ["threads", "quick"] if part == "growth" else ["threads", "quick", "data", "batch_key"]
     if other := [name for name in names if then[name] != now[name]]:
-        raise MeasurementError(f"{path} was measured with other {', '.join(other)}: use --again or another --out")
+        raise MeasurementError(f"{path} was measured with different {', '.join(other)}: use --again or another --out")
     same = then["sizes"]["growth"] == now["sizes"]["growth"] and then["growth_repeats"] == now["growth_repeats"]
     return part != "growth" or same
 
@@ -74,12 +74,12 @@ def _parse(arguments: list[str] | None) -> Namespace:
     parser = cli.parser(__doc__, "--out", "--threads", "--again", out=Path("speed"))
     add, names = parser.add_argument, list(MAKERS)
     add("--parts", nargs="+", default=names, choices=names, metavar="PART", help=", ".join(names))
-    add("--data", type=Path, help=".h5ad file with raw counts in X; else simulated cells")
-    add("--batch-key", nargs="+", default=["batch"], help="columns of obs with the batch")
-    add("--repeats", type=int, default=5, help="rounds of each measurement")
-    add("--growth-repeats", type=int, default=1, help="fits of each size of the growth")
-    add("--max-cells", type=int, default=80_000, help=f"largest size of the growth, up to {CELLS[-1]:,}")
-    add("--quick", action="store_true", help="tiny sizes: a smoke test, whose figures mean nothing")
+    add("--data", type=Path, help=".h5ad file with raw counts in X (default: simulated cells)")
+    add("--batch-key", nargs="+", default=["batch"], help="obs columns that hold the batch")
+    add("--repeats", type=int, default=5, help="number of rounds per measurement")
+    add("--growth-repeats", type=int, default=1, help="number of fits per size in growth")
+    add("--max-cells", type=int, default=80_000, help=f"largest number of cells in growth, at most {CELLS[-1]:,}")
+    add("--quick", action="store_true", help="smoke test with tiny sizes; its figures mean nothing")
     return parser.parse_args(arguments)
 
 

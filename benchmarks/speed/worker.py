@@ -1,8 +1,8 @@
-"""One measurement in this process, for ``speed.py``.
+"""Run one measurement for ``speed.py`` in this process.
 
     python benchmarks/speed/worker.py TASK ARGUMENTS RESULT.json --threads 1
 
-ARGUMENTS is JSON. The module of the task is imported only now, so that a process imports what it needs and no more.
+ARGUMENTS is JSON. The process imports only the module of its task, so that it loads no more than it needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TASKS = ("simulate", "fit", "stages", "whole", "throughput", "growth", "device")
 
 
 def main() -> None:
-    """Measure and write what was found, with the machine."""
+    """Measure, and write the result together with the machine."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("arguments", type=json.loads)

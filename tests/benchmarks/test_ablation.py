@@ -19,8 +19,8 @@ def test_rows_are_computed_once_and_summarised_with_their_commit(tiny_atlas, tmp
     tiny_atlas.write_h5ad(tmp_path / "atlas.h5ad")
     old = {"variant": "gone", "data": "atlas", "n_prototypes": 9, "max_steps": "40", "seeds": 3, "commit": "0123456"}
     pd.DataFrame([old]).to_csv(tmp_path / "summary.csv", index=False)
-    asked = [str(tmp_path / "atlas.h5ad"), "--n-prototypes", "9", "--max-steps", "40", "--seeds", "0", "1"]
-    call(tmp_path, *asked, "--variants", "default", "half the steps")
+    requested = [str(tmp_path / "atlas.h5ad"), "--n-prototypes", "9", "--max-steps", "40", "--seeds", "0", "1"]
+    call(tmp_path, *requested, "--variants", "default", "half the steps")
     rows = pd.read_csv(tmp_path / "rows.csv")
     assert rows[["variant", "seed"]].to_numpy().tolist() == [
         ["default", 0], ["half the steps", 0], ["default", 1], ["half the steps", 1],
@@ -31,7 +31,7 @@ def test_rows_are_computed_once_and_summarised_with_their_commit(tiny_atlas, tmp
     assert summary["commit"][0] == "0123456"
     assert "**atlas**, 9 prototypes, 40 steps" in capsys.readouterr().out
     monkeypatch.setattr(ablation, "fit", lambda *_, **__: pytest.fail("computed again"))
-    call(tmp_path, *asked, "--variants", "default", "half the steps")
+    call(tmp_path, *requested, "--variants", "default", "half the steps")
     assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 3
     assert "| half the steps | 0.500 ± 0.000 |" in capsys.readouterr().out

@@ -28,7 +28,7 @@ def results(_tiny_atlas, tmp_path_factory):
 
 
 def call(folder, *options: str) -> pd.DataFrame:
-    """Call the command; integration is checked but not computed, which takes long and is tested for itself."""
+    """Call the command with fake integration scores; computing them is slow and has its own tests."""
     always = [folder / "atlas.h5ad", "--out", folder / "out", "--n-prototypes", "12", "--methods", "pca", "random"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["compare.py", *map(str, always), *options])
@@ -38,7 +38,7 @@ def call(folder, *options: str) -> pd.DataFrame:
     return pd.read_csv(folder / "out" / "scores.csv")
 
 
-def test_methods_keep_to_the_contract_and_every_table_is_written(results):
+def test_methods_follow_the_contract_and_every_table_is_written(results):
     for name, n_dims in {"pca": 50, "random": None}.items():
         with np.load(results / "out" / "runs" / "atlas" / f"{name}_k12_seed0" / "result.npz") as found:
             assert len(np.unique(found["assignment"])) == 12
@@ -55,7 +55,7 @@ def test_methods_keep_to_the_contract_and_every_table_is_written(results):
     assert "| random |  |  |" in compare.markdown(summary)
 
 
-def test_what_is_there_is_not_computed_again(results, monkeypatch):
+def test_existing_results_are_not_computed_again(results, monkeypatch):
     computed = []
     real = Run.compute
     monkeypatch.setattr(Run, "compute", lambda run, limits: computed.append(run.about) or real(run, limits))
@@ -72,18 +72,18 @@ def test_a_result_that_cannot_be_scored_keeps_its_row(results, capsys):
     with np.load(path) as arrays:
         good = dict(arrays)
     np.savez(path, **good | {"embedding": np.full_like(good["embedding"], np.nan)})
-    assert call(results, "--seeds", "0", "--rescore")["status"][0].startswith("not scored: The embedding holds NaN")
+    assert call(results, "--seeds", "0", "--rescore")["status"][0].startswith("not scored: The embedding has NaN")
     assert "atlas, pca, seed 0: not scored" in capsys.readouterr().out
     np.savez(path, **good)
     assert call(results, "--seeds", "0", "--rescore")["status"][0] == "ok"
 
 
-def test_an_environment_that_cannot_be_made_is_a_result(results):
+def test_a_failed_installation_counts_as_a_result(results):
     table = call(results, "--seeds", "0", "--methods", "harmony", "--python", "/bin/false").set_index("method")
     assert table.loc["harmony", "status"].startswith("not run: its environment could not be installed")
 
 
-def test_only_cells_with_a_label_are_scored_and_for_metacells_those_with_one(monkeypatch):
+def test_scores_use_cells_with_a_label_and_metacell_scores_those_with_a_metacell(monkeypatch):
     monkeypatch.setattr("scproto.metrics.integration_scores", lambda *arrays: {"total": arrays})
     rng = np.random.default_rng(0)
     obs = pd.DataFrame({"batch": rng.choice(["a", "b"], 200), "cell_type": rng.choice(["B", "T", "NK"], 200)})
@@ -131,7 +131,7 @@ def test_bad_input_ends_in_one_sentence(tiny_atlas, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
-def test_every_method_has_its_script_and_exact_pins(method):
+def test_every_method_has_a_script_and_exact_pins(method):
     assert method.script.exists()
     if method.script.stem in ("scproto_fit", "pca", "random_cells"):
         assert method.requirements is None
@@ -142,7 +142,7 @@ def test_every_method_has_its_script_and_exact_pins(method):
 
 
 @pytest.mark.slow
-def test_scproto_is_compared_by_its_command(results):
+def test_the_comparison_runs_the_command_of_scproto(results):
     table = call(results, "--seeds", "0", "--methods", "scproto").set_index("method")
     assert table.loc["scproto", ["status", "assigned"]].tolist() == ["ok", 1]
     assert table.loc["scproto", "n_metacells"] <= 12

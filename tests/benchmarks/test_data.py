@@ -34,6 +34,6 @@ def test_numbers_of_metacells(given, expected):
 
 
 @pytest.mark.parametrize("given", ["c=9", "1", "1001", "many", "a=", "b=3001"])
-def test_numbers_that_cannot_be_are_refused(given):
+def test_invalid_numbers_are_refused(given):
     with pytest.raises(InputError, match=f"--n-prototypes {given}"):
         numbers_of_metacells([given], SIZES)

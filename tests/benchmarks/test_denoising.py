@@ -60,7 +60,7 @@ def test_both_parts_are_the_counts_of_the_largest_batch(results, tiny_atlas):
         np.testing.assert_array_equal(np.sort(shuffled), np.sort(original))
 
 
-def test_scores_of_a_table_that_knows_the_truth():
+def test_the_true_rates_score_well():
     rng = np.random.default_rng(0)
     labels = np.repeat(["B", "NK"], 100)
     rate = np.column_stack([np.where(labels == "B", 3.0, 0.2), np.where(labels == "NK", 4.0, 0.2), np.ones((200, 10))])
@@ -84,7 +84,7 @@ def _sparse(counts):
     return sparse.csr_matrix(counts.astype(np.float32))
 
 
-def test_the_lowest_errors_are_bold_and_few_seeds_are_told():
+def test_the_lowest_errors_are_bold_and_missing_seeds_are_reported():
     columns = ["method", "table", "seeds", "mse_mean", "mse_sd", "poisson_mean", "poisson_sd"]
     rows = [["none", "counts", 2, 0.5, 0.1, 0.3, 0.1], ["scproto", "chosen, mean", 1, 0.4, None, 0.2, None]]
     summary = pd.DataFrame(rows, columns=columns).assign(data="a")

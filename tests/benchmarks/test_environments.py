@@ -6,7 +6,7 @@ import pytest
 from lab.environments import Environments, InstallationError
 
 FAKE = """#!/bin/sh
-# stands for "python -m venv FOLDER": makes a python that only notes how it is called
+# replaces "python -m venv FOLDER": creates a python that only records its arguments
 mkdir -p "$3/bin"
 printf '#!/bin/sh\\necho "$@" >> {calls}\\nexit {code}\\n' > "$3/bin/python"
 chmod +x "$3/bin/python"
@@ -26,7 +26,7 @@ def pins(tmp_path) -> Path:
     return path
 
 
-def test_an_environment_is_made_once_for_the_same_pins(tmp_path, pins):
+def test_an_environment_is_installed_once_for_the_same_pins(tmp_path, pins):
     calls = tmp_path / "calls"
     environments = Environments(tmp_path / "environments", fake_python(tmp_path / "fake", calls, 0))
     first = environments.interpreter(pins)

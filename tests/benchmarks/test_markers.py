@@ -13,7 +13,7 @@ PAGES = [DOCS.parent / "README.md", *(DOCS / "tutorials").glob("*.md")]
 
 
 def pairs_in_order(positive, negative):
-    """Share of the pairs in which the first is the higher; half of a tie."""
+    """Return the share of pairs in which the positive value is higher; ties count half."""
     return np.mean([(a > b) + 0.5 * (a == b) for a, b in product(positive, negative)])
 
 
@@ -28,7 +28,7 @@ def test_auroc_is_the_share_of_pairs_in_order():
 
 
 def test_markers_that_the_documentation_uses_hold_in_all_data():
-    """AUROC of at least 0.95 in decoded metacells, and higher than in cells, mean over the seeds."""
+    """Their mean AUROC over the seeds is at least 0.95 in decoded metacells, and higher than in cells."""
     results = pd.read_csv(DOCS / "benchmarks" / "markers.csv")
     holds = (results["metacells_mean"] >= 0.95) & (results["metacells_mean"] > results["cells"])
     good = {gene for gene, all_hold in holds.groupby(results["gene"]).all().items() if all_hold}

@@ -6,7 +6,7 @@ from pages import DOCS, PAGES, fill, without_paths
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_the_tables_of_the_documentation_are_those_of_the_results(path):
+def test_the_tables_of_the_documentation_match_the_results(path):
     text = path.read_text(encoding="utf-8")
     assert fill(text) == text, "run python benchmarks/pages.py"
     assert "<!-- table" in text
@@ -29,7 +29,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_what_is_between_the_comments_is_made_anew(folder):
+def test_the_text_between_the_comments_is_replaced(folder):
     page = "before\n<!-- table: comparison, a -->\nold\n<!-- end of table -->\nafter\n"
     lines = fill(page, folder).splitlines()
     assert lines[0] == "before"
@@ -47,7 +47,7 @@ def test_a_table_without_an_end_or_without_results_is_an_error(folder):
         fill("<!-- table: comparison, c --><!-- end of table -->", folder)
 
 
-def test_results_of_speed_come_without_paths():
+def test_results_of_speed_contain_no_paths():
     machine = {"system": "Linux of someone", "processor": "a chip", "cores": 2}
     arguments = {"data": "/home/me/cells.h5ad", "out": "/home/me/speed", "quick": False}
     found = without_paths({"task": "growth", "machine": machine, "arguments": arguments, "result": {"a": 1}})

@@ -13,14 +13,14 @@ def run(code: str, tmp_path, *, time_limit: float = 600, environment=None):
     return run_limited([sys.executable, "-c", code], tmp_path / "log.txt", environment or {}, time_limit)
 
 
-def test_a_command_that_ends_well(tmp_path):
+def test_a_successful_command(tmp_path):
     outcome = run("import os; print(os.environ['OMP_NUM_THREADS'])", tmp_path, environment=thread_environment(3))
     assert outcome.status == OK
     assert min(outcome.seconds, outcome.cpu_seconds) > 0
     assert (tmp_path / "log.txt").read_text() == "3\n"
 
 
-def test_memory_of_children_counts_and_that_of_the_caller_does_not(tmp_path):
+def test_memory_of_children_counts_but_not_that_of_the_caller(tmp_path):
     held = np.ones(50 * 2**20)  # 400 MiB
     assert run("pass", tmp_path).peak_memory_mib < 200 < held.nbytes / 2**20
     child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'block = bytearray(300 * 2**20)'])"
@@ -35,7 +35,7 @@ def test_memory_of_children_counts_and_that_of_the_caller_does_not(tmp_path):
         ("import os; os.kill(os.getpid(), 9)", "failed: ended by SIGKILL"),
     ],
 )
-def test_a_failure_is_told_in_words(tmp_path, code, status):
+def test_the_status_describes_a_failure(tmp_path, code, status):
     assert run(code, tmp_path).status == status
 
 

@@ -16,7 +16,7 @@ from scproto.datasets import simulate_atlas
 from scproto.losses import negative_binomial_nll
 
 
-def test_exponent_is_the_least_squares_line_and_leaves_out_what_was_not_measured():
+def test_exponent_is_the_least_squares_slope_over_the_measured_sizes():
     sizes = [100, 300, 1_000, 5_000]
     rng = np.random.default_rng(0)
     seconds = [n**1.5 * factor for n, factor in zip(sizes, rng.lognormal(0, 0.2, len(sizes)), strict=True)]
@@ -26,11 +26,11 @@ def test_exponent_is_the_least_squares_line_and_leaves_out_what_was_not_measured
 
 
 def ticking():
-    """A clock that is one second later at each look."""
+    """Return a clock that advances by one second per call."""
     return iter(range(1000)).__next__
 
 
-def test_timers_within_timers():
+def test_nested_timers():
     timers = Timers(ticking())
     for _ in range(2):
         with timers("outer"), timers("inner"):
@@ -42,7 +42,7 @@ def test_timers_within_timers():
     assert timers["never"] == 0
 
 
-def test_functions_are_timed_for_a_while_and_must_exist():
+def test_functions_are_timed_inside_the_block_and_must_exist():
     before = negative_binomial_nll
     with timed({"scproto.losses:negative_binomial_nll": "likelihood"}) as timers:
         scproto.losses.negative_binomial_nll(
@@ -54,7 +54,7 @@ def test_functions_are_timed_for_a_while_and_must_exist():
         pass
 
 
-def test_the_clock_of_an_epoch_leaves_its_first_step_out():
+def test_the_clock_leaves_out_the_first_step_of_an_epoch():
     clock = loop.Clock(ticking())
     for n_steps in (3, 1, 5):
         for index in range(n_steps):
@@ -95,34 +95,34 @@ def test_a_fit_is_timed_in_all_stages(tmp_path):
     assert stages.summarise([found, found])["total"] == dict.fromkeys(["median", "least", "most"], found["total"])
 
 
-def test_what_is_there_is_not_measured_again_and_must_be_what_is_asked_for(tmp_path):
-    def there(part: str, setup: Setup) -> None:
+def test_existing_results_are_kept_and_must_match_the_setup(tmp_path):
+    def exists(part: str, setup: Setup) -> None:
         (tmp_path / f"{part}.json").write_text(json.dumps({"arguments": asdict(setup)}))
 
     setup = Setup(str(tmp_path))
     assert not speed.is_done("stages", setup)
-    there("stages", setup)
-    there("growth", setup)
+    exists("stages", setup)
+    exists("growth", setup)
     assert speed.is_done("stages", Setup(str(tmp_path), repeats=7))
     assert speed.is_done("growth", Setup(str(tmp_path), "a.h5ad"))
     more = SIZES | {"growth": {"cells": [10]}}
     assert not speed.is_done("growth", Setup(str(tmp_path), sizes=more))
     for other in (Setup(str(tmp_path), threads=2), Setup(str(tmp_path), "a.h5ad"), Setup(str(tmp_path), quick=True)):
-        with pytest.raises(speed.MeasurementError, match=r"measured with other (threads|data|quick): use --again"):
+        with pytest.raises(speed.MeasurementError, match=r"measured with different (threads|data|quick): use --again"):
             speed.is_done("stages", other)
 
 
-def test_a_part_is_measured_in_a_process_and_a_failure_ends_in_one_sentence(tmp_path, capsys):
+def test_a_part_runs_in_a_process_and_a_failure_ends_in_one_sentence(tmp_path, capsys):
     given = ["--out", str(tmp_path), "--quick", "--repeats", "1", "--parts"]
     speed.main([*given, "throughput"])
     record = json.loads((tmp_path / "throughput.json").read_text())
     assert record["machine"]["threads"] == 1
     assert set(record["result"]["cells_per_second"]) == {"scproto 32", "scproto 64", "scvi 16", "scvi 64"}
     assert "| scproto, `model.train` | 32 |" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"stages failed: .*; all of it is in"):
+    with pytest.raises(SystemExit, match=r"stages failed: .*; the full output is in"):
         speed.main([*given, "stages", "--data", str(tmp_path / "no.h5ad")])
 
 
-def test_numbers_have_three_digits():
+def test_numbers_have_three_significant_digits():
     values = (None, 0.0, 1e-5, 0.00123, 0.5, 12.34, 12345.6)
     assert [tables.number(value) for value in values] == ["", "0", "0", "0.0012", "0.500", "12.3", "12,346"]

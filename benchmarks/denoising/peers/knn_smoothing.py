@@ -1,4 +1,4 @@
-"""Mean of the 15 nearest cells, itself among them, in 50 principal components of log1p CP10k."""
+"""Mean of the 15 nearest cells, including the cell itself, in 50 principal components of log1p CP10k."""
 
 import numpy as np
 import scanpy as sc

@@ -1,4 +1,4 @@
-"""Low rank of log1p CP10k, the rank chosen as in ALRA (Linderman et al., Nature Communications 2022)."""
+"""Low-rank approximation of log1p CP10k, with the rank chosen as in ALRA (Linderman et al., Nat. Commun. 2022)."""
 
 import numpy as np
 from anndata import AnnData
@@ -6,7 +6,7 @@ from lab.contract import Arrays, depth_of, run
 from sklearn.utils.extmath import randomized_svd
 
 N_SINGULAR = 100
-"""Singular values that are computed; those from `N_SIGNAL` on are taken for noise."""
+"""Number of singular values to compute; those from `N_SIGNAL` on count as noise."""
 N_SIGNAL = 80
 N_DEVIATIONS = 6
 
@@ -23,7 +23,7 @@ def low_rank(adata: AnnData, seed: int) -> Arrays:
 
 
 def choose_rank(singular: np.ndarray) -> int:
-    """Return the last singular value that exceeds the next by more than the gaps of the noise do."""
+    """Return the position of the last singular value whose gap to the next clearly exceeds the gaps of the noise."""
     gaps = singular[:-1] - singular[1:]
     noise = gaps[min(N_SIGNAL, len(gaps) // 2) - 1 :]
     above = np.flatnonzero(gaps > noise.mean() + N_DEVIATIONS * noise.std())

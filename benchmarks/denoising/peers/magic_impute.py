@@ -7,7 +7,7 @@ from magic import MAGIC
 
 
 def magic_impute(adata: AnnData, seed: int) -> Arrays:
-    """Diffuse square roots of the shares of the genes."""
+    """Diffuse the square roots of each gene's share of the counts."""
     depth = depth_of(adata)
     root = np.sqrt(adata.X.toarray() / depth)
     found = MAGIC(solver="exact", decay=1, t=3, verbose=False, random_state=seed).fit_transform(root, genes="all_genes")

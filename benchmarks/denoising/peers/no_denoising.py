@@ -1,4 +1,4 @@
-"""The counts as they are."""
+"""The unchanged counts."""
 
 from anndata import AnnData
 from lab.contract import Arrays, run

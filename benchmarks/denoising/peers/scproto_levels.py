@@ -1,4 +1,4 @@
-"""scproto with its defaults on all genes of the input: what cross-validation chooses, and every level."""
+"""scproto with its defaults on all genes of the input: the level that cross-validation chooses, and all levels."""
 
 from itertools import product
 
@@ -10,7 +10,7 @@ import scproto
 
 
 def scproto_levels(adata: AnnData, seed: int) -> Arrays:
-    """Fit once, then denoise in every way."""
+    """Fit once, then denoise with every combination of options."""
     scproto.pp.prepare(adata, n_top_genes=adata.n_vars, seed=seed)
     scproto.SCPROTO.setup_anndata(adata)
     model = scproto.SCPROTO(adata, seed=seed)
@@ -25,7 +25,7 @@ def scproto_levels(adata: AnnData, seed: int) -> Arrays:
 
 
 def denoise(adata: AnnData, model: scproto.SCPROTO, level: str, posterior: bool | None, scale: str) -> np.ndarray:
-    """Counts at the depth of the input; genes that do not vary have none."""
+    """Return denoised counts at the depth of the input; genes that do not vary get 0."""
     log1p = scale == "log1p"
     found = model.get_normalized_expression(adata, level=level, posterior=posterior, log1p=log1p, own_batch=True)
     values = found.reindex(columns=adata.var_names, fill_value=0.0).to_numpy()

@@ -1,4 +1,4 @@
-"""scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools, epochs among them."""
+"""scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools, including the number of epochs."""
 
 import scvi
 from anndata import AnnData

@@ -1,6 +1,6 @@
-"""CONCORD (Zhu et al., bioRxiv 2025) with its defaults and the batch as domain, and k-means.
+"""CONCORD (Zhu et al., bioRxiv 2025) with its defaults and the batch as domain, followed by k-means.
 
-The embedding is scaled to unit vectors, since CONCORD recommends the cosine distance.
+The embedding is scaled to unit vectors because CONCORD recommends the cosine distance.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Geometric sketching (Hie et al., Cell Systems 2019), and every cell with the nearest cell of the sketch."""
+"""Geometric sketching (Hie et al., Cell Systems 2019); every cell joins the nearest cell of the sketch."""
 
 import numpy as np
 from anndata import AnnData

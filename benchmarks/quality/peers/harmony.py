@@ -1,4 +1,4 @@
-"""Harmony (Korsunsky et al., Nature Methods 2019) on the PCA, with harmonypy's defaults, and k-means."""
+"""Harmony (Korsunsky et al., Nature Methods 2019) on the PCA with harmonypy's defaults, followed by k-means."""
 
 from anndata import AnnData
 from harmonypy import run_harmony

@@ -1,7 +1,7 @@
-"""MetaCell-2 (Ben-Kiki et al., Genome Biology 2022) with its defaults but for the size of a metacell.
+"""MetaCell-2 (Ben-Kiki et al., Genome Biology 2022) with its defaults, except for the metacell size.
 
-Its number of metacells follows from their size. The target sizes in cells and in UMIs are those of about as many
-metacells as asked for. Cells that it calls outliers stay without a metacell.
+The number of metacells follows from their size. The target sizes in cells and in UMIs are chosen to give about the
+requested number of metacells. Cells that MetaCell-2 calls outliers have no metacell.
 """
 
 import metacells as mc

@@ -1,11 +1,11 @@
-"""PCA and k-means: no integration at all."""
+"""PCA and k-means without any integration."""
 
 from anndata import AnnData
 from lab.contract import Arrays, clustered, run
 
 
 def pca(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
-    """Take the PCA of the input as it is."""
+    """Cluster the PCA of the input."""
     embedding = adata.obsm["X_pca"]
     return clustered(embedding, n_metacells, seed)
 

@@ -1,4 +1,4 @@
-"""Random cells, and every cell with the nearest of them in the PCA."""
+"""Random cells; every cell joins the nearest of them in the PCA."""
 
 import numpy as np
 from anndata import AnnData

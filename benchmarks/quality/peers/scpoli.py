@@ -1,11 +1,11 @@
-"""scPoli (De Donno et al., Nature Methods 2023) without labels, 50 epochs, otherwise its defaults, and k-means."""
+"""scPoli (De Donno et al., Nature Methods 2023) without labels, 50 epochs, defaults otherwise, then k-means."""
 
 import anndata
 import numpy as np
 import torch
 from lab.contract import Arrays, clustered, run
 
-anndata.read = anndata.read_h5ad  # scarches 0.6.1 imports the name, which anndata gave up
+anndata.read = anndata.read_h5ad  # scarches 0.6.1 imports this name, which anndata has removed
 
 from scarches.models.scpoli import scPoli  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""``scproto fit`` with its defaults but for the number of prototypes and the seed. Reads the original file."""
+"""``scproto fit`` on the original file, with its defaults except for the number of prototypes and the seed."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from lab.contract import Arrays, metacells, run
 
 
 def scproto_fit(cells: Path, n_metacells: int, seed: int) -> Arrays:
-    """Run the command and read its cells."""
+    """Run the command and read its output."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
         command = [sys.executable, "-m", "scproto", "fit", cells, "--out", out, "--batch-key", "batch"]

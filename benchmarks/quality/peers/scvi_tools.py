@@ -1,4 +1,4 @@
-"""scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools, 200 epochs, and k-means."""
+"""scVI (Lopez et al., Nature Methods 2018) with the defaults of scvi-tools and 200 epochs, then k-means."""
 
 import scvi
 from anndata import AnnData
@@ -8,7 +8,7 @@ EPOCHS = 200
 
 
 def scvi_latent(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
-    """Train on the counts with the batch."""
+    """Train on the counts, with the batch as covariate."""
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
     model = scvi.model.SCVI(adata)

@@ -7,7 +7,7 @@ from SEACells.core import SEACells
 
 
 def seacells(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
-    """Find archetypes of the cells; each cell goes where its weight is largest."""
+    """Find archetypes of the cells; each cell joins the archetype with its largest weight."""
     np.random.seed(seed)  # noqa: NPY002 - the state that SEACells draws from
     model = SEACells(
         adata, build_kernel_on="X_pca", n_SEACells=n_metacells, n_waypoint_eigs=10, convergence_epsilon=1e-5
@@ -16,7 +16,7 @@ def seacells(adata: AnnData, n_metacells: int, seed: int) -> Arrays:
     model.initialize_archetypes()
     try:
         model.fit(min_iter=10, max_iter=50)
-    except RuntimeWarning as warning:  # SEACells raises it after the last iteration, when all is done
+    except RuntimeWarning as warning:  # SEACells raises this after the last iteration; the result is complete
         print(warning)
     return metacells(np.unique(model.get_hard_assignments()["SEACell"], return_inverse=True)[1])
 

@@ -1,1 +1,1 @@
-"""The parts of ``speed.py``: what each measures, the processes that they run in, and the tables."""
+"""The parts of ``speed.py``: their measurements, the processes that they run in, and their tables."""

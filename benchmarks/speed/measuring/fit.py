@@ -1,4 +1,4 @@
-"""One whole fit, from the file of counts to the run folder, stage by stage."""
+"""Time one whole fit, stage by stage, from the file of counts to the run folder."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ SITES = {
     "scproto.model.scproto:settle": "finish",
     "scproto.tl:assign_metacells": "assignment",
 }
-"""Functions with a timer, beside the stages that :func:`scproto.run.run` times itself."""
+"""Functions to time, in addition to the stages that :func:`scproto.run.run` times itself."""
 
 LOOK = ("embed", "k-means", "alignment", "shares", "density weights", "mutual neighbours")
-"""What a look at the whole embedding consists of."""
+"""Parts of a look at the whole embedding."""
 
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     """Fit and return the seconds of each stage.
 
-    The arguments are ``source``, ``batch_key`` and ``folder``, in which a folder for the run is made for the while.
-    Optional: ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``. A fit that is told its
-    threads makes the UMAP without a second process.
+    The arguments are ``source``, ``batch_key`` and ``folder``, which holds the temporary folder of the run. Optional
+    are ``max_steps``, ``n_prototypes``, ``n_top_genes``, ``report`` and ``threads``. If ``threads`` is given, the fit
+    makes the UMAP without a second process.
 
     Returns
     -------
-    ``stages``, ``looks``: seconds. ``total``: seconds of the whole. ``peak_memory_mib``: largest resident memory of
-    the process, and of that for UMAP. ``n_cells``, ``n_genes``, ``n_model_genes``, ``n_batches``, ``n_prototypes``,
-    ``n_epochs``.
+    ``stages``, ``looks``: seconds by name. ``total``: seconds of the whole fit. ``peak_memory_mib``: peak resident
+    memory of the process plus that of the UMAP process. ``n_cells``, ``n_genes``, ``n_model_genes``, ``n_batches``,
+    ``n_prototypes``, ``n_epochs``.
     """
     start = perf_counter()
     from scproto.run import Settings, run
@@ -69,7 +69,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
                 preparing = import_module("scproto.pp.prepare")
                 prepare = partial(preparing.prepare_counts, n_top_genes=n_top_genes)
                 stack.enter_context(patch.object(preparing, "prepare_counts", prepare))
-            loaded = perf_counter()  # what gets a timer is imported for it
+            loaded = perf_counter()  # putting timers around functions has imported their modules
             record = run(arguments["source"], Path(folder) / "run", settings)
         total = perf_counter() - start
         model = scproto.SCPROTO.load(Path(folder) / "run" / "model")
@@ -89,11 +89,11 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, float]:
-    """Seconds of each stage, in the order of the run; they sum to the total.
+    """Return the seconds of each stage, in the order of the run; they sum to the total.
 
-    They come from what the run timed itself, and from the timers of `SITES`.
+    They come from the run's own timings and from the timers of `SITES`.
     """
-    joint, finish = timers.first["epochs/embed"], timers.first["finish"]  # when they began
+    joint, finish = timers.first["epochs/embed"], timers.first["finish"]  # start times
     looks, last = timers["epochs"], timers["finish"]
     found = {
         "read": run["Reading"],
@@ -119,6 +119,6 @@ def stages(run: dict[str, float], timers: Timers, total: float) -> dict[str, flo
 
 
 def looks(timers: Timers) -> dict[str, float]:
-    """Seconds of each piece of the looks between the epochs."""
+    """Return the seconds of each part of the looks between the epochs."""
     found = {name: timers[f"epochs/look/{name}"] for name in LOOK} | {"embed": timers["epochs/embed"]}
     return found | {"rest": timers["epochs"] - sum(found.values())}

@@ -10,16 +10,16 @@ from typing import Any
 from .setup import Setup
 
 PICTURED = 80_000
-"""Most cells with UMAP and report: beyond, the layout of the UMAP would be most of the time."""
+"""Maximum number of cells with UMAP and report: above it, the layout of the UMAP would take most of the time."""
 
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Fit at each size, in a process of its own, and fit exponents. Fits that are there are not made again.
+    """Run a fit at each size in its own process, unless there is one already, and estimate the exponents.
 
     Returns
     -------
-    For each axis ``sizes``, ``seconds`` (for each stage one number a size, None where it was left out), ``exponents``,
-    ``last_exponents`` (between the last two sizes) and ``peak_memory_mib``.
+    For each axis: ``sizes``; ``seconds`` of each stage, with one number per size or None where the stage was left out;
+    ``exponents``; ``last_exponents`` (between the last two sizes); and ``peak_memory_mib``.
     """
     setup = Setup(**arguments)
     found = {}
@@ -40,7 +40,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def exponent(sizes: Any, seconds: Any) -> float | None:
-    """Slope of log seconds over log sizes, by least squares; None for fewer than two positive times."""
+    """Return the least-squares slope of log seconds against log size, or None for fewer than two positive times."""
     points = [(math.log(n), math.log(s)) for n, s in zip(sizes, seconds, strict=True) if s is not None and s > 0]
     return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else None
 
@@ -51,9 +51,9 @@ def _median(fits: list[dict[str, Any]], stage: str) -> float | None:
 
 
 def _fits(setup: Setup, axis: str, size: int) -> list[dict[str, Any]]:
-    """Results of the fits of one size; the atlas is there only as long as they need it.
+    """Return the results of the fits of one size; the atlas is deleted after them.
 
-    The model gets half of the genes, so that they are chosen, and their number grows, too.
+    The model gets half of the genes, so that a fit has to choose genes, and their number grows, too.
     """
     sizes = setup.sizes["base"] | {axis: size}
     results = {}

@@ -14,23 +14,23 @@ import torch
 from scproto.data.sampler import Request, ViewSampler
 
 EPOCHS = 6
-"""Of the trainings that are timed: two of warm-up, four of joint training, one look between them."""
+"""Number of epochs of the timed trainings: two of warm-up and four of joint training, with one look between them."""
 
 WARM_UP, JOINT = slice(1, 2), slice(3, EPOCHS)
-"""Epochs whose steps count; the first of each kind fills caches and allocates."""
+"""Epochs whose steps count; the first epoch of each kind fills caches and allocates memory."""
 
 
 class Clock(lightning.Callback):
-    """Seconds of a step, for each epoch: from the end of its first step to the end of its last.
+    """Mean seconds per step in each epoch, from the end of its first step to the end of its last.
 
-    What comes once an epoch (drawing the cells, logging, a look at the embedding) is not in it; all that a step needs
-    is, with its minibatch. A GPU is waited for at both ends. As a callback it times trainings in which Lightning counts
-    the steps; those of scproto are timed by :meth:`watch`.
+    This includes everything that a step needs, such as its minibatch. It excludes the work that happens once per epoch
+    (drawing the cells, logging, a look at the embedding). At both ends, the clock waits for the GPU. As a callback, it
+    times trainings in which Lightning counts the steps; :meth:`watch` times those of scproto.
 
     Attributes
     ----------
     seconds
-        Of a step, for each epoch of two steps or more.
+        Seconds per step, for each epoch with at least two steps.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -39,7 +39,7 @@ class Clock(lightning.Callback):
         self._start = 0.0
 
     def tick(self, index: int, n_steps: int) -> None:
-        """Note the end of a step of an epoch."""
+        """Record the end of a step."""
         if n_steps < 2 or index not in (0, n_steps - 1):
             return
         if torch.cuda.is_available():
@@ -51,7 +51,7 @@ class Clock(lightning.Callback):
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Time trainings of scproto: a step has ended when the sampler is asked for the next minibatch."""
+        """Time trainings of scproto: a step ends when the loop asks the sampler for the next minibatch."""
         original = ViewSampler.__iter__
 
         def requests(sampler: ViewSampler) -> Iterator[Request]:
@@ -66,12 +66,12 @@ class Clock(lightning.Callback):
             yield
 
     def on_train_batch_end(self, trainer: Any, plan: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let Lightning tell the end of a step."""
+        """Record the end of a step that Lightning counts."""
         self.tick(batch_idx, int(trainer.num_training_batches))
 
 
 @contextmanager
 def short_training() -> Iterator[None]:
-    """Let trainings have `EPOCHS` epochs and end without the last alignment."""
+    """Limit trainings to `EPOCHS` epochs, without the last alignment."""
     with patch("scproto.train.schedule.N_EPOCHS", EPOCHS), patch("scproto.model.scproto.settle"):
         yield

@@ -1,4 +1,4 @@
-"""What a call of ``speed.py`` asks for, and the machine that it runs on. Nothing here is heavy to import."""
+"""The setup of a call of ``speed.py``, and the machine that it runs on. This module is quick to import."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from scproto._versions import library_versions
 WORKER = Path(__file__).parents[1] / "worker.py"
 
 CELLS = [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 500_000]
-"""Sizes of the growth over cells; those up to the largest that is asked for are taken."""
+"""Numbers of cells in ``growth``; ``--max-cells`` limits them."""
 
 SIZES: dict[str, Any] = {
-    "atlas": {"cells": 20_000, "genes": 5_000, "batches": 5},  # simulated for all parts but the growth
-    "steps": 40,  # of each epoch whose time is taken
+    "atlas": {"cells": 20_000, "genes": 5_000, "batches": 5},  # for all parts except growth
+    "steps": 40,  # per timed epoch
     "batch_sizes": [256, 1024],
     "scvi_batch_sizes": [128, 1024],
-    "max_steps": None,  # of the whole fits; None: as many as ``scproto fit`` takes
+    "max_steps": None,  # of the whole fits; None: the default of ``scproto fit``
     "base": {"cells": 10_000, "genes": 4_000, "prototypes": 200, "batches": 5},
     "growth": {  # one of these changes while the others stay at the base
         "cells": CELLS,
@@ -34,7 +34,7 @@ SIZES: dict[str, Any] = {
     },
     "growth_steps": 200,
 }
-"""How large everything is."""
+"""Sizes of the measurements."""
 
 TINY: dict[str, Any] = {
     "atlas": {"cells": 300, "genes": 120, "batches": 2},
@@ -46,20 +46,20 @@ TINY: dict[str, Any] = {
     "growth": {"cells": [100, 200], "genes": [60, 100], "prototypes": [5, 10], "batches": [1, 2]},
     "growth_steps": 40,
 }
-"""Sizes of a smoke test: all code runs, no figure means anything."""
+"""Sizes of a smoke test: it runs all the code, but its figures mean nothing."""
 
 
 class MeasurementError(RuntimeError):
-    """A measurement did not end well."""
+    """A measurement failed."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a call asks for; the fields are such as JSON has."""
+    """The setup of a call; all fields can be written as JSON."""
 
     out: str
     data: str | None = None
-    """File of counts; None: a simulated atlas."""
+    """File of counts, or None for a simulated atlas."""
     batch_key: list[str] = field(default_factory=lambda: ["batch"])
     threads: int = 1
     repeats: int = 5
@@ -78,30 +78,30 @@ class Setup:
         return Path(self.data) if self.data else self.simulated(self.sizes["atlas"])
 
     def simulated(self, sizes: dict[str, int]) -> Path:
-        """Where a simulated atlas of this size lies in the folder of the results."""
+        """Path in the results folder of a simulated atlas of this size."""
         name = "_".join(f"{sizes[name]}_{name}" for name in ("cells", "genes", "batches"))
         return self.folder / "inputs" / f"simulated_{name}.h5ad"
 
     def simulate(self, sizes: dict[str, int]) -> Path:
-        """Make a simulated atlas of this size unless it is there."""
+        """Simulate an atlas of this size unless its file exists, and return its path."""
         path = self.simulated(sizes)
         if not path.exists():
             self.call("simulate", {"path": str(path), **sizes}, path.with_suffix(".json"))
         return path
 
     def fit(self, name: str, **settings: Any) -> dict[str, Any]:
-        """Make a whole fit in a process of its own; see :func:`measuring.fit.measure`."""
+        """Run a whole fit in its own process; see :func:`measuring.fit.measure`."""
         given = {"source": str(self.source), "batch_key": self.batch_key, "folder": self.out}
         given |= {"max_steps": self.sizes["max_steps"]}
         return self.call("fit", given | settings, self.folder / "fits" / f"{name}.json")
 
     def call(self, task: str, arguments: dict[str, Any] | None, result: Path) -> dict[str, Any]:
-        """Run a task of ``worker.py`` in a new process and return what it found; its output is in a log beside that.
+        """Run a task of ``worker.py`` in a new process and return its result; a log next to the result has its output.
 
         Raises
         ------
         MeasurementError
-            If it fails; the message has the last line of its output.
+            If the task fails; the message has the last line of its output.
         """
         result.parent.mkdir(parents=True, exist_ok=True)
         log = result.with_suffix(".log")
@@ -109,12 +109,12 @@ class Setup:
         command = [sys.executable, WORKER, task, given, result, "--threads", self.threads]
         outcome = run_limited(command, log, thread_environment(self.threads) | {"MPLBACKEND": "agg"})
         if outcome.status != OK:
-            raise MeasurementError(f"{task} {outcome.status}; all of it is in {log}")
+            raise MeasurementError(f"{task} {outcome.status}; the full output is in {log}")
         return json.loads(result.read_text())["result"]
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What a figure rests on: the processor, how busy it is, threads and versions."""
+    """Return what the figures depend on: processor, load, threads and library versions."""
     return {
         "system": platform.platform(),
         "processor": _processor(),
@@ -126,7 +126,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Model and those instructions that decide about the precision, where the system tells."""
+    """Return the processor model and, if the system lists them, the instructions that decide the precision."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -9,19 +9,19 @@ from .setup import Setup
 
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Fit several times, each in a process of its own.
+    """Run several fits, each in its own process.
 
     Returns
     -------
-    ``stages`` and ``looks``: median, least and most seconds by name; ``total`` and ``peak_memory_mib`` likewise;
-    ``sizes``: of the data and the model.
+    ``stages`` and ``looks``: median, least and most seconds by name; ``total`` and ``peak_memory_mib``: the same for
+    the whole fit; ``sizes``: sizes of the data and the model.
     """
     setup = Setup(**arguments)
     return summarise([setup.fit(f"stages_{i}") for i in range(setup.repeats)])
 
 
 def summarise(fits: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over fits of the same data."""
+    """Return medians and ranges over fits of the same data."""
     first = fits[0]
     found: dict[str, Any] = {
         part: {name: _spread([fit[part][name] for fit in fits]) for name in first[part]} for part in ("stages", "looks")

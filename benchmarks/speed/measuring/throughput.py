@@ -1,4 +1,4 @@
-"""Part ``throughput``: cells per second in the steps of the training, beside scVI."""
+"""Part ``throughput``: cells per second in the training steps, compared with scVI."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .loop import EPOCHS, JOINT, WARM_UP, Clock, short_training
 from .setup import Setup
 
 SCVI_HIDDEN = 256
-"""Width of scVI's layers: that of scproto's."""
+"""Width of scVI's layers, equal to that of scproto's layers."""
 
 SCVI_TRAIN_SHARE = 0.9
 """Share of the cells that scVI trains on by default."""
 
 Seconds = Mapping[str, list[float]]
-"""Seconds of a step in each epoch that counts, by phase of the training."""
+"""Seconds per step in each epoch that counts, by phase of the training."""
 
 
 def measure(arguments: dict[str, Any], accelerator: str = "cpu") -> dict[str, Any]:
-    """Time all variants in this process, in turn, as often as asked for, every second time the other way round.
+    """Time all variants in turn in this process, once per round; every second round reverses their order.
 
     Returns
     -------
-    ``cells_per_second``, ``warm_up_ms``, ``joint_ms`` (of a step) by variant and ``ratios``, each with one value a
+    ``cells_per_second``, ``warm_up_ms`` and ``joint_ms`` (per step) by variant, and ``ratios``, each with one value per
     round; ``skipped``: variants for which there are too few cells; ``sizes``.
     """
     setup = Setup(**arguments)
@@ -56,14 +56,14 @@ def measure(arguments: dict[str, Any], accelerator: str = "cpu") -> dict[str, An
 
 
 def variants(sizes: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
-    """Method and cells per minibatch of each variant, by name."""
+    """Return the method and the cells per minibatch of each variant, by name."""
     pairs = [("scproto", size) for size in sizes["batch_sizes"]]
     pairs += [("scvi", size) for size in sizes["scvi_batch_sizes"]]
     return {f"{method} {size}": (method, size) for method, size in pairs}
 
 
 def ours(adata: AnnData, batch_size: int, steps: int, accelerator: str) -> Seconds:
-    """Time scproto by ``model.train``."""
+    """Time the steps of ``model.train`` of scproto."""
     clock = Clock()
     with short_training(), clock.watch():
         SCPROTO(adata).train(
@@ -77,7 +77,7 @@ def ours(adata: AnnData, batch_size: int, steps: int, accelerator: str) -> Secon
 
 
 def scvi(adata: AnnData, batch_size: int, steps: int, accelerator: str) -> Seconds:
-    """Time SCVI of scvi-tools on the same genes, its layers as wide as scproto's, all else by default."""
+    """Time SCVI of scvi-tools on the same genes, with layers as wide as scproto's and defaults otherwise."""
     clock = Clock()
     train_scvi(
         for_scvi(adata),
@@ -92,7 +92,7 @@ def scvi(adata: AnnData, batch_size: int, steps: int, accelerator: str) -> Secon
 
 
 def for_scvi(adata: AnnData) -> AnnData:
-    """Return the counts of the model's genes in ``X``, with the batches, registered for scVI."""
+    """Return the counts of the model's genes and the batches, registered for scVI."""
     chosen = adata[:, adata.var["scproto_gene"].to_numpy(bool)]
     layer = adata.uns["scproto"]["prepare"]["layer"]
     counts = AnnData(chosen.X if layer == "X" else chosen.layers[layer], obs=adata.obs[["scproto_batch"]].copy())
@@ -108,12 +108,12 @@ def train_scvi(counts: AnnData, settings: Mapping[str, Any], **training: Any) ->
 
 
 def _full_minibatches(n_cells: int, batch_size: int) -> int:
-    """Minibatches of full size that scVI makes of its share of the cells."""
+    """Return the number of full minibatches in scVI's share of the cells."""
     return int(SCVI_TRAIN_SHARE * n_cells) // batch_size
 
 
 def alternate(work: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
-    """Results of each function by round; each second round goes the other way, so that none always comes first."""
+    """Return the results of each function by round; every second round reverses the order to be fair."""
     results: dict[str, list[Any]] = {name: [] for name in work}
     for i in range(repeats):
         for name in list(work)[:: 1 if i % 2 == 0 else -1]:
@@ -122,7 +122,7 @@ def alternate(work: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, 
 
 
 def summarise(rounds: Mapping[str, Sequence[Seconds]], names: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
-    """Cells per second, and how many times as fast scproto is as scVI's best minibatch of the same round."""
+    """Return cells per second, and scproto's speed relative to scVI's faster minibatch size in the same round."""
     speeds = {name: [names[name][1] / seconds_of_step(one) for one in each] for name, each in rounds.items()}
     best = [max(each) for each in zip(*(speeds[name] for name in speeds if names[name][0] == "scvi"), strict=True)]
     found: dict[str, Any] = {"cells_per_second": speeds, "ratios": {}}
@@ -136,7 +136,7 @@ def summarise(rounds: Mapping[str, Sequence[Seconds]], names: Mapping[str, tuple
 
 
 def seconds_of_step(phases: Seconds) -> float:
-    """Mean over a whole training: of warm-up and joint steps by their share, or of the one kind that there is."""
+    """Return seconds per step over a whole training, with warm-up and joint steps weighted by their share."""
     if "step" in phases:
         return median(phases["step"])
     return WARM_UP_SHARE * median(phases["warm_up"]) + (1 - WARM_UP_SHARE) * median(phases["joint"])

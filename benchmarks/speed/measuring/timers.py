@@ -1,4 +1,4 @@
-"""Timers around functions of the package, put there for the time of a measurement."""
+"""Temporary timers around functions of the package."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 
 class Timers:
-    """Seconds by name, summed over all calls, and the clock at the first call.
+    """Seconds by name, summed over all calls, and the time of the first call.
 
-    A timer within another one is kept under the path of both, ``"outer/inner"``; the outer one counts it, too.
+    A timer inside another one has the path of both as its name, ``"outer/inner"``; the outer one includes its time.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -37,21 +37,21 @@ class Timers:
             self._path.pop()
 
     def __getitem__(self, key: str) -> float:
-        """Seconds of a timer, 0 if it never ran."""
+        """Return the seconds of a timer, or 0 if it never ran."""
         return self.seconds.get(key, 0.0)
 
 
 @contextmanager
 def timed(sites: Mapping[str, str]) -> Iterator[Timers]:
-    """Put timers around functions within the block.
+    """Put timers around functions inside the block.
 
-    The keys say where each function is looked up, ``"module:function"`` or ``"module:Class.method"``, the values name
-    its timer. The module is taken from the modules, since a package may have a function of the same name.
+    Each key says where a function is looked up, ``"module:function"`` or ``"module:Class.method"``; the value names its
+    timer. The module is imported by its full name, since its package may have a function of the same name.
 
     Raises
     ------
     AttributeError
-        If there is no such function, for example since the package has changed.
+        If there is no such function, for example because the package has changed.
     """
     timers = Timers()
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
-"""Part ``whole``: a whole fit beside the usual training of scVI.
+"""Part ``whole``: a whole fit compared with the usual training of scVI.
 
-A fit is timed from its start to its end. Of the other trainings a few epochs are timed and multiplied; what they do
-before and after does not count.
+A fit is timed from start to end. For scVI, a few epochs are timed and multiplied; its work before and after training
+does not count.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .throughput import SCVI_HIDDEN, alternate, for_scvi, train_scvi
 SCVI_EPOCHS = 200
 
 TIMED = 2
-"""Epochs that are timed, after a first one."""
+"""Number of timed epochs; one epoch before them does not count."""
 
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Time a whole fit and epochs of the others in turn, as often as asked for.
+    """Time a whole fit and epochs of the other trainings in turn, once per round.
 
     Returns
     -------
-    ``seconds`` of each by round, ``ratios`` to the fit within each round, ``epochs``: of the trainings; ``sizes``.
+    ``seconds`` by round; ``ratios`` to the fit in the same round; ``epochs`` of the other trainings; ``sizes``.
     """
     setup = Setup(**arguments)
     torch.set_num_threads(setup.threads)
@@ -47,7 +47,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def summarise(seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """How many times as long each training takes as the fit, in each round."""
+    """Return how many times as long as the fit each training takes, in each round."""
     others = {name: each for name, each in seconds.items() if name != "scproto"}
     ratios = {
         name: [other / fit for other, fit in zip(each, seconds["scproto"], strict=True)]
@@ -73,7 +73,7 @@ class EpochClock(lightning.Callback):
 
 
 def scvi_epoch(counts: AnnData, **settings: Any) -> float:
-    """Seconds of an epoch of SCVI, its settings by default."""
+    """Return the seconds per epoch of SCVI, with defaults except for the given settings."""
     clock = EpochClock()
     train_scvi(counts, settings, max_epochs=TIMED + 1, accelerator="cpu", callbacks=[clock])
     return sum(clock.seconds[1:]) / TIMED
