@@ -27,7 +27,7 @@ coverage: $(VENV)/installed
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-# Odd input by the thousand; the tests try two hundred. Each find gets a test of its own.
+# Odd input by the thousand; the tests try one hundred. Each find gets a test of its own.
 fuzz: $(VENV)/installed
 	SCPROTO_FUZZ=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz
 

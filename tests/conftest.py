@@ -7,8 +7,12 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import pytest
 from anndata import AnnData
+from hypothesis import settings
 
 from scproto.datasets import pbmc_three_labs, simulate_atlas
+
+settings.register_profile("scproto", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("scproto")
 
 
 @pytest.fixture(scope="session", autouse=True)

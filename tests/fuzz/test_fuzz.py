@@ -26,7 +26,7 @@ from scproto.run import Settings, run
 
 from .strategies import FORMS, Wild, dense_counts, wild
 
-N_EXAMPLES = int(os.environ.get("SCPROTO_FUZZ", "200"))
+N_EXAMPLES = int(os.environ.get("SCPROTO_FUZZ", "100"))
 """Examples of all tests of this module together."""
 
 

@@ -102,7 +102,7 @@ def test_an_existing_folder_is_kept_unless_overwrite_is_given(folder, atlas, mod
 
 def test_overwriting_spares_other_peoples_folders(model, tmp_path):
     (tmp_path / "thesis.txt").write_text("five years")
-    with pytest.raises(InputError, match="does not replace it"):
+    with pytest.raises(InputError, match="will not replace it"):
         model.save(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "five years"
 
