@@ -100,10 +100,12 @@ class OutputsMixin:
         """
         self._check_trained()
         adata = self._cells_or_own(adata)
-        if self._own_placement is not None and self._own_placement[0] is not self.adata:
-            self._own_placement = None  # of cells that were the model's own
-        if self._own_placement is not None and adata is self.adata:
-            return self._own_placement[1]
+        if self._own_placement is not None:
+            cells, placement = self._own_placement
+            if cells is not self.adata or len(placement.unit) != cells.n_obs:
+                self._own_placement = None  # these cells are no longer the model's own
+            elif adata is self.adata:
+                return placement
         placement = Placement(self.embed(self.cells(adata)), self.prototypes)
         if adata is self.adata:
             self._own_placement = adata, placement
