@@ -35,6 +35,14 @@ def test_other_cells_are_placed_anew_and_so_are_all_after_another_training(atlas
     assert not np.array_equal(model.place().unit, before.unit)
 
 
+def test_cells_that_were_subset_in_place_are_placed_anew(atlas, fit_small):
+    adata = atlas.copy()
+    model = fit_small(adata, max_steps=4)
+    expected = model.get_latent_representation()[:90]
+    adata._inplace_subset_obs(np.arange(90))
+    np.testing.assert_allclose(model.get_latent_representation(), expected, atol=1e-5)
+
+
 def test_changing_results_does_not_change_what_is_kept(atlas, fit_small):
     adata = atlas.copy()
     model = fit_small(adata, max_steps=4)

@@ -101,10 +101,10 @@ class OutputsMixin:
         self._check_trained()
         adata = self._cells_or_own(adata)
         if self._own_placement is not None:
-            cells, placement = self._own_placement
-            if cells is not self.adata or len(placement.unit) != cells.n_obs:
+            own, placement = self._own_placement
+            if own.n_obs != len(placement.unit) or own is not self.adata:
                 self._own_placement = None  # these cells are no longer the model's own
-            elif adata is self.adata:
+            elif adata is own:
                 return placement
         placement = Placement(self.embed(self.cells(adata)), self.prototypes)
         if adata is self.adata:

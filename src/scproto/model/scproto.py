@@ -238,7 +238,7 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
                 **trainer_kwargs,
             )
             self.trainer = None
-            self._own_placement = self.adata, settle(self.module, source, self.seed)
+            self._own_placement = self._cells_or_own(None), settle(self.module, source, self.seed)
 
     def _check_enough_cells(self) -> None:
         """Refuse to train with fewer cells than prototypes."""
