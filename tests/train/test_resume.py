@@ -28,7 +28,7 @@ def test_a_training_killed_at_random_points_ends_equal_to_the_last_bit():
     command = [sys.executable, str(KILLS), "--kills", "12"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    counted = re.match(r"(\d+) kills of (\d+) trainings .*: (\d+) end equal", result.stdout)
+    counted = re.match(r"(\d+) kills of (\d+) trainings .*: (\d+) are equal", result.stdout)
     n_kills, n_trainings, n_equal = map(int, counted.groups())
     assert n_kills == 12
     assert n_equal == n_trainings > 2
