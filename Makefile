@@ -17,8 +17,9 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/installed
 	$(BIN)/scproto demo --out demo_run --overwrite
 
+# Each file in one process, of which there are as many as cores, at most four.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The tests, and the lines that none of them runs.
 coverage: $(VENV)/installed
