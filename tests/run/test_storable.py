@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scproto.run.hdf5 import write_h5ad
+from scproto.run.hdf5 import writing_h5ad
 from scproto.run.storable import make_storable
 
 READABLE = {"anndata", "array", "categorical", "csr_matrix", "dataframe", "dict", "numeric-scalar", "string"}
@@ -106,7 +106,8 @@ KINDS = [
 def test_the_file_is_written_and_every_reader_can_read_it(cells, spoil, tmp_path):
     spoil(cells)
     obs, n_columns = cells.obs.copy(), len(cells.obs.columns)
-    write_h5ad(cells, tmp_path / "cells.h5ad")
+    with writing_h5ad(cells, tmp_path / "cells.h5ad"):
+        pass
     with h5py.File(tmp_path / "cells.h5ad") as file:
         found = {"/": file.attrs["encoding-type"]}
         file.visititems(lambda name, item: found.update({name: item.attrs.get("encoding-type")}))

@@ -40,15 +40,15 @@ def sum_counts(
         Sum over all cells, weighted by their probability of each metacell, ``(n_metacells, n_genes)``.
     """
     used, metacell = np.unique(assignment.metacell, return_inverse=True)
-    totals, smooths = [], []
+    total: Any = 0
+    smooth: Any = 0
     for cells, block in blocks:
         counts = block.astype(np.float32, copy=False)
         n_rows = counts.shape[0]
         entries = np.ones(n_rows, np.float32), (metacell[cells], np.arange(n_rows))
-        totals.append(sp.csr_matrix(entries, (len(used), n_rows)) @ counts)
-        smooths.append(assignment.probability[cells].T.tocsr()[used] @ counts)
-        totals, smooths = [sum(totals)], [sum(smooths)]
-    return sp.csr_matrix(totals[0]), smooths[0].toarray()
+        total = total + sp.csr_matrix(entries, (len(used), n_rows)) @ counts
+        smooth = smooth + assignment.probability[cells].T.tocsr()[used] @ counts
+    return sp.csr_matrix(total), smooth.toarray()
 
 
 def complete(shares: NDArray[np.float32], smooth: NDArray[np.float32], modelled: NDArray[np.bool_]) -> NDArray[Any]:

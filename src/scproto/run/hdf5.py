@@ -115,12 +115,6 @@ def writing_h5ad(adata: AnnData, path: Path) -> Iterator[AddArrays]:
         raise failed
 
 
-def write_h5ad(adata: AnnData, path: Path) -> None:
-    """Write AnnData as :func:`writing_h5ad` does, without adding anything."""
-    with writing_h5ad(adata, path):
-        pass
-
-
 def _add(file: h5py.File, arrays: Mapping[str, Any]) -> None:
     try:
         for name, values in arrays.items():

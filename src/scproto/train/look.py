@@ -63,7 +63,7 @@ class Look:
         """
         at = first_prototypes(unit, len(self.module.prototypes), self.seed)
         _, prototypes, aligned = self.module.align(unit, torch.from_numpy(self.batch), at)
-        return prototypes, self._guidance(unit, prototypes, aligned, aligned)
+        return prototypes, self._guidance(unit, prototypes, aligned)
 
     def again(self, unit: Tensor, *, reseed: bool) -> tuple[Tensor, Guidance]:
         """Update the guidance and, if asked, reseed the prototypes.
@@ -86,12 +86,12 @@ class Look:
         prototypes = self.module.unit_prototypes.detach().cpu()
         if reseed:
             prototypes = reseeded(unit, prototypes)
-        return prototypes, self._guidance(unit, prototypes, unit, None)
+        return prototypes, self._guidance(unit, prototypes)
 
-    def _guidance(self, unit: Tensor, prototypes: Tensor, cells: Tensor, aligned: Tensor | None) -> Guidance:
-        """Derive the guidance: shares from `cells`, and pairs from `aligned`, which is computed if it is None."""
+    def _guidance(self, unit: Tensor, prototypes: Tensor, aligned: Tensor | None = None) -> Guidance:
+        """Derive shares and pairs from the aligned cells; without them, only the cells that are drawn are aligned."""
         batch, n_batches = torch.from_numpy(self.batch), self.module.n_batches
-        shares = prototype_shares(cells, batch, prototypes, n_batches).numpy()
+        shares = prototype_shares(unit if aligned is None else aligned, batch, prototypes, n_batches).numpy()
         weights = density_weights(unit, prototypes).numpy()
         if n_batches == 1:
             return Guidance(weights, paired=True, shares=shares)
