@@ -16,7 +16,7 @@ _DISPERSION = 5.0
 """Inverse dispersion of the negative binomial: variance = mean + mean² / 5."""
 _TYPE_GENES, _TYPE_SD = 0.2, 1.0
 """Share of the genes that change along an edge of the tree of types, and the size of the change (log scale)."""
-_PROGRAMME_GENES, _PROGRAMME_SD = 0.1, 0.5
+_PROGRAMME_GENES, _PROGRAMME_SD = 0.15, 0.5
 """Share of the genes in a programme, and the size of their change per unit of activity (log scale)."""
 _BASE_SD = 1.2
 """Spread of the mean expression over the genes (log scale)."""
@@ -68,7 +68,7 @@ def simulate_atlas(
         Number of studies. If given, each batch is a donor of one study. The studies have equal numbers of donors, or
         numbers that differ by one.
     batch_strength
-        Standard deviation of the batch shifts (log scale); 0 means no batch effect. With studies, the donors of a
+        Standard deviation of the batch shifts (log scale); 0 means no shift. With studies, all donors of a
         study share this shift.
     donor_strength
         Standard deviation of the shift that each donor adds to that of its study (log scale). Without studies, it has
@@ -79,7 +79,7 @@ def simulate_atlas(
         Whether the cells of the first type lie on a line from its profile to a mature one. Their position is
         ``obs["pseudotime"]`` in [0, 1], which is missing in the other types.
     n_programmes
-        Number of continuous programmes per type. A programme is a set of about 10 % of the genes, whose log expression
+        Number of continuous programmes per type. A programme is a set of about 15 % of the genes, whose log expression
         is linear in the cell's activity. Each type has its own programmes. The activity of each cell is uniform in
         [-1, 1], independent of its batch, its type and its other activities.
     seed
@@ -94,18 +94,19 @@ def simulate_atlas(
         ``varm["batch_shift"]`` is the log of the factor of each gene in each batch, ``(n_genes, n_batches)``; with
         studies, it is the sum of the shifts of study and donor. With programmes, ``obsm["programme"]`` is the activity
         of each cell, ``(n_cells, n_programmes)``, and ``varm["programme_loading"]`` is the log change of each gene per
-        unit of activity, in columns such as ``type_0_programme_1``, ``(n_genes, n_types * n_programmes)``.
+        unit of activity in each type, ``(n_genes, n_types, n_programmes)``.
 
     Raises
     ------
     InputError
-        If a number is too small, if there are more studies than batches, or if the composition or the batch sizes do
+        If a number is out of range, if there are more studies than batches, or if the composition or the batch sizes do
         not fit the numbers of batches and types.
     """
     if n_types < 2:
         raise InputError(f"n_types={n_types} is too small: the last type is the rare one, so give at least two.")
     _check_at_least(1, n_cells=n_cells, n_genes=n_genes, n_batches=n_batches)
     _check_at_least(0, batch_strength=batch_strength, donor_strength=donor_strength, n_programmes=n_programmes)
+    _check_at_least(0, depth=np.min(depth))
     rng = np.random.default_rng(seed)
     shares = _shares(composition, n_batches, n_types, rare_fraction, rng)
     sizes = _apportion(_sizes(batch_sizes, n_batches), n_cells)
@@ -113,16 +114,16 @@ def simulate_atlas(
     profiles = _type_profiles(n_types, n_genes, rng)
     study = None if n_studies is None else _studies(n_studies, n_batches)
     shifts = _batch_shifts(study, (n_batches, n_genes), batch_strength, donor_strength, rng)
-    maturation = _sparse_effects(1, n_genes, _TYPE_GENES, _TYPE_SD, rng)[0]
+    maturation = _sparse_effects((n_genes,), _TYPE_GENES, _TYPE_SD, rng)
     time = np.where(cell_type == 0, rng.random(n_cells), 0.0) if trajectory else np.zeros(n_cells)
     library = np.broadcast_to(depth, n_batches)[batch] * rng.lognormal(-(_DEPTH_SD**2) / 2, _DEPTH_SD, n_cells)
     activity = rng.uniform(-1, 1, (n_cells, n_programmes)).astype(np.float32)
-    loadings = _sparse_effects(n_types * n_programmes, n_genes, _PROGRAMME_GENES, _PROGRAMME_SD, rng)
+    loadings = _sparse_effects((n_types, n_programmes, n_genes), _PROGRAMME_GENES, _PROGRAMME_SD, rng)
 
     def block(cells: slice) -> sparse.csr_matrix:
         log_rate = profiles[cell_type[cells]] + shifts[batch[cells]] + time[cells, None] * maturation
         for i in range(n_programmes):
-            log_rate += activity[cells, i, None] * loadings[cell_type[cells] * n_programmes + i]
+            log_rate += activity[cells, i, None] * loadings[cell_type[cells], i]
         return _negative_binomial(log_rate, library[cells], rng)
 
     counts = sparse.vstack([block(slice(i, i + _BLOCK)) for i in range(0, n_cells, _BLOCK)], format="csr")
@@ -139,9 +140,8 @@ def simulate_atlas(
     adata.varm["type_profile"] = pd.DataFrame(_softmax(profiles).T, genes, types)
     adata.varm["batch_shift"] = pd.DataFrame(shifts.T, genes, batches)
     if n_programmes:
-        programmes = [name for kind in types for name in _numbered(f"{kind}_programme", n_programmes)]
         adata.obsm["programme"] = activity
-        adata.varm["programme_loading"] = pd.DataFrame(loadings.T, genes, programmes)
+        adata.varm["programme_loading"] = np.moveaxis(loadings, -1, 0)
     return adata
 
 
@@ -167,6 +167,8 @@ def _shares(
                 "and each batch needs a positive one."
             )
         return shares / shares.sum(axis=1, keepdims=True)
+    if not 0 <= rare_fraction <= 1:
+        raise InputError(f"rare_fraction={rare_fraction} is not a share: give a number between 0 and 1.")
     if composition == "unequal":
         common = rng.dirichlet(np.ones(n_types - 1), size=n_batches)
     elif composition == "balanced":
@@ -219,10 +221,10 @@ def _batch_shifts(
     return shared[study] + donor_strength * rng.standard_normal(shape)
 
 
-def _sparse_effects(n: int, n_genes: int, share: float, sd: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw log changes, of which only the given share is not zero, ``(n, n_genes)``."""
-    changed = rng.random((n, n_genes)) < share
-    return changed * rng.normal(scale=sd, size=(n, n_genes))
+def _sparse_effects(shape: tuple[int, ...], share: float, sd: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw log changes; the given share of them is not zero."""
+    changed = rng.random(shape) < share
+    return changed * rng.normal(scale=sd, size=shape)
 
 
 def _type_profiles(n_types: int, n_genes: int, rng: np.random.Generator) -> np.ndarray:
@@ -233,7 +235,7 @@ def _type_profiles(n_types: int, n_genes: int, rng: np.random.Generator) -> np.n
     profiles = np.tile(rng.normal(scale=_BASE_SD, size=n_genes), (n_types, 1))
     for level in range(max(1, int(n_types - 1).bit_length())):
         branch = np.arange(n_types) >> level
-        profiles += _sparse_effects(branch.max() + 1, n_genes, _TYPE_GENES, _TYPE_SD, rng)[branch]
+        profiles += _sparse_effects((branch.max() + 1, n_genes), _TYPE_GENES, _TYPE_SD, rng)[branch]
     return profiles
 
 
