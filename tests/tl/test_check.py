@@ -93,7 +93,7 @@ def test_metacells_of_one_batch_each_are_under_mixed(cells):
 
 @pytest.fixture(scope="module")
 def atlas() -> AnnData:
-    """4,800 cells of 40 batches from five studies: two cells per batch and metacell, if there are 60 metacells."""
+    """4,800 cells of 40 batches from five studies: one cell per batch and metacell if there are 120 metacells."""
     rng = np.random.default_rng(0)
     batch, kind = rng.integers(0, 40, 4800), rng.integers(0, 6, 4800)
     state = 2 * rng.normal(size=(4800, 2))
@@ -108,12 +108,12 @@ def atlas() -> AnnData:
 
 
 def clustered(group: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """About 60 metacells: k-means of the states within each group."""
+    """About 120 metacells: k-means of the states within each group."""
     metacell = np.empty(len(group), dtype=int)
     names = np.unique(group)
     for i, name in enumerate(names):
-        model = KMeans(60 // len(names), n_init=1, max_iter=10, random_state=0)
-        metacell[group == name] = 60 * i + model.fit_predict(state[group == name])
+        model = KMeans(120 // len(names), n_init=1, max_iter=10, random_state=0)
+        metacell[group == name] = 120 * i + model.fit_predict(state[group == name])
     return metacell
 
 
@@ -121,7 +121,7 @@ def test_good_metacells_of_many_batches_are_good(atlas):
     found = check(assigned(atlas, clustered(atlas.obs["kind"], atlas.obsm["state"])))
     assert not found.over_mixed
     assert not found.under_mixed
-    assert found.doubtful.empty
+    assert not found.doubtful[["one_batch", "batches_disagree"]].any(axis=None)
 
 
 @pytest.mark.parametrize("group", ["one_batch", "one_study", "not_integrated"])
