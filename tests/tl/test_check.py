@@ -47,7 +47,7 @@ def test_a_good_fit(cells):
         "The batches disagree on 0% of the differences between metacells, which is little (at most 15%): no sign of "
         "over-mixing.",
         "On average, 0% of a cell's partners in other batches sit in metacells that hold other batches than its own, "
-        "and the median batch entropy of the metacells is 1.00: no sign of under-mixing (at most 15% of the partners).",
+        "and the median batch entropy of the metacells is 1.00: no sign of under-mixing (at most 25% of the partners).",
         "No metacell is doubtful.",
         "No cell lies far from every prototype.",
     ]
@@ -87,7 +87,7 @@ def test_metacells_of_one_batch_each_are_under_mixed(cells):
     assert not found.over_mixed
     assert found.entropy == (0, 0, 0)
     assert found.doubtful["one_batch"].sum() == 8
-    assert "under-mixed (more than 15% of the partners)" in str(found)
+    assert "under-mixed (more than 25% of the partners)" in str(found)
     assert "8 of 8 metacells are doubtful (8 with only one batch)" in str(found)
 
 

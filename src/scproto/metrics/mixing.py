@@ -198,7 +198,7 @@ def apart_from_partner(
     Returns
     -------
     apart : numpy.ndarray
-        Share for each cell, ``(n_cells,)``; 0 if the cell has no partner.
+        Share for each cell, ``(n_cells,)``; NaN if the cell has no partner.
 
     References
     ----------
@@ -213,7 +213,8 @@ def apart_from_partner(
     links, link = np.unique(metacell[pairs.row] * len(counts) + metacell[pairs.col], return_inverse=True)
     differ = _differ(counts, *np.divmod(links, len(counts)))[link]
     n_partners = np.bincount(pairs.row, minlength=len(batch))
-    return np.bincount(pairs.row, differ, minlength=len(batch)) / np.maximum(n_partners, 1)
+    n_apart = np.bincount(pairs.row, differ, minlength=len(batch))
+    return np.where(n_partners > 0, n_apart / np.maximum(n_partners, 1), np.nan)
 
 
 def _differ(table: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:

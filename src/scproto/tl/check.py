@@ -23,7 +23,7 @@ LEAST_KEPT = 0.85
 MOST_DISAGREEMENT = 0.15
 """Disagreement of the batches; above it, metacells hold different populations from different batches."""
 
-MOST_APART = 0.15
+MOST_APART = 0.25
 """Share of the partners that sit in metacells of other batches; above it, the batches are mixed too little."""
 
 FEW_CELLS = 10
@@ -55,7 +55,8 @@ class Check:
         :func:`scproto.metrics.mixing.batch_disagreement`.
     apart
         Share of a cell's partners in other batches whose metacells hold other batches than its own, averaged over the
-        cells; high values mean under-mixing. See :func:`scproto.metrics.mixing.apart_from_partner`.
+        cells that have partners (0 if none has); high values mean under-mixing. See
+        :func:`scproto.metrics.mixing.apart_from_partner`.
     entropy
         Quartiles of the batch entropy of the metacells.
     n_outliers
@@ -218,6 +219,7 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
     n_drawn = max(MAX_CELLS, CELLS_PER_BATCH * by_batch.shape[1])
     some = np.sort(np.random.default_rng(seed).permutation(len(batch))[:n_drawn])
     disagreement = batch_disagreement(points, batch, metacell)
+    apart = apart_from_partner(points[some], batch[some], metacell[some], counts=by_batch)
     quartiles = np.quantile(mixing_entropy(by_batch), [0.25, 0.5, 0.75])
     return Check(
         n_cells=adata.n_obs,
@@ -226,7 +228,7 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
         n_used=len(names),
         structure_kept=structure_kept(points[some], batch[some], metacell[some], seed=seed),
         disagreement=disagreement.total,
-        apart=float(apart_from_partner(points[some], batch[some], metacell[some], counts=by_batch).mean()),
+        apart=float(np.nan_to_num(apart).sum() / max(1, np.isfinite(apart).sum())),
         entropy=(float(quartiles[0]), float(quartiles[1]), float(quartiles[2])),
         n_outliers=int(adata.obs[_keys.OUTLIER].sum()),
         doubtful=_doubtful(adata.obs, metacell, names, by_batch, disagreement.of_metacell),
