@@ -93,6 +93,11 @@ def test_disagreement_needs_two_batches_and_enough_cells(n):
     assert np.isnan(private.of_metacell).all()
 
 
+def test_single_cells_cannot_disagree():
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    assert batch_disagreement(points, np.arange(20) % 4, np.arange(20) // 4).total == 0
+
+
 def test_cells_of_single_batch_metacells_are_apart_and_those_of_shared_ones_are_not():
     points, batch, kind = blobs(shift=0.3)
     assert np.nanmean(apart_from_partner(points, batch, kind)) < 0.01

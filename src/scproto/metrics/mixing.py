@@ -133,7 +133,7 @@ def batch_disagreement(
     weight = table / np.maximum(table.sum(0), 1)  # batches have equal weight
     weight[(weight > 0).sum(1) < 2] = 0
     mass = weight.sum(1)
-    if (mass > 0).sum() < 2:
+    if (mass > 0).sum() < 2 or table.max() < 2:  # single cells do not tell a difference from noise
         return Disagreement(0.0, np.full(n_metacells, np.nan))
     share = weight / np.maximum(mass, 1e-300)[:, None]
     part = weight / np.maximum(weight.sum(0), 1e-300)
