@@ -93,35 +93,94 @@ def test_disagreement_needs_two_batches_and_enough_cells(n):
     assert np.isnan(private.of_metacell).all()
 
 
+def test_single_cells_cannot_disagree():
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    assert batch_disagreement(points, np.arange(20) % 4, np.arange(20) // 4).total == 0
+
+
 def test_cells_of_single_batch_metacells_are_apart_and_those_of_shared_ones_are_not():
     points, batch, kind = blobs(shift=0.3)
-    assert apart_from_partner(points, batch, kind).mean() < 0.01
-    assert apart_from_partner(points, batch, kind * N_BATCHES + batch).mean() > 0.5
+    assert np.nanmean(apart_from_partner(points, batch, kind)) < 0.01
+    assert np.nanmean(apart_from_partner(points, batch, kind * N_BATCHES + batch)) > 0.5
 
 
 def test_cells_of_a_type_that_only_one_batch_has_are_not_apart():
     points, batch, kind = blobs(shift=0.3)
     keep = (kind != 0) | (batch == 0)
     apart = apart_from_partner(points[keep], batch[keep], kind[keep])
-    assert apart.mean() < 0.1
+    assert np.nanmean(apart) < 0.1
 
 
 def test_apart_equals_the_naive_loop():
+    """The pairs of one batch are compared with those of random halves of the two metacells."""
     from scproto.graph import mutual_neighbors
 
     points, batch, kind = blobs(shift=0.3)
-    metacell = np.where(kind == 0, batch, kind + N_BATCHES)
+    metacell = np.where(kind == 0, batch, np.where(kind == 1, N_BATCHES + (batch > 0), kind + N_BATCHES))
     graph = mutual_neighbors(points, batch, 5)
-    pairs = np.split(graph.indices, graph.indptr[1:-1])
-    size = np.array([[((metacell == m) & (batch == b)).sum() for b in range(N_BATCHES)] for m in range(7)])
-    share = size / size.sum(0)
-    for cell, apart in enumerate(apart_from_partner(points, batch, metacell, n_neighbors=5)):
-        own = share[metacell[cell]]
-        partners = pairs[cell].tolist()
-        absent = sum(own[batch[p]] < 0.1 * own.max() for p in partners)
-        assert apart == (absent > len(partners) / 2)
+    rng = np.random.default_rng(0)
+
+    def pairs_of_one_batch(first: np.ndarray, second: np.ndarray) -> int:
+        return int((first[:, None] == second).sum())
+
+    def differ(m: int, n: int) -> bool:
+        first, second = batch[metacell == m], batch[metacell == n]
+        random = []
+        for _ in range(100):
+            both = rng.permutation(np.append(first, second))
+            random.append(pairs_of_one_batch(both[: len(first)], both[len(first) :]))
+        return m != n and pairs_of_one_batch(first, second) < np.mean(random) / 4
+
+    known = {(m, n): differ(m, n) for m in range(7) for n in range(7)}
+    assert 0 < sum(known.values()) < 49
+    found = apart_from_partner(points, batch, metacell, n_neighbors=5)
+    for cell, partners in enumerate(np.split(graph.indices, graph.indptr[1:-1])):
+        apart = [known[metacell[cell], metacell[p]] for p in partners]
+        assert found[cell] == pytest.approx(np.mean(apart) if apart else np.nan, nan_ok=True)
+
+
+def test_few_cells_are_not_apart_by_chance():
+    """Metacells of five cells of three batches often have no batch in common; those of twenty cells of one batch do not
+    differ by chance."""
+    points, batch, kind = blobs(shift=0.3)
+    rng = np.random.default_rng(0)
+    small = kind * 24 + rng.integers(24, size=len(kind))
+    assert np.nanmean(apart_from_partner(points, batch, small)) < 0.02
+    large = (kind * N_BATCHES + batch) * 2 + rng.integers(2, size=len(kind))
+    assert np.nanmean(apart_from_partner(points, batch, large)) > 0.5
+
+
+def test_all_cells_can_be_counted_where_some_are_compared():
+    points, batch, kind = blobs(shift=0.3)
+    private = kind * N_BATCHES + batch
+    counts = np.zeros((private.max() + 1, N_BATCHES), int)
+    counts[private, batch] = 1
+    assert np.nanmax(apart_from_partner(points, batch, private, counts=counts)) == 0
+    assert np.nanmean(apart_from_partner(points, batch, private, counts=20 * counts)) > 0.5
+    assert np.nanmax(apart_from_partner(points, batch, private, counts=20 * counts + 10)) == 0
+
+
+def test_noise_of_few_cells_per_batch_is_not_disagreement():
+    """One cell per batch and metacell on average."""
+    rng = np.random.default_rng(0)
+    batch, metacell = rng.integers(50, size=1500), rng.integers(30, size=1500)
+    points = 2 * rng.normal(size=(30, 8))[metacell] + rng.normal(size=(1500, 8))
+    found = batch_disagreement(points, batch, metacell)
+    assert found.total < 0.02
+    assert np.nanmax(found.of_metacell) < 0.2
+    exchanged = np.where(batch < 25, (metacell + 1) % 30, metacell)
+    assert batch_disagreement(points, batch, exchanged).total > 0.4
+
+
+def test_structure_is_kept_if_batches_have_few_cells_per_metacell():
+    """Two cells per batch and metacell; k-means with one cluster per two cells would explain the noise."""
+    rng = np.random.default_rng(0)
+    batch, metacell = rng.integers(20, size=1200), rng.integers(30, size=1200)
+    points = rng.normal(size=(30, 20))[metacell] + rng.normal(size=(1200, 20))
+    assert structure_kept(points, batch, metacell) > 0.95
+    assert structure_kept(points, batch, rng.permutation(metacell)) < 0.1
 
 
 def test_one_batch_has_no_partners():
     points, _, kind = blobs()
-    assert not apart_from_partner(points, np.zeros(len(kind), int), kind).any()
+    assert np.isnan(apart_from_partner(points, np.zeros(len(kind), int), kind)).all()

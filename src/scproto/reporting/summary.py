@@ -132,7 +132,7 @@ MEANINGS = {
     ),
     "apart": (
         "cells apart from their partners",
-        "share of cells with a partner in a batch that is nearly absent from their metacell; lower is better",
+        "share of a cell's partners in other batches whose metacells hold other batches than its own; lower is better",
     ),
     "size_cv": ("variation of the sizes", "standard deviation of the cells per metacell over their mean; 0: all equal"),
 }

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy import special
 
 from .. import _keys
 from .._arguments import check_seed
 from .._errors import InputError
 from ..metrics import contingency, mixing_entropy
-from ..metrics.mixing import apart_from_partner, batch_disagreement, structure_kept
+from ..metrics.mixing import RARE, apart_from_partner, batch_disagreement, structure_kept
 
 LEAST_KEPT = 0.85
 """Share of the structure kept; below it, metacells lump together what a batch separates."""
@@ -22,14 +23,18 @@ LEAST_KEPT = 0.85
 MOST_DISAGREEMENT = 0.15
 """Disagreement of the batches; above it, metacells hold different populations from different batches."""
 
-MOST_APART = 0.15
-"""Share of cells apart from their partners; above it, the batches are mixed too little."""
+MOST_APART = 0.25
+"""Share of the partners that sit in metacells of other batches; above it, the batches are mixed too little."""
 
 FEW_CELLS = 10
 """Number of cells below which a metacell is doubtful."""
 
 MAX_CELLS = 20_000
-"""Maximum number of cells for structure and partners, whose costs grow faster than the number of cells."""
+"""Maximum number of cells for structure and partners, unless there are many batches. Their costs grow with the square
+of the number of cells per batch."""
+
+CELLS_PER_BATCH = 500
+"""Mean number of cells drawn per batch if there are many batches: with fewer, types have too few cells per batch."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Check:
         Disagreement of the batches about the metacells; high values mean over-mixing. See
         :func:`scproto.metrics.mixing.batch_disagreement`.
     apart
-        Share of cells apart from their partners in other batches; high values mean under-mixing. See
+        Share of a cell's partners in other batches whose metacells hold other batches than its own, averaged over the
+        cells that have partners (0 if none has); high values mean under-mixing. See
         :func:`scproto.metrics.mixing.apart_from_partner`.
     entropy
         Quartiles of the batch entropy of the metacells.
@@ -58,8 +64,8 @@ class Check:
     doubtful
         Metacells to look at, one row each. Its columns are the reasons, as booleans: ``few_cells`` (fewer than
         10), ``low_confidence`` (less than half the median), ``one_batch`` (at least 95 % of the metacell, with batches
-        weighted to the same size), ``outliers`` (at least a fifth of its cells) and ``batches_disagree`` (by more than
-        half the variance between metacells).
+        weighted to the same size, if chance does not explain it), ``outliers`` (at least a fifth of its cells) and
+        ``batches_disagree`` (by more than half the variance between metacells).
     """
 
     n_cells: int
@@ -138,15 +144,15 @@ class Check:
 
     def _mixing(self) -> str:
         text = (
-            f"{self.apart:.0%} of the cells have a partner in a batch that is nearly absent from their metacell, and "
-            f"the median batch entropy of the metacells is {self.entropy[1]:.2f}"
+            f"On average, {self.apart:.0%} of a cell's partners in other batches sit in metacells that hold other "
+            f"batches than its own, and the median batch entropy of the metacells is {self.entropy[1]:.2f}"
         )
         if self.apart <= MOST_APART:
-            return f"{text}: no sign of under-mixing (at most {MOST_APART:.0%} of the cells)."
+            return f"{text}: no sign of under-mixing (at most {MOST_APART:.0%} of the partners)."
         return (
-            f"{text}: the batches are under-mixed (more than {MOST_APART:.0%} of the cells), and cells of one type sit "
-            "in metacells of their own batch; check the batch key, train longer (max_steps), or use fewer prototypes "
-            "(n_prototypes)."
+            f"{text}: the batches are under-mixed (more than {MOST_APART:.0%} of the partners), and cells of one type "
+            "sit in metacells of their own batch; check the batch key, train longer (max_steps), or use fewer "
+            "prototypes (n_prototypes)."
         )
 
     def _doubts(self) -> str:
@@ -188,7 +194,8 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
         Cells after :func:`scproto.pp.prepare` and :func:`scproto.tl.assign_metacells`, at any level. Nothing is
         changed.
     seed
-        Seed of k-means, and of the choice of cells if there are more than 20,000.
+        Seed of k-means, and of the choice of cells. Structure and partners are judged on at most 20,000 cells, or
+        500 per batch if that is more; everything else is judged on all cells.
 
     Returns
     -------
@@ -208,9 +215,11 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
     points: NDArray[np.float32] = np.asarray(adata.obsm[_keys.PCA])
     metacell, names = pd.factorize(adata.obs[_keys.METACELL], sort=True)
     batch = pd.factorize(adata.obs[_keys.BATCH])[0]
-    some = np.sort(np.random.default_rng(seed).permutation(len(batch))[:MAX_CELLS])
     by_batch = contingency(metacell, batch)
+    n_drawn = max(MAX_CELLS, CELLS_PER_BATCH * by_batch.shape[1])
+    some = np.sort(np.random.default_rng(seed).permutation(len(batch))[:n_drawn])
     disagreement = batch_disagreement(points, batch, metacell)
+    apart = apart_from_partner(points[some], batch[some], metacell[some], counts=by_batch)
     quartiles = np.quantile(mixing_entropy(by_batch), [0.25, 0.5, 0.75])
     return Check(
         n_cells=adata.n_obs,
@@ -219,7 +228,7 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
         n_used=len(names),
         structure_kept=structure_kept(points[some], batch[some], metacell[some], seed=seed),
         disagreement=disagreement.total,
-        apart=float(apart_from_partner(points[some], batch[some], metacell[some]).mean()),
+        apart=float(np.nan_to_num(apart).sum() / max(1, np.isfinite(apart).sum())),
         entropy=(float(quartiles[0]), float(quartiles[1]), float(quartiles[2])),
         n_outliers=int(adata.obs[_keys.OUTLIER].sum()),
         doubtful=_doubtful(adata.obs, metacell, names, by_batch, disagreement.of_metacell),
@@ -235,12 +244,15 @@ def _doubtful(
 ) -> pd.DataFrame:
     """Metacells with at least one reason for doubt, those with the most reasons first."""
     means = obs[[_keys.CONFIDENCE, _keys.OUTLIER]].astype(float).groupby(metacell).mean()
-    share = by_batch / by_batch.sum(axis=0)
+    share, size = by_batch / by_batch.sum(axis=0), by_batch.sum(axis=1)
+    main = share.argmax(axis=1)
+    others = size - by_batch[np.arange(len(size)), main]
+    chance = size * (1 - by_batch.sum(axis=0)[main] / by_batch.sum())  # expected cells of the other batches
     reasons = pd.DataFrame(
         {
-            "few_cells": by_batch.sum(axis=1) < FEW_CELLS,
+            "few_cells": size < FEW_CELLS,
             "low_confidence": (means[_keys.CONFIDENCE] < 0.5 * means[_keys.CONFIDENCE].median()).to_numpy(),
-            "one_batch": (share.max(axis=1) >= 0.95 * share.sum(axis=1)) & (by_batch.shape[1] > 1),
+            "one_batch": (share.max(axis=1) >= 0.95 * share.sum(axis=1)) & (special.pdtr(others, chance) < RARE),
             "outliers": (means[_keys.OUTLIER] >= 0.2).to_numpy(),
             "batches_disagree": np.nan_to_num(disagreement) > 0.5,
         },
