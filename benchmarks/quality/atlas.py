@@ -53,28 +53,6 @@ BATCH_SIZE = 256
 MIN_METACELLS = 5
 """Number of metacells that a type needs for a correlation."""
 
-SHOWN = {
-    "prototypes_used": ("used", 0),
-    "perplexity": ("perplexity", 0),
-    "nearest_cosine": ("cosine", 3),
-    "epochs": ("epochs", 0),
-    "purity": ("purity", 3),
-    "balanced_purity": ("balanced", 3),
-    "donor_entropy": ("donor entropy", 3),
-    "donor_entropy_random": ("random", 3),
-    "study_entropy": ("study entropy", 3),
-    "study_entropy_random": ("random", 3),
-    "explained": ("explained", 3),
-    "explained_random": ("random", 3),
-    "decoded_correlation": ("decoded", 3),
-    "over_mixed": ("over-mixed", 1),
-    "under_mixed": ("under-mixed", 1),
-    "preparing_seconds": ("preparing, s", 0),
-    "training_seconds": ("training, s", 0),
-    "peak_memory_mib": ("memory, MiB", 0),
-}
-"""Scores in the printed table: heading and decimals."""
-
 
 def mixing(adata: AnnData, rng: np.random.Generator) -> dict[str, float]:
     """Score the metacells by type, donor and study, and against random metacells."""
@@ -82,16 +60,13 @@ def mixing(adata: AnnData, rng: np.random.Generator) -> dict[str, float]:
     random = metacell.copy()
     for cells in pd.Series(types).groupby(types).indices.values():
         random[cells] = rng.permutation(metacell[cells])
-    scores = metacell_scores(metacell, types, adata.obs["batch"])
+    activity, scores = adata.obsm["programme"], metacell_scores(metacell, types, adata.obs["batch"])
     found = {name: scores[name] for name in ("n_metacells", "purity", "balanced_purity")}
-    for name, key in (("donor_entropy", "batch"), ("study_entropy", "study")):
-        found[name] = batch_entropy(contingency(metacell, adata.obs[key]))
-        found[f"{name}_random"] = batch_entropy(contingency(random, adata.obs[key]))
-    activity = adata.obsm["programme"]
-    return found | {
-        "explained": explained(activity, types, metacell),
-        "explained_random": explained(activity, types, random),
-    }
+    for end, one in (("", metacell), ("_random", random)):
+        found[f"donor_entropy{end}"] = batch_entropy(contingency(one, adata.obs["batch"]))
+        found[f"study_entropy{end}"] = batch_entropy(contingency(one, adata.obs["study"]))
+        found[f"explained{end}"] = explained(activity, types, one)
+    return found
 
 
 def explained(activity: np.ndarray, types: np.ndarray, metacell: np.ndarray) -> float:
@@ -113,7 +88,7 @@ def decoded(adata: AnnData, metacells: AnnData) -> float:
         if len(rows) < MIN_METACELLS:
             continue
         design = np.column_stack([loadings[:, i], np.ones(len(loadings))])
-        estimate = np.linalg.lstsq(design, (profiles[rows] - profiles[rows].mean(axis=0)).T)[0][:-1]
+        estimate = np.linalg.lstsq(design, (profiles[rows] - profiles[rows].mean(axis=0)).T, rcond=None)[0][:-1]
         mine = adata.obs["cell_type"] == name
         means = truth[mine].groupby(adata.obs["metacell"][mine].astype(str)).mean().loc[metacells.obs_names[rows]]
         found += [np.corrcoef(one, means[j])[0, 1] for j, one in enumerate(estimate)]
@@ -175,15 +150,16 @@ def main() -> None:
     parser.add_argument("--passes", nargs="+", type=float, default=[], help="(default: the steps of the package)")
     with cli.one_sentence():
         rows = rows_of(parser.parse_args())
-    table = tables.summarise(rows, KEYS, SHOWN)
-    heads = ["prototypes", "passes", *(head for head, _ in SHOWN.values())]
-    for size, part in table.groupby(list(SIZE), sort=False):
-        title = ", ".join(f"{n:,} {name[2:]}" for name, n in zip(SIZE, size, strict=True))
+    scores = [name for name in rows if name not in (*KEYS, "seed")]
+    for size, part in tables.summarise(rows, KEYS, scores).groupby(list(SIZE), sort=False):
+        print(f"**{', '.join(f'{n:,} {name[2:]}' for name, n in zip(SIZE, size, strict=True))}**\n")
+        heads = [f"{k} prototypes, {n} passes" for k, n in zip(part["n_prototypes"], part["passes"], strict=True)]
+        several = [row for _, row in part.iterrows()]
         lines = [
-            [str(row["n_prototypes"]), row["passes"], *(tables.spread(row, name, n) for name, (_, n) in SHOWN.items())]
-            for _, row in part.iterrows()
+            [name, *(tables.spread(one, name, 3 if one[f"{name}_mean"] < 5 else 0) for one in several)]
+            for name in scores
         ]
-        print(f"**{title}**\n\n{tables.markdown(heads, lines)}\n")
+        print(f"{tables.markdown(['score', *heads], lines)}\n")
 
 
 if __name__ == "__main__":

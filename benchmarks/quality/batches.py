@@ -32,15 +32,8 @@ from scoring import score
 from scproto._files import atomic_path
 from scproto.inputs import read_cells
 
-SHOWN = {
-    "total": "total",
-    "bio": "bio",
-    "batch": "batch",
-    "corr_weighted": "scGraph",
-    "purity": "purity",
-    "batch_entropy": "entropy",
-}
-"""Scores in the tables, and their headings."""
+SHOWN = ["total", "bio", "batch", "corr_weighted", "purity", "batch_entropy"]
+"""Scores in the tables of changes."""
 
 KEYS = ["data", "n_prototypes", "parts", "method"]
 
@@ -84,10 +77,10 @@ def markdown(whole: pd.DataFrame, changed: pd.DataFrame) -> str:
     """Return the printed table of one data set, with one row per score and method."""
     numbers = sorted(changed["parts"].unique())
     lines = []
-    for (name, head), (_, row) in product(SHOWN.items(), whole.iterrows()):
+    for name, (_, row) in product(SHOWN, whole.iterrows()):
         mine = changed[changed["method"] == row["method"]].set_index("parts")
         texts = [tables.spread(mine.loc[n], name) if n in mine.index else "" for n in numbers]
-        lines.append([f"{head}, {row['method']}", tables.spread(row, name), *texts])
+        lines.append([f"{name}, {row['method']}", tables.spread(row, name), *texts])
     return tables.markdown(["score", "whole batches", *(f"{n} parts" for n in numbers)], lines)
 
 
