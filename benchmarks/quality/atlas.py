@@ -7,7 +7,7 @@ The donors are batches and belong to studies. The cells of a type vary along con
 contains are not computed again. The printed table gives mean and standard deviation over the seeds.
 
 Columns in ``_random`` score random metacells: they have the sizes of the fitted ones, but the cells of each type have
-changed places at random. Their batch entropy is a ceiling for metacells of this purity. ``explained`` is the share of
+changed places at random. They show the batch entropy to expect at best with this purity. ``explained`` is the share of
 the variance of the activities within a type that lies between metacells; for random metacells, it is what chance gives.
 ``decoded_correlation`` compares, over the metacells of a type, the activity estimated from the decoded profile with the
 mean activity of the cells. ``over_mixed`` and ``under_mixed`` are the verdict of :func:`scproto.tl.check`.
