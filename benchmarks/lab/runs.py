@@ -163,7 +163,7 @@ def write_tables(out: Path, rows: list[dict[str, Any]], keys: list[str], methods
     table = pd.DataFrame(rows).sort_values(
         by, key=lambda key: key.map(order) if key.name == "method" else key, kind="stable", ignore_index=True
     )
-    scores = [name for name in table.select_dtypes("number") if name not in NO_SCORES]
+    scores = [name for name in table.select_dtypes("number") if name not in (*NO_SCORES, *keys)]
     summary = summarise(table[table["status"] == OK], keys, scores)
     versions = {record["method"]: record["versions"] for record in records(out) if record["versions"]}
     write_results(out, table, summary, versions)

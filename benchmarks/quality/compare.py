@@ -10,6 +10,7 @@ data. README.md describes each method.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -68,15 +69,15 @@ def run_of(out: Path, data: Data, name: str, n_prototypes: int, seed: int) -> Ru
     )
 
 
-def write(out: Path) -> pd.DataFrame:
-    """Write the tables with one row per run, whether it succeeded or not; return the means."""
+def write(out: Path, keys: Sequence[str] = ("data", "n_prototypes", "method")) -> pd.DataFrame:
+    """Write the tables with one row per run, whether it succeeded or not; return the means for each of the keys."""
     rows = []
     for record in records(out):
         found, scores = record.pop("versions"), record.pop("scores")
         record["version"] = found.get(METHODS[record["method"]].package)
         del record["digest"]
         rows.append(record | scores)
-    return write_tables(out, rows, ["data", "n_prototypes", "method"], METHODS)
+    return write_tables(out, rows, list(keys), METHODS)
 
 
 def markdown(summary: pd.DataFrame) -> str:
