@@ -71,7 +71,7 @@ def fitted(adata: AnnData, change: dict[str, Any], seed: int, n_prototypes: int,
     constants = dict(change)
     steps = constants.pop("steps", 1)
     if steps != 1:
-        max_steps = round(steps * (max_steps or plan_budget(adata.n_obs, batch_size=256).n_steps))
+        max_steps = round(steps * (max_steps or plan_budget(adata.n_obs, n_prototypes, 256).n_steps))
     model = fit(adata, max_steps, n_prototypes=n_prototypes, seed=seed, **constants)
     scproto.tl.assign_metacells(adata, model)
     return adata

@@ -40,6 +40,9 @@ TREE = "scproto_tree"
 BATCH = "scproto_batch"
 """``obs``: batch of the cell (the product of the batch keys)."""
 
+GROUP = "scproto_group"
+"""``obs``: group of batches that behave alike; absent if every batch is a group of its own."""
+
 GENES = "scproto_gene"
 """``var``: whether the encoder and the decoder use the gene."""
 

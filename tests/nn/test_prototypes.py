@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from scproto.nn import density_weights, far_points, nearest_prototype, spherical_kmeans
+from scproto.nn import density_weights, nearest_prototype, spherical_kmeans
 
 
 def random_unit(n: int, n_latent: int = 6, seed: int = 0) -> torch.Tensor:
@@ -49,8 +49,6 @@ def test_many_identical_cells(n_distinct, n_prototypes):
     centres = spherical_kmeans(unit, n_prototypes)
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose((unit @ centres.T).max(1), 1, atol=1e-4)
-    far = far_points(torch.from_numpy(unit), torch.from_numpy(centres), 60)
-    assert 0 <= far.min() <= far.max() < 60
 
 
 @pytest.mark.parametrize("n_each", [1, 20])
@@ -126,30 +124,6 @@ def test_many_cells_per_centre():
     unit, centres = clusters(n_each=1500)
     found = spherical_kmeans(unit, 4, init=centres, n_iterations=3)
     np.testing.assert_allclose(found, centres, atol=5e-3)
-
-
-def naive_far_points(unit, prototypes, n_points):
-    """Compute all distances anew for each point."""
-    taken = [p.numpy() for p in prototypes]
-    chosen = []
-    for _ in range(n_points):
-        nearest = [max(float(cell @ p) for p in taken) for cell in unit.numpy()]
-        chosen.append(int(np.argmin(nearest)))
-        taken.append(unit[chosen[-1]].numpy())
-    return chosen
-
-
-@pytest.mark.parametrize("n_points", [0, 1, 5])
-def test_far_points_equal_a_greedy_loop(n_points):
-    unit, prototypes = random_unit(30), random_unit(3, seed=1)
-    chosen = far_points(unit, prototypes, n_points)
-    assert chosen.dtype == torch.long
-    assert chosen.tolist() == naive_far_points(unit, prototypes, n_points)
-
-
-def test_far_points_are_different_cells():
-    unit = random_unit(12)
-    assert sorted(far_points(unit, unit[:1], 11).tolist()) == list(range(1, 12))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -32,7 +32,7 @@ def plan_of(model: scproto.SCPROTO, joint: bool) -> tuple[PrototypePlan, DataLoa
     cells = model.cells()
     sampler = ViewSampler(model.reader.neighbors(model.adata), np.argsort(gene_share(cells)), 64, 4)
     sampler.follow(Guidance(np.ones(cells.n_cells), paired=joint))
-    plan = PrototypePlan(model.module.to(CUDA).train(), cells, sampler, plan_budget(cells.n_cells, 64, max_steps=80))
+    plan = PrototypePlan(model.module.to(CUDA).train(), cells, sampler, plan_budget(cells.n_cells, 8, 64, max_steps=80))
     return plan, ViewDataModule(cells, sampler).loader(CUDA)
 
 

@@ -17,6 +17,7 @@ AFTER_WARM_UP = {
     "loss_swav",
     "loss_propagation",
     "prototypes_used",
+    "share_used",
     "perplexity",
     "perplexity_batch",
     "nearest_cosine",
@@ -43,7 +44,7 @@ def model(atlas: AnnData) -> SCPROTO:
 
 
 def test_history_has_every_quantity_from_its_first_epoch_on(model):
-    warm_up = plan_budget(90, 32, max_steps=40).n_warmup_epochs
+    warm_up = plan_budget(90, 8, 32, max_steps=40).n_warmup_epochs
     assert set(model.history) >= ALWAYS | AFTER_WARM_UP
     for name in ALWAYS | AFTER_WARM_UP:
         frame = model.history[name]
@@ -56,6 +57,7 @@ def test_history_has_every_quantity_from_its_first_epoch_on(model):
 def test_history_lies_in_the_range_of_each_quantity(model):
     ranges = {
         "prototypes_used": (1, 8),
+        "share_used": (0.1, 1.1),
         "perplexity": (1, 8.001),
         "perplexity_batch": (1, 8.001),
         "nearest_cosine": (-1, 1.001),

@@ -34,7 +34,7 @@ def watched(atlas: AnnData) -> tuple[SCPROTO, Snapshots]:
 
 def test_each_epoch_has_a_snapshot(watched) -> None:
     _, snapshots = watched
-    budget = plan_budget(90, 32, max_steps=20)
+    budget = plan_budget(90, 8, 32, max_steps=20)
     assert [frame.epoch for frame in snapshots.frames] == list(range(budget.n_epochs))
     for frame in snapshots.frames:
         assert len(frame.prototypes) == (0 if frame.epoch < budget.n_warmup_epochs else 8)

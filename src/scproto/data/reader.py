@@ -35,6 +35,9 @@ class Reader:
         Columns of ``obs`` whose combinations are the batches; empty for a single batch.
     layer
         Layer with the counts; None for ``X``.
+    groups
+        Group of each batch, integers from 0; see :func:`scproto.graph.alike_batches`. The network knows only the
+        groups, each as one batch.
     rounding
         Seed for rounding fractional counts; None to refuse them.
     """
@@ -43,6 +46,7 @@ class Reader:
     batches: tuple[str, ...]
     batch_key: tuple[str, ...]
     layer: str | None
+    groups: tuple[int, ...]
     rounding: int | None = None
 
     @classmethod
@@ -52,10 +56,16 @@ class Reader:
         return cls(
             genes=tuple(adata.var_names[adata.var[_keys.GENES].to_numpy(bool)]),
             batches=tuple(adata.obs[_keys.BATCH].cat.categories),
+            groups=_groups(adata.obs),
             batch_key=tuple(prepared["batch_key"]),
             layer=layer,
             rounding=int(prepared["seed"]) if prepared.get("round_counts") else None,
         )
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups of batches."""
+        return max(self.groups) + 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name, as JSON can hold them."""
@@ -65,7 +75,8 @@ class Reader:
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Undo :meth:`to_json`."""
         names = {key: tuple(stored[key]) for key in ("genes", "batches", "batch_key")}
-        return cls(**names, layer=stored["layer"], rounding=stored.get("rounding"))
+        groups = tuple(stored.get("groups", range(len(names["batches"]))))
+        return cls(**names, layer=stored["layer"], groups=groups, rounding=stored.get("rounding"))
 
     @staticmethod
     def check_prepared(adata: AnnData, layer: str | None, batch_key: str | Sequence[str] | None) -> str | None:
@@ -118,7 +129,7 @@ class Reader:
         return names.set_categories(self.batches)
 
     def read(self, adata: AnnData, counts: Counts | None = None) -> MemoryCells:
-        """Counts of the model's genes, and batch of each cell.
+        """Counts of the model's genes, and group of each cell's batch.
 
         Parameters
         ----------
@@ -151,9 +162,8 @@ class Reader:
         return MemoryCells(select_genes(counts.matrix, columns, smallest), batch)
 
     def batch_codes(self, adata: AnnData) -> NDArray[np.int64]:
-        """Batch of each cell, as an index into the model's batches, ``(n_cells,)``."""
-        codes: NDArray[np.int64] = self.batch_of(adata).codes.astype(np.int64)
-        return codes
+        """Batch of each cell as the network counts them, so the group of its batch, ``(n_cells,)``."""
+        return np.asarray(self.groups, np.int64)[self.batch_of(adata).codes]
 
     @staticmethod
     def neighbors(adata: AnnData) -> KnnGraph:
@@ -167,6 +177,15 @@ class Reader:
         if _keys.NEIGHBORS not in adata.obsp:
             raise InputError("The cells have no neighbours; run scproto.pp.prepare(adata, batch_key=...) first.")
         return KnnGraph.from_sparse(adata.obsp[_keys.NEIGHBORS])
+
+
+def _groups(obs: pd.DataFrame) -> tuple[int, ...]:
+    """Group of each batch of prepared cells; without groups, each batch is one."""
+    batches = obs[_keys.BATCH].cat.categories
+    if _keys.GROUP not in obs:
+        return tuple(range(len(batches)))
+    names = obs.groupby(_keys.BATCH, observed=True)[_keys.GROUP].first().reindex(batches)
+    return tuple(int(code) for code in pd.factorize(names, use_na_sentinel=False)[0])
 
 
 def select_genes(counts: sp.csr_matrix, columns: NDArray[np.integer], dtype: DTypeLike) -> sp.csr_matrix:

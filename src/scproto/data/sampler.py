@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import KnnGraph
+from ..graph.batches import ENOUGH_CELLS, MANY_BATCHES
 
 DECODED_GENES = 500
 """Approximate number of genes decoded per step; all genes take turns."""
@@ -53,7 +54,8 @@ class ViewSampler:
 
     The first view is the cell itself, the anchor. The second view is a cell that should get the same prototype: a
     neighbour in the same batch or, in a share of the draws, a mutual neighbour in another batch if the anchor has one.
-    The anchors of an epoch are drawn all at once.
+    The anchors of an epoch are drawn all at once. With many groups of batches, each minibatch gets the anchors of a few
+    groups.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ class ViewSampler:
         Cells per minibatch; all cells if there are fewer.
     steps_per_epoch
         Minibatches per epoch.
+    group
+        Group of the batch of each cell, integers from 0, ``(n_cells,)``; by default, all cells form one group.
     cross_share
         Probability that the second view is a mutual neighbour, for anchors that have one.
     seed
@@ -84,6 +88,7 @@ class ViewSampler:
         batch_size: int,
         steps_per_epoch: int,
         *,
+        group: NDArray[np.int64] | None = None,
         cross_share: float = 0.5,
         seed: int = 0,
     ) -> None:
@@ -92,6 +97,7 @@ class ViewSampler:
         self.guidance = Guidance(np.ones(len(within)))
         self.batch_size = min(batch_size, len(within))
         self.steps_per_epoch = steps_per_epoch
+        self.group = np.zeros(len(within), np.int64) if group is None else group
         self.cross_share = cross_share
         self._rng = np.random.default_rng(seed)
         self._n_epochs = 0  # since the guidance was given
@@ -102,7 +108,7 @@ class ViewSampler:
 
     def __iter__(self) -> Iterator[Request]:
         """Yield a request for each minibatch of an epoch."""
-        anchors = self._anchors()
+        anchors = self._by_group(self._anchors())
         views = [anchors, self._partners(anchors)] if self.guidance.paired else [anchors]
         for cells in np.stack(views).reshape(len(views), self.steps_per_epoch, self.batch_size).swapaxes(0, 1):
             yield Request(cells, self._genes())
@@ -135,6 +141,23 @@ class ViewSampler:
         epoch, ahead = self._n_epochs, self.guidance.anchors
         self._n_epochs += 1
         return ahead[epoch] if epoch < len(ahead) else self.draw(self.guidance.weights)
+
+    def _by_group(self, anchors: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rearrange the cells of an epoch so that a minibatch has enough cells of each group that it holds.
+
+        In each round, the groups take turns in a random order and give as many cells as an assignment within a batch
+        needs, until none has cells left.
+        """
+        group = self.group[anchors]
+        size = np.bincount(group)
+        if len(size) <= MANY_BATCHES:
+            return anchors
+        turn = self._rng.permutation(len(size))[group]
+        order = np.argsort(group, kind="stable")
+        place = np.empty_like(order)  # of each cell within its group
+        place[order] = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
+        minibatches = anchors[np.lexsort((turn, place // ENOUGH_CELLS))].reshape(self.steps_per_epoch, -1)
+        return self._rng.permutation(minibatches).ravel()
 
     def _genes(self) -> NDArray[np.int64]:
         """Next block of a random division of the genes."""

@@ -32,7 +32,7 @@ class CellSource(Protocol):
 
     @property
     def batch(self) -> NDArray[np.int64]:
-        """Batch of each cell, integers from 0, ``(n_cells,)``."""
+        """Batch of each cell, integers from 0, ``(n_cells,)``; batches that behave alike are one."""
 
     @property
     def library(self) -> NDArray[np.float32]:

@@ -209,7 +209,7 @@ class OutputsMixin:
     def _batch_index(self, name: str) -> int:
         if name not in self.reader.batches:
             raise InputError(f"The model has no batch {name!r}; it knows {', '.join(self.reader.batches)}.")
-        return self.reader.batches.index(name)
+        return self.reader.groups[self.reader.batches.index(name)]
 
     @torch.no_grad()
     def _decode(self, unit: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:

@@ -105,14 +105,15 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
             "seed": seed,
             **module_kwargs,
         }
-        n_genes, n_batches = len(self.reader.genes), len(self.reader.batches)
+        n_genes, n_groups = len(self.reader.genes), self.reader.n_groups
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = PrototypeModule(
-                n_genes, n_batches, n_prototypes, n_latent=n_latent, n_hidden=n_hidden, **module_kwargs
+                n_genes, n_groups, n_prototypes, n_latent=n_latent, n_hidden=n_hidden, **module_kwargs
             )
         self.module.eval()
-        self._model_summary_string = f"SCPROTO: {n_prototypes} prototypes, {n_batches} batches, {n_genes} genes"
+        sizes = f"{n_prototypes} prototypes, {len(self.reader.batches)} batches, {n_genes} genes"
+        self._model_summary_string = f"SCPROTO: {sizes}"
 
     @classmethod
     def setup_anndata(
@@ -172,8 +173,8 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
         Parameters
         ----------
         max_steps
-            Number of minibatches. By default 60 passes over the cells, but at least 1,000 steps, and at most
-            2,000 or two passes, whichever is more.
+            Number of minibatches. By default 60 passes over the cells, but at least 1,000 steps, and at most the
+            largest of 2,000 steps, eight steps per prototype and two passes.
         batch_size
             Cells per minibatch.
         learning_rate
@@ -217,7 +218,7 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
         within = self.reader.neighbors(self.adata)
         if source is None:
             source = self.cells()
-        check_source(source, len(within), len(self.reader.genes), len(self.reader.batches))
+        check_source(source, len(within), len(self.reader.genes), self.reader.n_groups)
         with self._unchanged_by_failure():
             self._own_placement = None
             learn(

@@ -56,7 +56,7 @@ def learn(
     **trainer_kwargs
         Arguments of :func:`scproto.train.runner.run_trainer`.
     """
-    budget = plan_budget(source.n_cells, batch_size, max_steps=max_steps)
+    budget = plan_budget(source.n_cells, len(module.prototypes), batch_size, max_steps=max_steps)
     identity = {
         **model.init_params_,
         "max_steps": budget.n_steps,
@@ -68,7 +68,7 @@ def learn(
     if state is not None:
         state.check_identity(identity)
     shares = gene_share(source)
-    sampler = ViewSampler(within, np.argsort(shares), batch_size, budget.steps_per_epoch, seed=seed)
+    sampler = ViewSampler(within, np.argsort(shares), batch_size, budget.steps_per_epoch, group=source.batch, seed=seed)
     if not model.is_trained_:
         module.decoder.start_at(torch.from_numpy(shares))
     module.train()

@@ -5,7 +5,7 @@ from .attribution import integrated_gradients
 from .decoder import Decoder
 from .density import density_weights
 from .encoder import Encoder
-from .prototypes import far_points, nearest_prototype, spherical_kmeans
+from .prototypes import nearest_prototype, spherical_kmeans
 from .shares import prototype_shares
 from .sparse import SparseLinear
 
@@ -15,7 +15,6 @@ __all__ = [
     "Encoder",
     "SparseLinear",
     "density_weights",
-    "far_points",
     "fit_alignment",
     "integrated_gradients",
     "nearest_prototype",

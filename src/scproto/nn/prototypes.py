@@ -120,29 +120,3 @@ def nearest_prototype(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]
     for cells, *out in zip(unit.split(CHUNK), cosine.split(CHUNK), nearest.split(CHUNK), strict=True):
         torch.max(cells @ prototypes.T, dim=1, out=out)
     return cosine, nearest
-
-
-def far_points(unit: Tensor, prototypes: Tensor, n_points: int) -> Tensor:
-    """Choose cells for new prototypes, each the farthest from all prototypes and from the cells chosen before.
-
-    Parameters
-    ----------
-    unit
-        Unit vectors of cells, ``(n_cells, n_latent)``.
-    prototypes
-        Unit vectors, ``(n_prototypes, n_latent)``.
-    n_points
-        Number of cells to choose; at most ``n_cells``.
-
-    Returns
-    -------
-    chosen : Tensor
-        Indices of the chosen cells, ``(n_points,)``.
-    """
-    nearest, _ = nearest_prototype(unit, prototypes)
-    chosen = []
-    for _ in range(n_points):
-        farthest = nearest.argmin()
-        chosen.append(farthest)
-        nearest = torch.maximum(nearest, unit @ unit[farthest])
-    return torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.long)

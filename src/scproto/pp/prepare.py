@@ -17,7 +17,7 @@ from .._arguments import check_seed, check_whole
 from .._errors import InputError
 from .._threads import limit_threads
 from ..counts.normalise import log1p_cp10k, scale_genes
-from ..graph import within_batch_neighbors
+from ..graph import alike_batches, within_batch_neighbors
 from ..inputs import Counts, as_keys, check_adata, join_batches
 from .genes import ROUNDING, most_variable
 
@@ -110,8 +110,11 @@ def prepare_counts(
     batch = join_batches(adata.obs, batch_key)
     with limit_threads():
         genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
-        graph = within_batch_neighbors(pca, batch.codes.astype(np.int64), n_neighbors).mutual()
+        group = alike_batches(pca, batch.codes.astype(np.int64), seed=seed)
+        of_cell = group[batch.codes]
+        graph = within_batch_neighbors(pca, of_cell, n_neighbors).mutual()
     adata.obs[_keys.BATCH] = batch
+    _write_groups(adata, group, of_cell)
     adata.var[_keys.GENES] = genes
     adata.obsm[_keys.PCA] = pca
     adata.obsp[_keys.NEIGHBORS] = graph.to_sparse()
@@ -128,6 +131,16 @@ def prepare_counts(
             "seed": seed,
         },
     }
+
+
+def _write_groups(adata: AnnData, group: NDArray[np.int64], of_cell: NDArray[np.int64]) -> None:
+    """Write the group of each cell's batch, unless every batch is a group of its own."""
+    n_batches, n_groups = len(group), int(group.max()) + 1
+    if n_groups < n_batches:
+        adata.obs[_keys.GROUP] = pd.Categorical.from_codes(of_cell, [f"group_{i}" for i in range(n_groups)])
+        logger.info("The %d batches form %d groups of batches that behave alike.", n_batches, n_groups)
+    elif _keys.GROUP in adata.obs:
+        del adata.obs[_keys.GROUP]
 
 
 def _reduce(

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from .._keys import BATCH, METACELL, record_of
 from .._labels import as_text
+from ..metrics.collapse import describe_collapse
 from ..metrics.metacells import metacell_scores
 from ..pl.style import count
 
@@ -47,8 +49,8 @@ class Summary:
     doubts: dict[str, list[str]]
 
 
-def summarise(adata: AnnData, label_key: str | None) -> Summary:
-    """Summarise the cells, batches and metacells, their mixing, and the verdict of the check."""
+def summarise(adata: AnnData, label_key: str | None, history: Mapping[str, pd.DataFrame] | None = None) -> Summary:
+    """Summarise the cells, batches and metacells, their mixing, the verdict of the check, and signs of collapse."""
     assignment, batches = adata.obs[METACELL], adata.obs[BATCH]
     scores = metacell_scores(as_text(assignment), batches=as_text(batches))
     verdict = record_of(adata).get("verdict", {})
@@ -81,7 +83,7 @@ def summarise(adata: AnnData, label_key: str | None) -> Summary:
         scores=list(_scores(scores)),
         state=_state(verdict),
         verdict=[str(sentence) for sentence in verdict.get("sentences", [])],
-        warnings=list(_warnings(verdict, adata.n_obs, n_unlabelled)),
+        warnings=[*_warnings(verdict, adata.n_obs, n_unlabelled), *_collapse(history or {})],
         doubts={
             str(name): [str(reason).replace("_", " ") for reason in reasons]
             for name, reasons in verdict.get("doubtful", {}).items()
@@ -160,6 +162,13 @@ def _warnings(verdict: Mapping[str, Any], n_cells: int, n_unlabelled: int) -> It
         yield f"{count(n_outliers, 'cell')} ({n_outliers / n_cells:.0%}) lie far from every prototype."
     if n_unlabelled:
         yield f"The scores by label leave out {count(n_unlabelled, 'cell')} without a label."
+
+
+def _collapse(history: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """Warn of prototypes that have collapsed by the end of the training."""
+    last = [history[name].to_numpy(float)[-1:].sum() for name in ("prototypes_used", "share_used") if name in history]
+    if len(last) == 2 and (sentence := describe_collapse(*last)):
+        yield sentence
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

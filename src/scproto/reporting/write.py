@@ -172,7 +172,7 @@ def _render(
 
     batch = group(adata.obs[_keys.BATCH])
     label = None if label_key is None else group(adata.obs[label_key])
-    summary = summarise(adata, label_key)
+    summary = summarise(adata, label_key, history)
     payload = gather(adata, metacells, batch, label, label_key)
     genes = payload["genes"]
     tops = [[genes["names"][gene] for gene, _ in top] for top in genes["rest"]]

@@ -102,7 +102,7 @@ def attribute_prototype_genes(
     level = placement.level(n)
     metacell = placement.assign(level).metacell
     cells = model.cells(adata)
-    baseline, counted = batch_baselines(cells, len(model.reader.batches))
+    baseline, counted = batch_baselines(cells, model.reader.n_groups)
     some = counted[draw_cells(metacell[counted], n_cells, np.random.default_rng(seed))]
     x, batch = normalise(cells.take(some), cells.library[some]), cells.batch[some]
     used, group = np.unique(metacell[some], return_inverse=True)

@@ -40,13 +40,17 @@ class Usage:
         Returns
         -------
         summary : dict
-            ``prototypes_used``: number of prototypes that are the nearest of some cell. ``perplexity``: effective
+            ``prototypes_used``: number of prototypes that are the nearest of some cell. ``share_used``: this number
+            divided by the number if the cells were spread evenly over the prototypes. ``perplexity``: effective
             number of prototypes over all cells. ``perplexity_batch``: the same within a batch, averaged over the
             batches present. ``nearest_cosine``: mean cosine similarity of a cell and its nearest prototype.
         """
         per_batch = self._counts[self._counts.sum(1) > 0]
+        used, n_prototypes = (self._counts.sum(0) > 0).sum().float(), self._counts.shape[1]
+        evenly = n_prototypes * (1 - (1 - 1 / n_prototypes) ** self._counts.sum())
         return {
-            "prototypes_used": (self._counts.sum(0) > 0).sum().float(),
+            "prototypes_used": used,
+            "share_used": used / evenly,
             "perplexity": perplexity(self._counts.sum(0)),
             "perplexity_batch": perplexity(per_batch).mean(),
             "nearest_cosine": self._cosine / self._counts.sum(),

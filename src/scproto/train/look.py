@@ -12,10 +12,13 @@ from torch import Tensor
 from ..data.sampler import Guidance, ViewSampler
 from ..graph import KnnGraph, mutual_neighbors
 from ..network import PrototypeModule
-from ..nn import density_weights, far_points, nearest_prototype, prototype_shares, spherical_kmeans
+from ..nn import density_weights, nearest_prototype, prototype_shares, spherical_kmeans
 
 REFRESH_EVERY = 4
 """Epochs between two looks at the whole embedding."""
+
+MOST_EMPTY, N_SPREAD = 0.05, 3
+"""Share of prototypes without cells above which they are spread again, and iterations of k-means that do so."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,13 @@ class Look:
         _, prototypes, aligned = self.module.align(unit, torch.from_numpy(self.batch), at)
         return prototypes, self._guidance(unit, prototypes, aligned)
 
-    def again(self, unit: Tensor, *, reseed: bool) -> tuple[Tensor, Guidance]:
-        """Update the guidance and, if asked, reseed the prototypes.
+    def again(self, unit: Tensor) -> tuple[Tensor, Guidance]:
+        """Spread prototypes that have collapsed over the cells again, and update the guidance.
 
         Parameters
         ----------
         unit
             Embedding of all cells, ``(n_cells, n_latent)``.
-        reseed
-            Whether to move prototypes that are nearest to no cell onto the cells that are farthest from all other
-            prototypes.
 
         Returns
         -------
@@ -83,9 +83,7 @@ class Look:
         guidance : Guidance
             Guidance for the next epochs.
         """
-        prototypes = self.module.unit_prototypes.detach().cpu()
-        if reseed:
-            prototypes = reseeded(unit, prototypes)
+        prototypes = spread_again(unit, self.module.unit_prototypes.detach().cpu(), self.seed)
         return prototypes, self._guidance(unit, prototypes)
 
     def _guidance(self, unit: Tensor, prototypes: Tensor, aligned: Tensor | None = None) -> Guidance:
@@ -129,23 +127,31 @@ def first_prototypes(unit: Tensor, n_prototypes: int, seed: int) -> Tensor:
     return torch.from_numpy(spherical_kmeans(unit.numpy(), n_prototypes, weights=weights, seed=seed))
 
 
-def reseeded(unit: Tensor, prototypes: Tensor) -> Tensor:
-    """Move prototypes that are nearest to no cell onto the cells that are farthest from all other prototypes.
+def spread_again(unit: Tensor, prototypes: Tensor, seed: int) -> Tensor:
+    """Spread prototypes that have collapsed over the cells.
+
+    Prototypes that lie close together get nearly the same gradient, so that many prototypes in a small region end on
+    few points. If more than one in twenty is nearest to no cell, a few iterations of weighted k-means spread all of
+    them from where they are. One without cells then moves into a large cluster.
 
     Parameters
     ----------
     unit
         Unit vectors of cells, ``(n_cells, n_latent)``.
     prototypes
-        Unit vectors, ``(n_prototypes, n_latent)``; changed in place.
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    seed
+        Seed of k-means.
 
     Returns
     -------
     prototypes : Tensor
-        The same tensor.
+        Unit vectors, ``(n_prototypes, n_latent)``.
     """
-    size = torch.bincount(nearest_prototype(unit, prototypes)[1], minlength=len(prototypes))
-    empty = torch.nonzero(size == 0).flatten()
-    if len(empty):
-        prototypes[empty] = unit[far_points(unit, prototypes[size > 0], len(empty))]
-    return prototypes
+    used = len(nearest_prototype(unit, prototypes)[1].unique())
+    if used >= (1 - MOST_EMPTY) * len(prototypes):
+        return prototypes
+    weights = density_weights(unit, prototypes).numpy()
+    start = prototypes.numpy()
+    found = spherical_kmeans(unit.numpy(), len(start), weights=weights, init=start, n_iterations=N_SPREAD, seed=seed)
+    return torch.from_numpy(found)

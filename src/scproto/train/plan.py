@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, cast
@@ -17,6 +18,7 @@ from .._errors import InputError
 from ..data.minibatch import Minibatch
 from ..data.sampler import Guidance, ViewSampler
 from ..data.source import CellSource
+from ..metrics.collapse import describe_collapse
 from ..network import Losses, PrototypeModule, embed
 from .diagnostics import Usage
 from .graphed import GraphedLoss
@@ -25,8 +27,7 @@ from .look import REFRESH_EVERY, Look
 from .schedule import Budget
 from .state import TrainingState, copy_of, restore_torch_states, restored_stopping, stopping_state, torch_states
 
-LAST_RESEED = 0.85
-"""Share of the budget after which prototypes are no longer reseeded."""
+logger = logging.getLogger(__name__)
 
 
 class PrototypePlan(lightning.LightningModule):
@@ -81,6 +82,7 @@ class PrototypePlan(lightning.LightningModule):
         self._look = Look(module, source.batch, sampler, self._rng, n_mutual, seed)
         self._sums: dict[str, Tensor] = {}
         self._usage = Usage(module.n_batches, len(module.prototypes))
+        self._warned = False
         self._resumed: TrainingState | None = None
         self._earlier: History = {}
 
@@ -117,8 +119,7 @@ class PrototypePlan(lightning.LightningModule):
         if since_start == 0:
             prototypes, guidance = self._look.first(unit)
         else:
-            reseed = self.current_epoch < LAST_RESEED * self.budget.n_epochs
-            prototypes, guidance = self._look.again(unit, reseed=reseed)
+            prototypes, guidance = self._look.again(unit)
         self.module.set_prototypes(prototypes)
         self._follow(guidance)
 
@@ -171,9 +172,21 @@ class PrototypePlan(lightning.LightningModule):
         logged = {name: total / self.budget.steps_per_epoch for name, total in self._sums.items()}
         if not self.warming_up:
             logged |= self._usage.summary()
+            self._check_use(float(logged["prototypes_used"]), float(logged["share_used"]))
         self.log_dict(logged)
         self._sums = {}
         self._usage = Usage(self.module.n_batches, len(self.module.prototypes))
+
+    def _check_use(self, n_used: float, share_used: float) -> None:
+        """Warn of prototypes that have collapsed, and do not stop early before they spread again."""
+        collapse = describe_collapse(n_used, share_used)
+        if collapse is None:
+            return
+        if (stopping := self.trainer.early_stopping_callback) is not None:
+            stopping.wait_count = 0
+        if not self._warned:
+            logger.warning("Epoch %d of %d: %s", self.current_epoch + 1, self.budget.n_epochs, collapse)
+            self._warned = True
 
     def state(self) -> TrainingState:
         """Return all that the rest of the training depends on; call it between two epochs."""

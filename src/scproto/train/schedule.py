@@ -9,6 +9,9 @@ from .._arguments import check_whole
 
 N_EPOCHS = 40
 
+STEPS_PER_PROTOTYPE = 8
+"""Number of steps per prototype that a training takes at least, if there are enough cells."""
+
 WARM_UP = 0.5
 """Share of the steps before the prototypes start."""
 
@@ -40,18 +43,20 @@ class Budget:
         return self.n_epochs * self.steps_per_epoch
 
 
-def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None) -> Budget:
+def plan_budget(n_cells: int, n_prototypes: int, batch_size: int, *, max_steps: int | None = None) -> Budget:
     """Choose the number of steps for a data set.
 
     Parameters
     ----------
     n_cells
         Number of cells.
+    n_prototypes
+        Number of prototypes.
     batch_size
         Cells per minibatch.
     max_steps
-        Number of steps. By default 60 passes over the cells, but at least 1,000 steps, and at most 2,000 or two
-        passes, whichever is more.
+        Number of steps. By default 60 passes over the cells, but at least 1,000 steps, and at most the largest of 2,000
+        steps, eight steps per prototype and two passes.
 
     Returns
     -------
@@ -64,12 +69,16 @@ def plan_budget(n_cells: int, batch_size: int, *, max_steps: int | None = None) 
         If `max_steps` or `batch_size` is not a whole number of at least 1.
     """
     batch_size = check_whole("batch_size", batch_size)
-    n_steps = _default_steps(n_cells / batch_size) if max_steps is None else check_whole("max_steps", max_steps)
+    if max_steps is None:
+        n_steps = _default_steps(n_cells / batch_size, n_prototypes)
+    else:
+        n_steps = check_whole("max_steps", max_steps)
     steps_per_epoch = math.ceil(n_steps / N_EPOCHS)
     n_epochs = n_steps // steps_per_epoch
     n_warmup = min(max(1, round(WARM_UP * n_epochs)), n_epochs - 1)
     return Budget(n_epochs, steps_per_epoch, n_warmup)
 
 
-def _default_steps(steps_per_pass: float) -> int:
-    return round(max(min(max(60 * steps_per_pass, 1000), 2000), 2 * steps_per_pass))
+def _default_steps(steps_per_pass: float, n_prototypes: int) -> int:
+    at_most = max(2000, STEPS_PER_PROTOTYPE * n_prototypes)
+    return round(max(min(max(60 * steps_per_pass, 1000), at_most), 2 * steps_per_pass))
