@@ -305,3 +305,30 @@ def test_genes_are_not_changed():
     genes = np.arange(1003)
     list(islice(blocks(genes), 5))
     np.testing.assert_array_equal(genes, np.arange(1003))
+
+
+def grouped(n_groups: int, n_each: int, batch_size: int, steps: int) -> ViewSampler:
+    """Sampler of cells without neighbours, whose batches form groups."""
+    alone = KnnGraph.from_table(np.full((n_groups * n_each, 1), -1))
+    group = np.arange(n_groups * n_each) % n_groups
+    return ViewSampler(alone, GENES, batch_size, steps, group=group)
+
+
+def test_with_many_groups_a_minibatch_holds_enough_cells_of_few_groups():
+    views = grouped(20, 320, 256, 25)
+    minibatches = epochs(views)[:, 0]
+    assert sorted(minibatches.ravel()) == list(range(6400))
+    for cells in minibatches:
+        assert (np.bincount(cells % 20)[np.unique(cells % 20)] == 32).all()
+    assert len({tuple(np.unique(cells % 20)) for cells in minibatches}) > 1
+
+
+def test_with_many_small_groups_every_drawn_cell_is_in_a_minibatch():
+    views = grouped(30, 5, 50, 3)
+    assert sorted(epochs(views)[:, 0].ravel()) == list(range(150))
+
+
+def test_few_groups_are_mixed_in_every_minibatch():
+    views = grouped(8, 320, 256, 10)
+    assert all(len(np.unique(cells % 8)) == 8 for cells in epochs(views)[:, 0])
+    assert max(np.bincount(cells % 8).max() for cells in epochs(views)[:, 0]) > 32

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from scproto import _keys, pp
 from scproto._errors import InputError
+from scproto.datasets import simulate_atlas
 from scproto.graph import within_batch_neighbors
 from scproto.pp.prepare import _deviation_within, _pca
 
@@ -270,3 +271,38 @@ def test_a_record_of_the_user_is_kept_under_another_name(tiny_atlas, mine):
     assert "prepare" in tiny_atlas.uns["scproto"]
     pp.prepare(tiny_atlas, "batch")
     assert "scproto_input_2" not in tiny_atlas.uns
+
+
+def cut(adata, n_parts):
+    """Cut each batch at random into parts, which become batches."""
+    part = np.random.default_rng(0).integers(0, n_parts, adata.n_obs)
+    adata.obs["part"] = adata.obs["batch"].astype(str) + "_" + part.astype(str)
+
+
+def test_parts_of_a_batch_form_a_group_and_are_prepared_as_one(tiny_atlas, caplog):
+    whole = tiny_atlas.copy()
+    cut(tiny_atlas, 4)
+    with caplog.at_level("INFO", "scproto"):
+        pp.prepare(tiny_atlas, "part", n_top_genes=60)
+    assert "The 12 batches form 3 groups of batches that behave alike." in caplog.text
+    pp.prepare(whole, "batch", n_top_genes=60)
+    pairs = tiny_atlas.obs[["batch", _keys.GROUP]].drop_duplicates()
+    assert len(pairs) == 3
+    assert tiny_atlas.obs[_keys.BATCH].nunique() == 12
+    np.testing.assert_array_equal(tiny_atlas.var[_keys.GENES], whole.var[_keys.GENES])
+    np.testing.assert_allclose(tiny_atlas.obsm[_keys.PCA], whole.obsm[_keys.PCA], atol=1e-4)
+    assert (tiny_atlas.obsp[_keys.NEIGHBORS] != whole.obsp[_keys.NEIGHBORS]).nnz == 0
+
+
+def test_groups_of_an_earlier_batch_key_are_removed(tiny_atlas):
+    cut(tiny_atlas, 4)
+    pp.prepare(tiny_atlas, "part")
+    assert _keys.GROUP in tiny_atlas.obs
+    pp.prepare(tiny_atlas, "batch")
+    assert _keys.GROUP not in tiny_atlas.obs
+
+
+def test_many_batches_that_differ_stay_apart():
+    atlas = simulate_atlas(1200, 100, 12, 3, batch_strength=0.7, depth=1000, seed=1)
+    pp.prepare(atlas, "batch")
+    assert _keys.GROUP not in atlas.obs

@@ -92,3 +92,18 @@ def test_very_few_steps(atlas, max_steps):
     assert len(model.history["loss"]) == max_steps
     assert len(model.history["loss_swav"]) >= 1
     assert np.isfinite(model.get_latent_representation()).all()
+
+
+def test_a_training_whose_prototypes_have_collapsed_goes_on_and_warns(atlas, monkeypatch, caplog):
+    """A loss that never falls would stop it early."""
+    monkeypatch.setattr("scproto.train.plan.describe_collapse", lambda *_: "Only 1 prototype is in use.")
+    monkeypatch.setattr("scproto.train.runner.PATIENCE", 2)
+    with caplog.at_level("WARNING", "scproto"):
+        model = fit(atlas, 40, early_stopping=True, learning_rate=1e-12)
+    assert len(model.history["loss"]) == 40
+    assert caplog.text.count("Only 1 prototype is in use.") == 1
+
+
+def test_a_training_that_gets_no_better_is_stopped(atlas, monkeypatch):
+    monkeypatch.setattr("scproto.train.runner.PATIENCE", 2)
+    assert len(fit(atlas, 40, early_stopping=True, learning_rate=1e-12).history["loss"]) < 40

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import KnnGraph
-from ..graph.batches import ENOUGH_CELLS, MANY_BATCHES
+from ..graph.batches import ENOUGH_CELLS, MANY_BATCHES, place_in_group
 
 DECODED_GENES = 500
 """Approximate number of genes decoded per step; all genes take turns."""
@@ -149,14 +149,11 @@ class ViewSampler:
         needs, until none has cells left.
         """
         group = self.group[anchors]
-        size = np.bincount(group)
-        if len(size) <= MANY_BATCHES:
+        n_groups = int(self.group.max()) + 1
+        if n_groups <= MANY_BATCHES:
             return anchors
-        turn = self._rng.permutation(len(size))[group]
-        order = np.argsort(group, kind="stable")
-        place = np.empty_like(order)  # of each cell within its group
-        place[order] = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
-        minibatches = anchors[np.lexsort((turn, place // ENOUGH_CELLS))].reshape(self.steps_per_epoch, -1)
+        turn, taken = self._rng.permutation(n_groups)[group], place_in_group(group) // ENOUGH_CELLS
+        minibatches = anchors[np.lexsort((turn, taken))].reshape(self.steps_per_epoch, -1)
         return self._rng.permutation(minibatches).ravel()
 
     def _genes(self) -> NDArray[np.int64]:

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from .knn import mutual_neighbors
+
 ENOUGH_CELLS = 32
 """Number of cells of one batch in a minibatch from which they can be assigned by themselves."""
 
@@ -17,70 +19,79 @@ MANY_BATCHES = 8
 ALIKE = 0.15
 """Share of the variance of the cells within a population that the shift of a batch may add to it in its group."""
 
-CELLS_PER_BATCH = 250
-"""Maximum number of cells of each batch from which its shift is estimated."""
+N_MUTUAL = 10
+"""Size of the neighbourhoods in which cells of two batches must find each other, for the first shifts."""
 
 CELLS_PER_POPULATION, MOST_POPULATIONS = 25, 30
 """Mean number of cells of the populations that k-means finds, and their maximum number."""
 
-N_ROUNDS = 5
-"""Number of times that the populations are found anew among the cells less their shifts."""
-
-N_ITERATIONS = 20
-"""Number of times that shifts and means of the populations are fitted in turn."""
+N_ROUNDS, N_ITERATIONS = 3, 20
+"""Number of times that populations are found, and that their means and the shifts are then fitted in turn."""
 
 
 def alike_batches(points: NDArray[np.floating], batch: NDArray[np.int64], *, seed: int = 0) -> NDArray[np.int64]:
     """Group the batches that behave alike.
 
-    The shift of a batch separates its cells from cells of the same population in other batches. Shifts are fitted in
-    turn with the means of the populations, which k-means finds among the cells less their shifts. Batches that only
-    differ in composition therefore have the same shift. Ward's method joins the batches with the nearest shifts. It
-    stops before the shift of some batch, beyond its sampling error, would add more than 15 % to the variance of the
-    cells within a population: so the cells of the batches in a group lie among each other.
+    The shift of a batch separates its cells from cells of the same population in other batches. The first shifts are
+    those between mutual nearest neighbours. They are then fitted in turn with the means of populations, which k-means
+    finds among the cells less their shifts. Batches that only differ in composition therefore have the same shift.
+
+    Ward's method joins the batches with the nearest shifts. It stops before the shift of some batch in its group would
+    add more than 15 % to the variance of the cells within a population, and twice what its sampling error adds. So the
+    cells of the batches of a group lie among each other.
 
     Parameters
     ----------
     points
-        Coordinates of the cells before integration, ``(n_cells, n_dims)``.
+        Coordinates of cells before integration, ``(n_cells, n_dims)``. A few hundred cells per batch are enough.
     batch
         Batch of each cell, integers from 0, ``(n_cells,)``. Each batch needs a cell.
     seed
-        Seed of the choice of cells and of k-means.
+        Seed of the choice of batches that are compared first, and of k-means.
 
     Returns
     -------
     group : numpy.ndarray
-        Group of each batch, integers from 0 in the order of the batches, ``(n_batches,)``. Up to eight batches are
-        each a group of their own, since a minibatch has enough cells of each.
+        Group of each batch, integers from 0 in the order of the batches, ``(n_batches,)``.
+
+    References
+    ----------
+    Haghverdi et al., Nature Biotechnology 2018 (mutual nearest neighbours).
     """
-    n_batches = int(batch.max()) + 1
-    if n_batches <= MANY_BATCHES:
-        return np.arange(n_batches)
-    drawn = _some_of_each(batch, np.random.default_rng(seed))
-    return _join(*_shifts(np.asarray(points[drawn], np.float64), batch[drawn], seed))
+    x = np.asarray(points, np.float64)
+    shift = _first_shifts(x, batch, np.random.default_rng(seed))
+    return _join(*_fit_shifts(x, batch, shift, seed))
 
 
-def _means(
-    x: NDArray[np.float64], group: NDArray[np.integer], n_groups: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Mean ``(n_groups, n_dims)`` and size ``(n_groups,)`` of each group."""
-    size = np.bincount(group, minlength=n_groups)
-    member = sp.csr_matrix((np.ones(len(x)), (group, np.arange(len(x)))), (n_groups, len(x)))
-    return (member @ x) / np.maximum(size, 1)[:, None], size
-
-
-def _some_of_each(batch: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw cells, at most so many of each batch."""
+def some_of_each(batch: NDArray[np.int64], n_each: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw at most `n_each` cells of each batch; their indices in ascending order, ``(n_drawn,)``."""
     order = rng.permutation(len(batch))
     order = order[np.argsort(batch[order], kind="stable")]
-    size = np.bincount(batch)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)  # place of each cell within its batch
-    return order[place < CELLS_PER_BATCH]
+    return np.sort(order[place_in_group(batch[order]) < n_each])
 
 
-def _shifts(
-    x: NDArray[np.float64], batch: NDArray[np.int64], seed: int
+def place_in_group(group: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Number of earlier members of the same group, for each member of an array, ``(n_members,)``."""
+    size = np.bincount(group)
+    place = np.empty(len(group), np.int64)
+    place[np.argsort(group, kind="stable")] = np.arange(len(group)) - np.repeat(np.cumsum(size) - size, size)
+    return place
+
+
+def _first_shifts(x: NDArray[np.float64], batch: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Fit shifts to the differences between mutual nearest neighbours, ``(n_batches, n_dims)``."""
+    n_batches = int(batch.max()) + 1
+    pairs = mutual_neighbors(x, batch, N_MUTUAL, rng=rng).to_sparse().tocoo()
+    one, other = batch[pairs.row], batch[pairs.col]
+    number = np.zeros((n_batches, n_batches))
+    np.add.at(number, (one, other), 1.0)
+    mean, size = _means(x[pairs.row] - x[pairs.col], one, n_batches)
+    laplacian = np.diag(number.sum(1)) - number
+    return np.asarray(np.linalg.lstsq(laplacian, mean * size[:, None], rcond=None)[0], np.float64)
+
+
+def _fit_shifts(
+    x: NDArray[np.float64], batch: NDArray[np.int64], shift: NDArray[np.float64], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Shift of each batch ``(n_batches, n_dims)``, its squared error ``(n_batches,)``, and variance of the cells."""
     from sklearn.cluster import KMeans
@@ -88,7 +99,7 @@ def _shifts(
 
     n_populations = max(2, min(MOST_POPULATIONS, len(x) // CELLS_PER_POPULATION))
     kmeans = KMeans(n_populations, n_init=1, max_iter=20, random_state=seed)
-    shift, size = _means(x, batch, int(batch.max()) + 1)
+    size = np.bincount(batch)
     for _ in range(N_ROUNDS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # identical cells give fewer clusters
@@ -109,10 +120,19 @@ def _join(shift: NDArray[np.float64], error: NDArray[np.float64], variance: floa
     for n_groups in range(1, len(shift) + 1):
         group = fcluster(tree, n_groups, "maxclust") - 1
         mean, size = _means(shift, group, int(group.max()) + 1)
-        n = size[group]
-        beyond_error = ((shift - mean[group]) ** 2).sum(1) * n / np.maximum(n - 1, 1) - error
-        if (beyond_error <= ALIKE * variance).all():
+        unbiased = size / np.maximum(size - 1, 1)
+        added = ((shift - mean[group]) ** 2).sum(1) * unbiased[group]
+        if (added <= ALIKE * variance + 2 * error).all():
             break
     first = np.unique(group, return_index=True)[1]
     renumbered: NDArray[np.int64] = np.argsort(np.argsort(first))[group]
     return renumbered
+
+
+def _means(
+    x: NDArray[np.float64], group: NDArray[np.integer], n_groups: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Mean ``(n_groups, n_dims)`` and size ``(n_groups,)`` of each group."""
+    size = np.bincount(group, minlength=n_groups)
+    member = sp.csr_matrix((np.ones(len(x)), (group, np.arange(len(x)))), (n_groups, len(x)))
+    return (member @ x) / np.maximum(size, 1)[:, None], size

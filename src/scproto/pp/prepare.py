@@ -17,11 +17,14 @@ from .._arguments import check_seed, check_whole
 from .._errors import InputError
 from .._threads import limit_threads
 from ..counts.normalise import log1p_cp10k, scale_genes
-from ..graph import alike_batches, within_batch_neighbors
+from ..graph import MANY_BATCHES, alike_batches, some_of_each, within_batch_neighbors
 from ..inputs import Counts, as_keys, check_adata, join_batches
 from .genes import ROUNDING, most_variable
 
 logger = logging.getLogger(__name__)
+
+CELLS_PER_BATCH = 250
+"""Maximum number of cells of each batch by which batches are compared."""
 
 
 def prepare(
@@ -109,12 +112,10 @@ def prepare_counts(
         logger.info(notice)
     batch = join_batches(adata.obs, batch_key)
     with limit_threads():
-        genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
-        group = alike_batches(pca, batch.codes.astype(np.int64), seed=seed)
-        of_cell = group[batch.codes]
-        graph = within_batch_neighbors(pca, of_cell, n_neighbors).mutual()
+        group, genes, pca = _reduce(counts, batch, n_top_genes, n_pcs, seed)
+        graph = within_batch_neighbors(pca, group.codes.astype(np.int64), n_neighbors).mutual()
     adata.obs[_keys.BATCH] = batch
-    _write_groups(adata, group, of_cell)
+    _write_groups(adata, batch, group)
     adata.var[_keys.GENES] = genes
     adata.obsm[_keys.PCA] = pca
     adata.obsp[_keys.NEIGHBORS] = graph.to_sparse()
@@ -133,29 +134,48 @@ def prepare_counts(
     }
 
 
-def _write_groups(adata: AnnData, group: NDArray[np.int64], of_cell: NDArray[np.int64]) -> None:
+def _write_groups(adata: AnnData, batch: pd.Categorical, group: pd.Categorical) -> None:
     """Write the group of each cell's batch, unless every batch is a group of its own."""
-    n_batches, n_groups = len(group), int(group.max()) + 1
-    if n_groups < n_batches:
-        adata.obs[_keys.GROUP] = pd.Categorical.from_codes(of_cell, [f"group_{i}" for i in range(n_groups)])
-        logger.info("The %d batches form %d groups of batches that behave alike.", n_batches, n_groups)
+    if len(group.categories) < len(batch.categories):
+        adata.obs[_keys.GROUP] = group
+        logger.info(
+            "The %d batches form %d groups of batches that behave alike.", len(batch.categories), len(group.categories)
+        )
     elif _keys.GROUP in adata.obs:
         del adata.obs[_keys.GROUP]
 
 
 def _reduce(
     counts: Counts, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Return a mask of the genes for the model, ``(n_vars,)``, and their PCA, ``(n_cells, n_pcs)``."""
+) -> tuple[pd.Categorical, NDArray[np.bool_], NDArray[np.float32]]:
+    """Return the group of each cell's batch, a mask of the genes for the model, and their PCA ``(n_cells, n_pcs)``."""
     x, library = log1p_cp10k(counts.matrix)
-    genes = _choose_genes(x, batch, n_top_genes)
+    group = _group(x, batch, n_top_genes, n_pcs, seed)
+    genes = _choose_genes(x, group, n_top_genes)
+    if n_constant := int((~_varies(x)).sum()):
+        logger.info("%d genes are constant and are left out.", n_constant)
     del x  # frees memory before the chosen genes need as much again
     if genes.sum() < 2:
         raise InputError("Fewer than two genes vary between the cells after depth normalisation: give more genes.")
     x, _ = log1p_cp10k(counts.matrix[:, genes], library)
     features = counts.genes.copy()
     features[counts.genes] = genes
-    return features, _pca(x, batch, n_pcs, seed)
+    return group, features, _pca(x, group, n_pcs, seed)
+
+
+def _group(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int, n_pcs: int, seed: int) -> pd.Categorical:
+    """Group many batches by how alike they are, in a PCA of some of their cells; few batches stay as they are."""
+    if len(batch.categories) <= MANY_BATCHES:
+        return batch
+    drawn = some_of_each(batch.codes.astype(np.int64), CELLS_PER_BATCH, np.random.default_rng(seed))
+    some, of_some = x[drawn], batch[drawn]
+    genes = _choose_genes(some, of_some, n_top_genes)
+    if genes.sum() < 2:
+        return batch
+    group = alike_batches(_pca(some[:, genes], of_some, n_pcs, seed), of_some.codes.astype(np.int64), seed=seed)
+    if len(group) == group.max() + 1:
+        return batch
+    return pd.Categorical.from_codes(group[batch.codes], [f"group_{i}" for i in range(group.max() + 1)])
 
 
 def _pca(x: sp.csr_matrix, batch: pd.Categorical, n_pcs: int, seed: int) -> NDArray[np.float32]:
@@ -194,11 +214,15 @@ def _deviation_within(x: sp.csr_matrix, batch: pd.Categorical) -> NDArray[np.flo
 
 def _choose_genes(x: sp.csr_matrix, batch: pd.Categorical, n_top_genes: int) -> NDArray[np.bool_]:
     """Choose the genes for the model from log1p CP10k, mask ``(n_genes,)``."""
-    from sklearn.utils.sparsefuncs import mean_variance_axis
-
-    varies: NDArray[np.bool_] = mean_variance_axis(x, axis=0)[1] > 0
-    if not varies.all():
-        logger.info("%d genes are constant and are left out.", int((~varies).sum()))
+    varies = _varies(x)
     if varies.sum() <= n_top_genes:
         return varies
     return varies & most_variable(x, batch, n_top_genes)
+
+
+def _varies(x: sp.csr_matrix) -> NDArray[np.bool_]:
+    """Whether each gene varies over the cells, ``(n_genes,)``."""
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
+    varies: NDArray[np.bool_] = mean_variance_axis(x, axis=0)[1] > 0
+    return varies
