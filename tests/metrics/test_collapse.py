@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from scproto.metrics.collapse import describe_collapse
-from scproto.reporting.summary import summarise
 
 
 @pytest.mark.parametrize("share", [0.75, 1.0, 1.02, np.nan])
@@ -17,11 +15,3 @@ def test_a_collapse_is_told_with_what_to_do():
     sentence = describe_collapse(1090.0, 0.11)
     assert sentence.startswith("Only 1,090 prototypes are in use, 11% of those that evenly spread cells would use")
     assert "max_steps" in sentence
-
-
-@pytest.mark.parametrize(("share", "told"), [(0.3, True), (0.9, False)])
-def test_the_report_warns_of_a_collapse(fitted, share, told):
-    history = {
-        name: pd.DataFrame({name: [np.nan, value]}) for name, value in (("prototypes_used", 3.0), ("share_used", share))
-    }
-    assert ("Only 3 prototypes are in use" in " ".join(summarise(fitted, None, history).warnings)) == told

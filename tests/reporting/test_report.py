@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 
@@ -281,3 +282,12 @@ def test_bad_input_is_refused_before_any_work(
     with pytest.raises(InputError, match=message):
         write_report(cells, metacells, history, {}, tmp_path / folder / "report.html", label_key=label_key)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.3, True), (0.9, False)])
+def test_the_report_warns_of_prototypes_that_have_collapsed(make_run, tmp_path, share, told):
+    cells, metacells, history = make_run()
+    last = {"prototypes_used": 3.0, "share_used": share}
+    history |= {name: pd.DataFrame({name: [np.nan, value]}) for name, value in last.items()}
+    page = write_report(cells, metacells, history, {}, tmp_path / "report.html").read_text()
+    assert ("Only 3 prototypes are in use" in page) == told
