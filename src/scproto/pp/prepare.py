@@ -44,12 +44,15 @@ def prepare(
     ----------
     adata
         Cells and genes with counts, ``(n_cells, n_genes)``: sparse or dense, of any numeric type, in memory or backed.
-        The results are written to it: ``obs["scproto_batch"]``, ``var["scproto_gene"]``, ``obsm["X_scproto_pca"]``,
-        ``obsp["scproto_neighbors"]`` and ``uns["scproto"]``. The counts stay unchanged. Features that
-        ``var["feature_types"]`` marks as other than genes (antibodies, guides, peaks) are left out.
+        The results are written to it: ``obs["scproto_batch"]``, ``obs["scproto_group"]`` if batches form groups,
+        ``var["scproto_gene"]``, ``obsm["X_scproto_pca"]``, ``obsp["scproto_neighbors"]`` and ``uns["scproto"]``. The
+        counts stay unchanged. Features that ``var["feature_types"]`` marks as other than genes (antibodies, guides,
+        peaks) are left out.
     batch_key
         Column of ``adata.obs`` with the batch (donor, lab, technology). If you give several columns, each combination
-        that occurs is a batch. By default, all cells form one batch.
+        that occurs is a batch. By default, all cells form one batch. If there are more than eight batches, those that
+        behave alike form groups (:func:`scproto.graph.alike_batches`), and a group counts as one batch for the genes,
+        the neighbours and the training.
     layer
         Layer with the counts; by default ``adata.X``.
     n_top_genes

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._keys import BATCH, METACELL, record_of
+from .._keys import BATCH, GROUP, METACELL, record_of
 from .._labels import as_text
 from ..metrics.collapse import describe_collapse
 from ..metrics.metacells import metacell_scores
@@ -63,6 +63,8 @@ def summarise(adata: AnnData, label_key: str | None, history: Mapping[str, pd.Da
     ]
     details = []
     n_unlabelled = 0
+    if GROUP in adata.obs:
+        details.append(f"The batches form {adata.obs[GROUP].nunique()} groups of batches that behave alike.")
     if several:
         details.append(_entropy(scores["batch_entropy"]))
         tiles.append((f"{scores['batch_entropy']:.2f}", "mean batch entropy", "0: separate, 1: fully mixed"))
