@@ -38,6 +38,7 @@ def test_usage_equals_a_loop():
 
     expected = {
         "prototypes_used": (counts.sum(0) > 0).sum(),
+        "share_used": (counts.sum(0) > 0).sum() / sum((5 / 6) ** i for i in range(24)),  # a cell hits a new one or not
         "perplexity": effective(counts.sum(0)),
         "perplexity_batch": np.mean([effective(row) for row in counts if row.sum()]),
         "nearest_cosine": np.mean(cosines),

@@ -144,8 +144,8 @@ class Check:
 
     def _mixing(self) -> str:
         text = (
-            f"On average, {self.apart:.0%} of a cell's partners in other batches sit in metacells that hold other "
-            f"batches than its own, and the median batch entropy of the metacells is {self.entropy[1]:.2f}"
+            f"On average, {self.apart:.0%} of the partners that a cell has in other batches sit in metacells that hold "
+            f"other batches than its own, and the median batch entropy of the metacells is {self.entropy[1]:.2f}"
         )
         if self.apart <= MOST_APART:
             return f"{text}: no sign of under-mixing (at most {MOST_APART:.0%} of the partners)."
