@@ -47,8 +47,8 @@ def test_a_good_fit(cells):
         "The batches disagree on 0% of the differences between metacells, which is little (at most 15%): no sign of "
         "over-mixing.",
         "On average, 0% of the partners that a cell has in other batches sit in metacells that hold other batches "
-        "than its own, and the median batch entropy of the metacells is 1.00: no sign of under-mixing (at most 25% of the "
-        "partners).",
+        "than its own, and the median batch entropy of the metacells is 1.00: no sign of under-mixing (at most 25% "
+        "of the partners).",
         "No metacell is doubtful.",
         "No cell lies far from every prototype.",
     ]
