@@ -184,7 +184,8 @@ class PrototypePlan(lightning.LightningModule):
             return
         if (stopping := self.trainer.early_stopping_callback) is not None:
             stopping.wait_count = 0
-        if not self._warned:
+        spread = self.current_epoch >= self.budget.n_warmup_epochs + REFRESH_EVERY  # once they had the chance to spread
+        if spread and not self._warned:
             logger.warning("Epoch %d of %d: %s", self.current_epoch + 1, self.budget.n_epochs, collapse)
             self._warned = True
 
