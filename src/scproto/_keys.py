@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LATENT = "X_scproto"
-"""``obsm``: integrated embedding, unit norm; for metacells, the prototype itself."""
+"""``obsm``: integrated embedding, whose distances are those of log expression."""
+
+SPHERE = "X_scproto_sphere"
+"""``obsm``: unit vectors on the hypersphere of the prototypes; for metacells, the prototype itself."""
+
+AXES = "scproto_axes"
+"""``varm``: weight of each gene in each axis of the embedding, ``(n_genes, n_axes)``."""
 
 UMAP = "X_scproto_umap"
 """``obsm``: UMAP of cells and prototypes together."""
@@ -81,7 +87,7 @@ UNSTORABLE = ("", ".", "..", "_index")
 """Names that a file cannot give to a column."""
 
 WRITTEN_OBS = (METACELL, CONFIDENCE, DISTANCE, OUTLIER)
-WRITTEN_OBSM = (LATENT, PROBABILITY)
+WRITTEN_OBSM = (LATENT, SPHERE, PROBABILITY)
 OMICVERSE = (OMICVERSE_METACELL, OMICVERSE_CONFIDENCE)
 
 

@@ -125,7 +125,9 @@ def test_cells_keep_the_input(cells):
 def test_cells_hold_the_results(cells):
     latent = cells.obsm["X_scproto"]
     assert latent.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(latent, axis=1), 1, atol=1e-5)
+    assert np.isfinite(latent).all()
+    assert cells.varm["scproto_axes"].shape == (cells.n_vars, latent.shape[1])
+    np.testing.assert_allclose(np.linalg.norm(cells.obsm["X_scproto_sphere"], axis=1), 1, atol=1e-5)
     assert isinstance(cells.obs["metacell"].dtype, pd.CategoricalDtype)
     assert cells.obs["metacell"].notna().all()
     assert cells.obs["metacell_confidence"].between(0, 1).all()
@@ -184,7 +186,7 @@ def test_decoded_profiles_are_cp10k(metacells):
 
 
 def test_metacells_have_prototypes_and_a_tree(metacells):
-    np.testing.assert_allclose(np.linalg.norm(metacells.obsm["X_scproto"], axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(metacells.obsm["X_scproto_sphere"], axis=1), 1, atol=1e-5)
     assert metacells.uns["scproto_tree"].shape == (N_METACELLS - 1, 4)
     assert "tree_parent" in metacells.obs
 

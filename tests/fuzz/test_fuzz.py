@@ -85,7 +85,8 @@ def check_files(cells: Wild, folder: Path) -> None:
     written, metacells = (ad.read_h5ad(folder / "run" / name) for name in ("cells.h5ad", "metacells.h5ad"))
     assert list(written.obs_names) == list(adata.obs_names.astype(str))
     assert written.n_vars == adata.n_vars
-    unit = written.obsm[_keys.LATENT]
+    assert np.isfinite(written.obsm[_keys.LATENT]).all()
+    unit = written.obsm[_keys.SPHERE]
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-4)
     for key in (_keys.CONFIDENCE, _keys.DISTANCE):
         assert np.isfinite(written.obs[key]).all()

@@ -17,6 +17,26 @@ def test_equals_a_sorted_table(clustered, k):
     np.testing.assert_allclose(products, -np.sort(-table, axis=1)[:, :k], atol=1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 7, 60, 99])
+def test_distances_equal_a_sorted_table(clustered, k):
+    reference, query = 3 * clustered(60) + 1, 2 * clustered(9, seed=1)
+    indices, squared = Search(reference, exact=True, euclidean=True)(query, k)
+    table = ((query[:, None].astype(np.float64) - reference) ** 2).sum(2)
+    np.testing.assert_array_equal(indices, np.argsort(table, axis=1)[:, :k])
+    np.testing.assert_allclose(squared, np.sort(table, axis=1)[:, :k], atol=1e-4)
+
+
+def test_distances_are_found_in_lists(clustered):
+    points = clustered(3000) * np.linspace(1, 3, 3000, dtype=np.float32)[:, None]  # norms differ
+    search = Search(points, exact=False, euclidean=True)
+    assert search.n_probed
+    found = search.others(10)[0]
+    table = ((points[:, None] - points[::60]) ** 2).sum(2)[:, :]
+    table[np.arange(0, 3000, 60), np.arange(50)] = np.inf
+    truth = np.argsort(table, axis=0)[:10].T
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(truth, found[::60], strict=True)]) > 0.9
+
+
 def test_many_points_are_searched_nearly_exactly_and_the_recall_is_logged(clustered, monkeypatch, caplog):
     points = clustered(3000)
     exact = nearest_others(points, 10)[0]

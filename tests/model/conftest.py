@@ -48,6 +48,11 @@ def latent(model: SCPROTO) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def sphere(model: SCPROTO) -> np.ndarray:
+    return model.get_latent_representation(sphere=True)
+
+
+@pytest.fixture(scope="session")
 def metacells(model: SCPROTO) -> AnnData:
     return model.get_metacells(label_keys=["cell_type"], decode_batches=["batch_2"])
 

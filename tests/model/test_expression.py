@@ -85,16 +85,16 @@ def test_own_batch_is_the_batch_of_each_cell(model, expression):
     assert not np.allclose(own, expression, rtol=1e-3)
 
 
-def test_prototype_is_the_same_for_all_cells_of_a_metacell(model, latent):
+def test_prototype_is_the_same_for_all_cells_of_a_metacell(model, sphere):
     found = model.get_normalized_expression(level="prototype").to_numpy()
-    nearest = (latent @ model.prototypes.T).argmax(1)
+    nearest = (sphere @ model.prototypes.T).argmax(1)
     decoded = model._decode(model.prototypes) * 1e4
     np.testing.assert_allclose(found, decoded[nearest], rtol=1e-4)
 
 
-def test_mixture_weights_prototypes_by_their_probability(model, latent):
+def test_mixture_weights_prototypes_by_their_probability(model, sphere):
     found = model.get_normalized_expression(level="mixture").to_numpy()
-    weight = np.exp(latent @ model.prototypes.T / 0.05)
+    weight = np.exp(sphere @ model.prototypes.T / 0.05)
     weight /= weight.sum(1, keepdims=True)
     np.testing.assert_allclose(found, weight @ model._decode(model.prototypes) * 1e4, rtol=1e-3)
 

@@ -21,6 +21,11 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
+def placement(unit: np.ndarray, prototypes: np.ndarray) -> Placement:
+    """Cells and prototypes whose embedding is three times their first two coordinates on the hypersphere."""
+    return Placement(3 * unit[:, :2], 3 * prototypes[:, :2], unit, prototypes)
+
+
 class Example:
     """Cells of two batches and two types; the last prototype has no cell."""
 
@@ -48,7 +53,7 @@ class Example:
             "genes": cells.var_names,
             "source": MemoryCells(sparse.csr_matrix(counts), batch.codes.astype(np.int64)),
             "batch": batch,
-            "placement": Placement(changes.pop("unit", self.unit), changes.pop("prototypes", self.prototypes)),
+            "placement": placement(changes.pop("unit", self.unit), changes.pop("prototypes", self.prototypes)),
             "level": cut(self.prototypes),
             "decoded": {None: self.decoded},
             "modelled": MODELLED,
@@ -67,7 +72,8 @@ def test_one_row_per_prototype_that_has_cells(example):
     assert metacells.obs_names.tolist() == [f"metacell_{i}" for i in range(5)]
     assert metacells.var_names.tolist() == example.cells.var_names.tolist()
     np.testing.assert_array_equal(metacells.var[_keys.GENES], MODELLED)
-    np.testing.assert_array_equal(metacells.obsm[_keys.LATENT], example.prototypes[:5])
+    np.testing.assert_array_equal(metacells.obsm[_keys.SPHERE], example.prototypes[:5])
+    np.testing.assert_allclose(metacells.obsm[_keys.LATENT], 3 * example.prototypes[:5, :2], rtol=1e-6)
 
 
 def test_counts_are_sums_of_the_cells(example):
@@ -217,7 +223,8 @@ def test_coarser_level_equals_a_loop(example, n):
         assert metacells.obs_names[row] == name
         mass = np.array([(assignment.nearest == p).sum() for p in prototypes])
         centre = sum(m * example.prototypes[p] for m, p in zip(mass, prototypes, strict=True))
-        np.testing.assert_allclose(metacells.obsm[_keys.LATENT][row], centre / np.linalg.norm(centre), rtol=1e-5)
+        np.testing.assert_allclose(metacells.obsm[_keys.SPHERE][row], centre / np.linalg.norm(centre), rtol=1e-5)
+        np.testing.assert_allclose(metacells.obsm[_keys.LATENT][row], 3 * centre[:2] / mass.sum(), rtol=1e-5)
         shares = sum(m * example.decoded[p] for m, p in zip(mass, prototypes, strict=True)) / mass.sum()
         known = metacells.X[row, MODELLED]
         np.testing.assert_allclose(known / known.sum(), shares / shares.sum(), rtol=1e-4)

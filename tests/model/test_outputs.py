@@ -53,7 +53,7 @@ def test_prototypes_decode_as_the_mean_over_the_batches(model, metacells):
     """The modelled genes share their part of the metacell in the decoder's proportions."""
     known = metacells.var[_keys.GENES].to_numpy()
     shares = metacells.X[:, known] / metacells.X[:, known].sum(1, keepdims=True)
-    nearest = assign(model.get_latent_representation(), model.prototypes).nearest
+    nearest = assign(model.get_latent_representation(sphere=True), model.prototypes).nearest
     by_batch = [model._decode(model.prototypes, b)[np.unique(nearest)] for b in range(3)]
     np.testing.assert_allclose(shares, np.mean(by_batch, axis=0), rtol=1e-3, atol=1e-7)
     second = metacells.layers["decoded_batch_2"][:, known]
@@ -92,7 +92,7 @@ def test_levels_of_one_fit(atlas, model, metacells):
     assert one.obs_names.tolist() == ["metacell_0_of_1"]
     for level in (coarse, one):
         np.testing.assert_allclose(level.layers["counts"].sum(0), atlas.X.sum(0))
-        np.testing.assert_allclose(np.linalg.norm(level.obsm[_keys.LATENT], axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(level.obsm[_keys.SPHERE], axis=1), 1, rtol=1e-5)
         np.testing.assert_allclose(level.X.sum(1), 1e4, rtol=1e-4)
     adata = atlas.copy()
     assign_metacells(adata, model, n=4)

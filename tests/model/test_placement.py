@@ -61,7 +61,7 @@ def test_metacells_of_a_level_are_those_of_its_prototypes(n):
     rng = np.random.default_rng(0)
     unit, prototypes = (rng.normal(size=(n_rows, 3)).astype(np.float32) for n_rows in (20, 6))
     unit, prototypes = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (unit, prototypes))
-    placement = Placement(unit, prototypes)
+    placement = Placement(unit, prototypes, unit, prototypes)
     level = placement.level(n)
     found, expected = placement.assign(level), assign(unit, prototypes, level.group)
     np.testing.assert_array_equal(found.metacell, expected.metacell)

@@ -168,8 +168,9 @@ def test_results_are_finite_for_extreme_cells(x, batches, arguments):
     model = SCPROTO(adata, **{"n_hidden": 8, "n_latent": 4} | arguments)
     model.train(8, accelerator="cpu", enable_progress_bar=False, batch_size=10**6)
     assign_metacells(adata, model)
-    for unit in (model.get_latent_representation(), model.prototypes):
+    for unit in (model.get_latent_representation(sphere=True), model.prototypes):
         np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
+    assert np.isfinite(model.get_latent_representation()).all()
     for name, values in model.history.items():
         assert np.isfinite(values[name].dropna().to_numpy(float)).all(), name
     assert np.isfinite(adata.obsm["X_scproto_pca"]).all()

@@ -23,15 +23,16 @@ def model() -> SimpleNamespace:
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     return SimpleNamespace(
         prototypes=prototypes,
+        loadings_of=lambda genes: np.ones((len(genes), 2), np.float32),
         init_params_={"n_prototypes": 4, "seed": 0},
-        place=lambda adata: Placement(unit[: adata.n_obs], prototypes),
+        place=lambda adata: Placement(2 * unit[: adata.n_obs], 2 * prototypes, unit[: adata.n_obs], prototypes),
     )
 
 
 @pytest.fixture
 def cells() -> AnnData:
     obs = pd.DataFrame({"batch": "a"}, index=[f"c{i}" for i in range(9)])
-    return AnnData(obs=obs, uns={_keys.UNS: {"version": "0.1"}})
+    return AnnData(obs=obs, var=pd.DataFrame(index=["g0", "g1", "g2"]), uns={_keys.UNS: {"version": "0.1"}})
 
 
 def test_assignment_and_embedding_are_written(cells, model):
@@ -43,7 +44,9 @@ def test_assignment_and_embedding_are_written(cells, model):
     np.testing.assert_array_equal(cells.obs[_keys.CONFIDENCE], expected.confidence)
     np.testing.assert_array_equal(cells.obs[_keys.DISTANCE], expected.distance)
     np.testing.assert_array_equal(cells.obs[_keys.OUTLIER], expected.outlier)
-    np.testing.assert_array_equal(cells.obsm[_keys.LATENT], unit)
+    np.testing.assert_array_equal(cells.obsm[_keys.LATENT], 2 * unit)
+    np.testing.assert_array_equal(cells.obsm[_keys.SPHERE], unit)
+    np.testing.assert_array_equal(cells.varm[_keys.AXES], np.ones((3, 2)))
     np.testing.assert_array_equal(cells.obsm[_keys.PROBABILITY].toarray(), expected.probability.toarray())
     assert cells.obs[_keys.CONFIDENCE].between(0, 1).all()
     assert cells.obs[_keys.OUTLIER].dtype == bool

@@ -28,7 +28,7 @@ class Fit:
     def __init__(self, model: SCPROTO) -> None:
         self.model = model
         self.cells = model.cells()
-        self.metacell = assign(model.get_latent_representation(), model.prototypes).metacell
+        self.metacell = assign(model.get_latent_representation(sphere=True), model.prototypes).metacell
         self.x = normalise(self.cells.counts)
         self.baseline = batch_baselines(self.cells, 2)[0]
 

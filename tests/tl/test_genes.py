@@ -39,11 +39,11 @@ def mean(values: np.ndarray, size: np.ndarray, rows: list[int]) -> np.ndarray:
 def test_the_table_equals_a_loop(atlas, model, metacells, table):
     genes, size = model.gene_names, metacells.obs["n_cells"].to_numpy()
     values = profiles(metacells, genes)
-    metacell = assign(model.get_latent_representation(), model.prototypes).metacell
+    metacell = assign(model.get_latent_representation(sphere=True), model.prototypes).metacell
     seen = atlas[:, genes].X.toarray() > 0
     assert len(table) == metacells.n_obs * 2 * len(genes)
     for row, name in enumerate(metacells.obs_names):
-        near = np.argsort(-metacells.obsm["X_scproto"] @ metacells.obsm["X_scproto"][row])
+        near = np.argsort(((metacells.obsm["X_scproto"] - metacells.obsm["X_scproto"][row]) ** 2).sum(1))
         near = [other for other in near if other != row][:2]
         others = {"rest": [other for other in range(metacells.n_obs) if other != row], "siblings": near}
         for reference, rows in others.items():

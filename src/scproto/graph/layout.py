@@ -1,4 +1,4 @@
-"""Two-dimensional layout of points on the hypersphere."""
+"""Two-dimensional layout of points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIN_POINTS = 5
 
 
 def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float32]:
-    """Lay out points on the unit sphere by scanpy's UMAP, with the neighbours that :func:`nearest_others` finds.
+    """Lay out points by scanpy's UMAP, with the neighbours that :func:`nearest_others` finds.
 
     All settings are scanpy's defaults except the number of epochs: it falls from 500 to 200 at 2,000 points instead of
     10,000. Four points or fewer are too few for a UMAP and are laid out along their principal components.
@@ -30,7 +30,7 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
     Parameters
     ----------
     points
-        Unit vectors, ``(n_points, n_latent)``.
+        Coordinates, ``(n_points, n_dims)``.
     seed
         Seed of the layout.
 
@@ -76,9 +76,9 @@ def _neighbor_search(n_neighbors: int) -> Any:
 
         def fit_transform(self, X: np.ndarray, y: None = None) -> csr_matrix:
             """Distances to the nearest points, CSR ``(n_points, n_points)``."""
-            others, cosine = nearest_others(X, self.n_neighbors)
+            others, squared = nearest_others(X, self.n_neighbors)
             indices = np.column_stack([np.arange(len(X)), others])
-            distance = np.column_stack([np.zeros(len(X), X.dtype), np.sqrt(np.maximum(2.0 - 2.0 * cosine, 0.0))])
+            distance = np.column_stack([np.zeros(len(X), X.dtype), np.sqrt(np.maximum(squared, 0.0))])
             indptr = np.arange(0, indices.size + 1, indices.shape[1])
             return csr_matrix((distance.ravel(), indices.ravel(), indptr), shape=(len(X), len(X)))
 

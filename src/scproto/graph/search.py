@@ -1,4 +1,4 @@
-"""Nearest rows of a table by inner product."""
+"""Nearest rows of a table, by inner product or Euclidean distance."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class Search:
         nearest of ``sqrt(n)`` k-means centres. One matrix product compares all queries of a list with the rows of the
         lists whose centres are nearest to its own. The search uses as many lists as find 95 % of the ten
         nearest neighbours of a sample of the rows.
+    euclidean
+        Whether the nearest rows are those at the smallest distance instead of those with the largest inner product.
 
     Attributes
     ----------
@@ -56,10 +58,11 @@ class Search:
     Sivic and Zisserman, ICCV 2003 (inverted files); Douze et al., IEEE Trans. Big Data 2025 (faiss).
     """
 
-    def __init__(self, reference: NDArray[np.float32], *, exact: bool) -> None:
+    def __init__(self, reference: NDArray[np.float32], *, exact: bool, euclidean: bool = False) -> None:
         self._reference = np.ascontiguousarray(reference, np.float32)
         self.n_reference = len(reference)
         self.n_probed = 0
+        self._euclidean = euclidean
         if not exact and self.n_reference >= LISTED_FROM:
             self._make_lists()
             ranks = self._ranks(_spread(self._reference, N_SAMPLED), N_JUDGED)
@@ -73,13 +76,13 @@ class Search:
             self._reference.shape[1],
             n_lists,
             niter=N_ROUNDS,
-            spherical=True,
+            spherical=not self._euclidean,
             min_points_per_centroid=1,
             max_points_per_centroid=TRAINED_BY,
         )
         self._kmeans.train(self._reference)
         centres = np.asarray(self._kmeans.centroids)
-        self._near = _nearest(centres, centres, n_lists)[0]  # (n_lists, n_lists); each list itself comes first
+        self._near = self._nearest(centres, centres, n_lists)[0]  # (n_lists, n_lists); each list itself comes first
         self._lists = self._listed(self._reference)
 
     def _listed(self, rows: NDArray[np.float32]) -> list[NDArray[np.int64]]:
@@ -90,7 +93,7 @@ class Search:
 
     def _ranks(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         """Rank of the list that holds each true neighbour, by nearness to the query's own list, ``(n_query, k)``."""
-        truth = _nearest(query, self._reference, k)[0]
+        truth = self._nearest(query, self._reference, k)[0]
         ranks = np.argsort(self._near, axis=1)  # (n_lists, n_lists)
         own, theirs = (self._kmeans.assign(rows)[1] for rows in (query, self._reference[truth.ravel()]))
         return ranks[own[:, None], theirs.reshape(truth.shape)]
@@ -109,22 +112,22 @@ class Search:
         -------
         indices : numpy.ndarray
             Indices of the rows, nearest first, ``(n_query, min(k, n_reference))``.
-        products : numpy.ndarray
-            Inner products of each query and these rows, of the same shape.
+        scores : numpy.ndarray
+            Inner products, or squared distances, of each query and these rows, of the same shape.
         """
         query, k = np.ascontiguousarray(query, np.float32), min(k, self.n_reference)
         if not self.n_probed:
-            return _nearest(query, self._reference, k)
-        indices, products = np.empty((len(query), k), np.int64), np.empty((len(query), k), np.float32)
+            return self._nearest(query, self._reference, k)
+        indices, scores = np.empty((len(query), k), np.int64), np.empty((len(query), k), np.float32)
         for queries, near in zip(self._listed(query), self._near, strict=True):
             if not len(queries):
                 continue
             rows = np.concatenate([self._lists[i] for i in near[: self.n_probed]])
             if len(rows) < k:
                 rows = np.arange(self.n_reference)
-            found, products[queries] = _nearest(query[queries], self._reference[rows], k)
+            found, scores[queries] = self._nearest(query[queries], self._reference[rows], k)
             indices[queries] = rows[found]
-        return indices, products
+        return indices, scores
 
     def others(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the nearest other rows of each row of the reference.
@@ -140,13 +143,13 @@ class Search:
         -------
         indices : numpy.ndarray
             Indices of the neighbours, nearest first, ``(n_reference, min(k, n_reference - 1))``.
-        products : numpy.ndarray
-            Inner products of each row and its neighbours, of the same shape.
+        scores : numpy.ndarray
+            Inner products, or squared distances, of each row and its neighbours, of the same shape.
         """
-        indices, products = self(self._reference, k + 1)
+        indices, scores = self(self._reference, k + 1)
         is_self = indices == np.arange(self.n_reference)[:, None]
         order = np.argsort(is_self, axis=1, kind="stable")[:, :-1]  # move the row itself to the end and drop it
-        return np.take_along_axis(indices, order, axis=1), np.take_along_axis(products, order, axis=1)
+        return np.take_along_axis(indices, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
     def recall(self, query: NDArray[np.float32], k: int, n_sampled: int = N_SAMPLED) -> float:
         """Share of the `k` true neighbours that the search finds, for `n_sampled` of the queries."""
@@ -154,16 +157,16 @@ class Search:
             return 1.0
         return float((self._ranks(_spread(query, n_sampled), k) < self.n_probed).mean())
 
+    def _nearest(
+        self, query: NDArray[np.float32], rows: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Indices and scores of each query's nearest rows among all rows, each ``(n_query, min(k, n_rows))``."""
+        import faiss
 
-def _nearest(
-    query: NDArray[np.float32], rows: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Indices and inner products of each query's nearest rows among all rows, each ``(n_query, min(k, n_rows))``."""
-    import faiss
-
-    faiss.cvar.distance_compute_blas_threshold = 1  # faiss would handle small tables in a slow loop
-    products, indices = faiss.knn(query, rows, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
-    return indices, products
+        faiss.cvar.distance_compute_blas_threshold = 1  # faiss would handle small tables in a slow loop
+        metric = faiss.METRIC_L2 if self._euclidean else faiss.METRIC_INNER_PRODUCT
+        scores, indices = faiss.knn(query, rows, min(k, len(rows)), metric=metric)
+        return indices, scores
 
 
 def _spread(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
@@ -189,7 +192,7 @@ def log_recall(recall: float, n_cells: int) -> None:
 
 
 def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the nearest other points of each point by inner product.
+    """Find the nearest other points of each point by Euclidean distance.
 
     The search is exact up to 50,000 points. Beyond that, :class:`Search` uses lists, and its recall on a sample is
     logged.
@@ -205,11 +208,11 @@ def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int6
     -------
     indices : numpy.ndarray
         Indices of the neighbours, nearest first, ``(n_points, min(k, n_points - 1))``.
-    products : numpy.ndarray
-        Inner products of each point and its neighbours, of the same shape.
+    squared : numpy.ndarray
+        Squared distances of each point and its neighbours, of the same shape.
     """
     exact = len(points) <= EXACT_UP_TO
-    search = Search(points, exact=exact)
+    search = Search(points, exact=exact, euclidean=True)
     if not exact:
         log_recall(search.recall(points, k), len(points))
     return search.others(k)

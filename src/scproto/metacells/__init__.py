@@ -1,6 +1,7 @@
 """From cells to metacells: assignment, the tree of the prototypes, and a table that describes each metacell."""
 
 from .assignment import Assignment, assign, log_probability
+from .axes import Axes, fit_axes
 from .tree import Level, cut
 
-__all__ = ["Assignment", "Level", "assign", "cut", "log_probability"]
+__all__ = ["Assignment", "Axes", "Level", "assign", "cut", "fit_axes", "log_probability"]

@@ -88,7 +88,8 @@ def build_metacells(
     for layer, values in layers.items():
         metacells.layers[layer] = values
     metacells.layers["counts"] = total
-    metacells.obsm[_keys.LATENT] = _centres(prototypes, level, mass)[used]
+    metacells.obsm[_keys.LATENT] = pool(placement.centres, level.group, mass)[used]
+    metacells.obsm[_keys.SPHERE] = _unit_centres(prototypes, level, mass)[used]
     metacells.uns[_keys.TREE] = tree
     metacells.uns[_keys.NAMES] = {
         "batches": {column: name for name, column in shares.items() if column in table},
@@ -97,7 +98,7 @@ def build_metacells(
     return metacells
 
 
-def _centres(prototypes: NDArray[np.float32], level: Level, mass: NDArray[np.int64]) -> NDArray[np.float32]:
+def _unit_centres(prototypes: NDArray[np.float32], level: Level, mass: NDArray[np.int64]) -> NDArray[np.float32]:
     """Unit vectors of the metacells; at the finest level, the prototypes unchanged."""
     if len(level.names) == len(prototypes):
         return prototypes

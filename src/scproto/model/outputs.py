@@ -10,13 +10,14 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from .. import _keys
 from .._errors import InputError
 from ..data.memory import MemoryCells
 from ..data.reader import Reader
 from ..data.source import CellSource
 from ..inputs import Counts, as_keys
 from ..metacells import cut
-from ..network import PrototypeModule, embed
+from ..network import PrototypeModule, embed, read_out, read_out_prototypes, unit_prototypes
 from .metacells import build_metacells
 from .placement import Placement
 
@@ -43,10 +44,7 @@ class OutputsMixin:
     @property
     def prototypes(self) -> NDArray[np.float32]:
         """Unit vectors of the prototypes, ``(n_prototypes, n_latent)``."""
-        return self._unit_prototypes().numpy()
-
-    def _unit_prototypes(self) -> torch.Tensor:
-        return self.module.unit_prototypes.detach().cpu()
+        return unit_prototypes(self.module)
 
     @property
     def metacell_names(self) -> list[str]:
@@ -58,25 +56,32 @@ class OutputsMixin:
         """Genes that the encoder reads and the decoder knows."""
         return list(self.reader.genes)
 
-    def get_latent_representation(self, adata: AnnData | None = None) -> NDArray[np.float32]:
+    def get_latent_representation(self, adata: AnnData | None = None, *, sphere: bool = False) -> NDArray[np.float32]:
         """Integrated embedding of cells.
+
+        The coordinates are the principal axes of log1p of the counts that the model decodes for a cell of median depth,
+        averaged over the batches. Euclidean distances between cells are thus distances in log expression.
 
         Parameters
         ----------
         adata
             Cells of batches that the model knows; by default the model's own cells.
+        sphere
+            Whether to return the unit vectors that the network learns instead. Their cosine similarities to the
+            prototypes determine the metacells.
 
         Returns
         -------
-        unit : numpy.ndarray
-            Unit vectors, ``(n_cells, n_latent)``.
+        embedding : numpy.ndarray
+            Coordinates, ``(n_cells, n_axes)``; or unit vectors, ``(n_cells, n_latent)``.
 
         Raises
         ------
         InputError
             If the model is not trained, or the cells lack its genes or come from an unknown batch.
         """
-        return self.place(adata).unit.copy()
+        placement = self.place(adata)
+        return (placement.unit if sphere else placement.embedding).copy()
 
     def place(self, adata: AnnData | None = None) -> Placement:
         """Place cells: find their embedding, and their metacells at any level.
@@ -91,7 +96,7 @@ class OutputsMixin:
         Returns
         -------
         placement : Placement
-            Unit vectors of cells and prototypes, from which embedding, assignment and metacells are made.
+            Coordinates of cells and prototypes, from which assignment and metacells are made.
 
         Raises
         ------
@@ -106,7 +111,10 @@ class OutputsMixin:
                 self._own_placement = None  # these cells are no longer the model's own
             elif adata is own:
                 return placement
-        placement = Placement(self.embed(self.cells(adata)), self.prototypes)
+        cells = self.cells(adata)
+        unit = self.embed(cells)
+        embedding = read_out(self.module, unit, cells.batch)
+        placement = Placement(embedding, read_out_prototypes(self.module), unit, self.prototypes)
         if adata is self.adata:
             self._own_placement = adata, placement
         return placement
@@ -116,7 +124,7 @@ class OutputsMixin:
             raise InputError("The model is not trained; call model.train() first.")
 
     def embed(self, cells: CellSource) -> NDArray[np.float32]:
-        """Integrated embedding of cells as :meth:`cells` reads them, unit vectors ``(n_cells, n_latent)``."""
+        """Unit vectors of cells as :meth:`cells` reads them, with the batches aligned, ``(n_cells, n_latent)``."""
         unit = embed(self.module, cells)
         alignment = self.module.alignment.to("cpu")
         return alignment(unit, torch.from_numpy(cells.batch)).numpy()
@@ -157,8 +165,10 @@ class OutputsMixin:
 
             ``obs`` has ``n_cells``, ``n_counts``, ``share_<batch>``, ``batch_entropy`` (0: a single batch, 1: all
             batches equally, with batches weighted to the same size), each label and ``<label>_share``, the mean
-            ``confidence``, and ``tree_parent``. ``obsm["X_scproto"]`` holds the prototype, or the normalised mean of
-            the prototypes, weighted by their cells. ``uns["scproto_tree"]`` is the Ward linkage of the rows.
+            ``confidence``, and ``tree_parent``. ``obsm["X_scproto"]`` holds the prototype in the embedding, and
+            ``obsm["X_scproto_sphere"]`` its unit vector; at a coarser level, the mean of the prototypes, weighted by
+            their cells. ``varm["scproto_axes"]`` holds the weights of the genes in the axes of the embedding.
+            ``uns["scproto_tree"]`` is the Ward linkage of the rows.
 
             A slash in the name of a batch or label becomes ``|`` in keys, since files take it for a folder. If two
             batches get the same key, one of them is numbered. A label becomes ``<label>_label`` if its name, or that of
@@ -194,7 +204,7 @@ class OutputsMixin:
         decoded: dict[str | None, NDArray[np.float32]] = {None: self._decode(self.prototypes)[:, gene[modelled]]}
         for name in as_keys(decode_batches):
             decoded[name] = self._decode(self.prototypes, self._batch_index(name))[:, gene[modelled]]
-        return build_metacells(
+        metacells = build_metacells(
             adata.obs,
             names,
             MemoryCells(counts.matrix, batch.codes.astype(np.int64)),
@@ -205,6 +215,14 @@ class OutputsMixin:
             modelled,
             as_keys(label_keys),
         )
+        metacells.varm[_keys.AXES] = self.loadings_of(names)
+        return metacells
+
+    def loadings_of(self, names: pd.Index) -> NDArray[np.float32]:
+        """Weights of genes in the axes of the embedding, ``(n_genes, n_axes)``; 0 for genes outside the model."""
+        loadings = self.module.axes.loadings
+        place = pd.Index(self.reader.genes).get_indexer(names)
+        return np.where(place[:, None] >= 0, loadings[place], np.float32(0))
 
     def _batch_index(self, name: str) -> int:
         if name not in self.reader.batches:

@@ -16,12 +16,18 @@ class Placement:
 
     Attributes
     ----------
+    embedding
+        Coordinates of the cells, whose distances are those of decoded log expression, ``(n_cells, n_axes)``.
+    centres
+        Coordinates of the prototypes in the same space, ``(n_prototypes, n_axes)``.
     unit
         Unit vectors of the cells after the batches are aligned, ``(n_cells, n_latent)``.
     prototypes
         Unit vectors of the prototypes, ``(n_prototypes, n_latent)``.
     """
 
+    embedding: NDArray[np.float32]
+    centres: NDArray[np.float32]
     unit: NDArray[np.float32]
     prototypes: NDArray[np.float32]
     _assignments: dict[int, Assignment] = field(default_factory=dict, repr=False)

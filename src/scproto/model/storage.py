@@ -88,6 +88,10 @@ def read_settings(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
+_ADDED = {"axes_depth", "axes_loadings", "axes_origin", "axes_offsets"}
+"""Weights that models of earlier versions lack."""
+
+
 def read_weights(path: str | Path, module: PrototypeModule) -> None:
     """Load the weights of a saved model into a module of the same sizes; buffers grow to the saved size.
 
@@ -99,10 +103,10 @@ def read_weights(path: str | Path, module: PrototypeModule) -> None:
     with reading(path):
         state = load_file(_file(path, WEIGHTS))
     own, buffers = module.state_dict(), dict(module.named_buffers())
-    if names := sorted(set(state) ^ set(own)):
+    if names := sorted((set(state) ^ set(own)) - _ADDED):
         raise InputError(_damaged(path, f"{WEIGHTS} {'lacks' if names[0] in own else 'has an unknown'} {names[0]!r}"))
     for name, value in state.items():
-        first = 1 if name in buffers else 0  # rounds of alignment come first
+        first = 1 if name in buffers else 0  # rounds of alignment and axes come first
         if value.shape[first:] != own[name].shape[first:] or value.ndim != own[name].ndim:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
             raise InputError(_damaged(path, f"{name!r} in {WEIGHTS} has the shape {shapes}"))

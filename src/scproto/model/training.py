@@ -15,7 +15,7 @@ from ..data.module import ViewDataModule
 from ..data.sampler import ViewSampler
 from ..data.source import CellSource, gene_share
 from ..graph import KnnGraph
-from ..network import PrototypeModule, embed
+from ..network import PrototypeModule, embed, fit_read_out, read_out_prototypes, unit_prototypes
 from ..nn import density_weights, spherical_kmeans
 from ..train.plan import PrototypePlan
 from ..train.runner import run_trainer
@@ -77,16 +77,16 @@ def learn(
 
 
 def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
-    """Align the batches at the prototypes, then move the prototypes onto the aligned cells.
+    """Align the batches at the prototypes, move the prototypes onto the aligned cells, and find the axes.
 
     Parameters
     ----------
     module
-        Trained network; alignment and prototypes are set in place.
+        Trained network; alignment, prototypes and axes are set in place.
     source
         Training cells.
     seed
-        Seed of k-means.
+        Seed of k-means, and of the sample of cells that the axes are found from.
 
     Returns
     -------
@@ -99,7 +99,8 @@ def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
     weights = density_weights(aligned, prototypes).numpy()
     centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, seed=seed)
     module.set_prototypes(torch.from_numpy(centres), alignment)
-    return Placement(aligned.numpy(), module.unit_prototypes.detach().cpu().numpy())
+    embedding = fit_read_out(module, source, aligned.numpy(), seed)
+    return Placement(embedding, read_out_prototypes(module), aligned.numpy(), unit_prototypes(module))
 
 
 def check_source(source: CellSource, n_cells: int, n_genes: int, n_batches: int) -> None:

@@ -2,5 +2,14 @@
 
 from .embed import embed
 from .module import Losses, PrototypeModule
+from .read_out import fit_read_out, read_out, read_out_prototypes, unit_prototypes
 
-__all__ = ["Losses", "PrototypeModule", "embed"]
+__all__ = [
+    "Losses",
+    "PrototypeModule",
+    "embed",
+    "fit_read_out",
+    "read_out",
+    "read_out_prototypes",
+    "unit_prototypes",
+]

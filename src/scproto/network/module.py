@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from .._arguments import check_number, check_whole
 from ..data.minibatch import Minibatch
 from ..losses import batch_sinkhorn, negative_binomial_nll, propagation_loss, swapped_prediction_loss
+from ..metacells import Axes
 from ..nn import Alignment, Decoder, Encoder, fit_alignment
 
 
@@ -63,6 +65,10 @@ class PrototypeModule(nn.Module):
 
     alignment_prototypes: Tensor
     alignment_offsets: Tensor
+    axes_depth: Tensor
+    axes_loadings: Tensor
+    axes_origin: Tensor
+    axes_offsets: Tensor
     log_share: Tensor
 
     def __init__(
@@ -96,6 +102,10 @@ class PrototypeModule(nn.Module):
         self.n_alignment = check_whole("n_alignment", n_alignment, 0)
         self.register_buffer("alignment_prototypes", torch.empty(0, n_prototypes, n_latent))
         self.register_buffer("alignment_offsets", torch.empty(0, n_batches, n_prototypes, n_latent))
+        self.register_buffer("axes_depth", torch.ones(()))
+        self.register_buffer("axes_loadings", torch.empty(0, n_genes))
+        self.register_buffer("axes_origin", torch.empty(0))
+        self.register_buffer("axes_offsets", torch.empty(0, n_batches, n_prototypes))
 
     @property
     def device(self) -> torch.device:
@@ -120,12 +130,31 @@ class PrototypeModule(nn.Module):
                 self.alignment_prototypes = alignment.prototypes.to(self.device)
                 self.alignment_offsets = alignment.offsets.to(self.device)
 
+    @property
+    def axes(self) -> Axes:
+        """Axes of the embedding; the buffers keep the axis as the first dimension."""
+        loadings, origin, offsets = (
+            buffer.cpu().numpy() for buffer in (self.axes_loadings, self.axes_origin, self.axes_offsets)
+        )
+        return Axes(np.ascontiguousarray(loadings.T), origin, np.ascontiguousarray(np.moveaxis(offsets, 0, 2)))
+
+    def set_axes(self, axes: Axes, depth: float) -> None:
+        """Set the axes of the embedding, and the number of counts per cell whose log they read."""
+        self.axes_depth = torch.tensor(depth, device=self.device)
+        for name, values in (
+            ("axes_loadings", axes.loadings.T),
+            ("axes_origin", axes.origin),
+            ("axes_offsets", np.moveaxis(axes.offsets, 2, 0)),
+        ):
+            setattr(self, name, torch.from_numpy(np.ascontiguousarray(values)).to(self.device))
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the weights of a network of the same sizes; its alignment may have a different number of rounds."""
+        """Load the weights of a network of the same sizes; it may have other numbers of rounds and axes."""
         for name, buffer in dict(self.named_buffers()).items():
             if name in weights:
                 setattr(self, name, torch.empty_like(weights[name], dtype=buffer.dtype, device=buffer.device))
-        self.load_state_dict(weights)
+        kept = {name: value for name, value in self.state_dict().items() if name.startswith("axes_")}
+        self.load_state_dict(kept | dict(weights))  # models of earlier versions have no axes
 
     def set_shares(self, shares: Tensor) -> None:
         """Set the target share of each batch's cells for each prototype, ``(n_batches, n_prototypes)``."""

@@ -71,8 +71,8 @@ def fit_alignment(
 
     A softmax spreads each cell over the prototypes. The offset of a batch at a prototype is the difference between its
     weighted mean and the mean over batches. Both are weighted by the trust in that batch at that prototype
-    (:func:`_trust`), so a batch that hardly occurs there hardly moves and hardly counts. Spherical k-means then moves
-    the prototypes to the aligned cells.
+    (:func:`trust_in_batches`), so a batch that hardly occurs there hardly moves and hardly counts. Spherical k-means
+    then moves the prototypes to the aligned cells.
 
     While the batches differ by a shift that cells of one kind share, each round also brings the cells nearer to their
     prototypes. Once it hardly does, the batches differ no more than the cells within them, and further rounds would
@@ -143,14 +143,14 @@ def _offsets(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) ->
             p = torch.softmax(cells @ prototypes.T / TEMPERATURE, dim=1)
             mass[b] += p.sum(0)
             total[b] += p.T @ cells
-    trust = _trust(mass).unsqueeze(2)  # (n_batches, n_prototypes, 1)
+    trust = trust_in_batches(mass).unsqueeze(2)  # (n_batches, n_prototypes, 1)
     tiny = torch.finfo(mass.dtype).tiny
     mean = total / mass.clamp_min(tiny).unsqueeze(2)
     centre = (trust * mean).sum(0) / trust.sum(0).clamp_min(tiny)
     return trust * (mean - centre)
 
 
-def _trust(mass: Tensor) -> Tensor:
+def trust_in_batches(mass: Tensor) -> Tensor:
     """Trust in the mean of each batch at each prototype, in [0, 1), ``(n_batches, n_prototypes)``.
 
     The trust is one half where the mass is one cell plus twice the average mass of the batch per prototype. Where a

@@ -67,7 +67,14 @@ class Decoder(nn.Module):
         log_share : Tensor
             Log of the expected share of each gene in the counts, ``(n_cells, n_decoded)``.
         """
-        hidden = self.hidden(torch.cat([unit * self.scale, self.batch_embedding(batch)], dim=1))
+        return self._log_share(unit, self.batch_embedding(batch), genes)
+
+    def in_average_batch(self, unit: Tensor) -> Tensor:
+        """Decode with the mean of all batch embeddings; otherwise the same as :meth:`forward`."""
+        return self._log_share(unit, self.batch_embedding.weight.mean(0).expand(len(unit), -1))
+
+    def _log_share(self, unit: Tensor, batch_embedding: Tensor, genes: Tensor | None = None) -> Tensor:
+        hidden = self.hidden(torch.cat([unit * self.scale, batch_embedding], dim=1))
         weight, bias = self.log_share.weight, self.log_share.bias
         if genes is None:
             return linear(hidden, weight, bias)

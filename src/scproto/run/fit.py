@@ -157,7 +157,7 @@ def assign(admitted: Admitted, model: SCPROTO, stages: Stages, job: Job) -> AnnD
         placement = model.place()
         used = np.unique(placement.assign(placement.level()).metacell)
         if settings.report:
-            job.submit(np.concatenate([placement.unit, placement.prototypes[used]]), settings.seed)
+            job.submit(np.concatenate([placement.embedding, placement.centres[used]]), settings.seed)
         adata.uns[_keys.UNS] |= {"settings": settings.storable(), "seed": settings.seed}
         metacells = model.sum_metacells(adata, admitted.counts, label_keys=settings.label_keys)
     with stages("Check"):

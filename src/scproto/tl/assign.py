@@ -19,7 +19,9 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
 
     Every cell gets a metacell; doubtful cells are flagged, not dropped. The function writes into ``adata``:
 
-    - ``obsm["X_scproto"]``: integrated embedding, unit norm
+    - ``obsm["X_scproto"]``: integrated embedding; Euclidean distances are those of decoded log expression
+    - ``obsm["X_scproto_sphere"]``: unit vectors, whose cosine similarities to the prototypes determine the metacells
+    - ``varm["scproto_axes"]``: weight of each gene in each axis of the embedding; 0 for genes outside the model
     - ``obs["metacell"]``: name of the metacell
     - ``obs["metacell_confidence"]``: probability of that metacell, in [0, 1]
     - ``obs["metacell_distance"]``: cosine distance to the nearest prototype, whatever the level
@@ -54,7 +56,9 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     level = placement.level(n)
     assignment = placement.assign(level)
     _keys.set_aside(adata, omicverse=omicverse_keys)
-    adata.obsm[_keys.LATENT] = placement.unit.copy()
+    adata.obsm[_keys.LATENT] = placement.embedding.copy()
+    adata.obsm[_keys.SPHERE] = placement.unit.copy()
+    adata.varm[_keys.AXES] = model.loadings_of(adata.var_names)
     names = pd.Index(level.names, dtype=object)
     adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.metacell, names).remove_unused_categories()
     adata.obs[_keys.CONFIDENCE] = assignment.confidence

@@ -15,16 +15,16 @@ from ..graph import umap_layout
 def umap(adata: AnnData, metacells: AnnData, seed: int = 0) -> None:
     """Embed cells and prototypes in one UMAP (McInnes et al., 2018).
 
-    Cells and prototypes lie on the same hypersphere, so one neighbour graph (15 nearest;
-    :func:`scproto.graph.nearest_others`) holds both. scanpy makes the layout (:func:`scproto.graph.umap_layout`).
+    Cells and prototypes share the embedding, so one neighbour graph (15 nearest; :func:`scproto.graph.nearest_others`)
+    holds both. scanpy makes the layout (:func:`scproto.graph.umap_layout`).
 
     Parameters
     ----------
     adata
-        Cells with ``obsm["X_scproto"]``, ``(n_cells, n_latent)``. The function adds ``obsm["X_scproto_umap"]``,
+        Cells with ``obsm["X_scproto"]``, ``(n_cells, n_axes)``. The function adds ``obsm["X_scproto_umap"]``,
         ``(n_cells, 2)``.
     metacells
-        Metacells with ``obsm["X_scproto"]``, ``(n_metacells, n_latent)``. The function adds
+        Metacells with ``obsm["X_scproto"]``, ``(n_metacells, n_axes)``. The function adds
         ``obsm["X_scproto_umap"]``, ``(n_metacells, 2)``.
     seed
         Seed of the layout.
@@ -43,7 +43,7 @@ def umap(adata: AnnData, metacells: AnnData, seed: int = 0) -> None:
     cells, prototypes = np.asarray(adata.obsm[LATENT]), np.asarray(metacells.obsm[LATENT])
     if cells.shape[1] != prototypes.shape[1]:
         raise InputError(
-            f"The cells have {cells.shape[1]} latent dimensions but the metacells have {prototypes.shape[1]}: "
+            f"The cells have {cells.shape[1]} axes but the metacells have {prototypes.shape[1]}: "
             "take both from the same model."
         )
     set_umap(adata, metacells, umap_layout(np.concatenate([cells, prototypes]), seed))

@@ -1,0 +1,218 @@
+"""An embedding whose distances are those of log expression, and whose axes have genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from ..nn.alignment import TEMPERATURE, trust_in_batches
+from .assignment import assign
+
+N_AXES = 12
+"""Number of axes; see the record on the embedding for other numbers."""
+
+N_FITTED = 5_000
+"""Maximum number of cells from which the axes are found."""
+
+N_TOP = 10
+"""Number of prototypes over which a cell is spread."""
+
+N_ROUNDS = 3
+"""Rounds in which the offsets of the batches are estimated."""
+
+Expression = NDArray[np.float32]
+Decode = Callable[[NDArray[np.float32]], Expression]
+"""Function from unit vectors ``(n_points, n_latent)`` to log expression ``(n_points, n_genes)``."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Axes of decoded log expression, and what the batches still differ by along them.
+
+    Attributes
+    ----------
+    loadings
+        Orthonormal weights of the genes, ``(n_genes, n_axes)``. The first axis explains most of the variance.
+    origin
+        Coordinates of the mean cell before it is moved to zero, ``(n_axes,)``.
+    offsets
+        Offset of each batch at each prototype, to be subtracted, ``(n_batches, n_prototypes, n_axes)``.
+    """
+
+    loadings: NDArray[np.float32]
+    origin: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+
+    @property
+    def n_axes(self) -> int:
+        """Number of axes; 0 if none were fitted."""
+        return len(self.origin)
+
+    def project(self, decode: Decode, unit: NDArray[np.float32], chunk: int = 512) -> NDArray[np.float32]:
+        """Decode cells and read off their coordinates before the batches are aligned, ``(n_cells, n_axes)``."""
+        parts = [decode(unit[start : start + chunk]) @ self.loadings for start in range(0, len(unit), chunk)]
+        return np.concatenate(parts) - self.origin
+
+    def __call__(
+        self, decode: Decode, unit: NDArray[np.float32], prototypes: NDArray[np.float32], batch: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Embed cells.
+
+        Parameters
+        ----------
+        decode
+            Log expression of points on the hypersphere, in an average batch.
+        unit
+            Unit vectors of the cells, ``(n_cells, n_latent)``.
+        prototypes
+            Unit vectors, ``(n_prototypes, n_latent)``.
+        batch
+            Batch of each cell, ``(n_cells,)``.
+
+        Returns
+        -------
+        embedding : numpy.ndarray
+            Coordinates of the cells, ``(n_cells, n_axes)``.
+        """
+        return self.align(self.project(decode, unit), shares_of_prototypes(unit, prototypes), batch)
+
+    def align(
+        self, coordinates: NDArray[np.float32], shares: sp.csr_matrix, batch: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Subtract from each cell the offsets of its batch, mixed by its shares of the prototypes."""
+        aligned = coordinates.copy()
+        for own in np.unique(batch):
+            cells = np.flatnonzero(batch == own)
+            aligned[cells] -= shares[cells] @ self.offsets[own]
+        return aligned
+
+
+def fit_axes(
+    decode: Decode,
+    at_prototypes: Expression,
+    unit: NDArray[np.float32],
+    prototypes: NDArray[np.float32],
+    batch: NDArray[np.int64],
+    n_batches: int,
+    *,
+    n_axes: int = N_AXES,
+    seed: int = 0,
+) -> tuple[Axes, NDArray[np.float32]]:
+    """Find the principal axes of decoded log expression, and align the batches along them.
+
+    Cells are decoded in an average batch, which is exact enough between the prototypes and needs one pass. At the
+    prototypes, the mean over all batches takes its place.
+
+    Parameters
+    ----------
+    decode
+        Log expression of points on the hypersphere, in an average batch.
+    at_prototypes
+        Log expression of the prototypes, the mean over all batches, ``(n_prototypes, n_genes)``.
+    unit
+        Unit vectors of the cells, ``(n_cells, n_latent)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    batch
+        Batch of each cell, ``(n_cells,)``.
+    n_batches
+        Number of batches.
+    n_axes
+        Number of axes; fewer if there are fewer cells or genes.
+    seed
+        Seed of the sample of cells and of the randomised decomposition.
+
+    Returns
+    -------
+    axes : Axes
+        The axes.
+    embedding : numpy.ndarray
+        Coordinates of the cells, ``(n_cells, n_axes)``.
+    """
+    sample = np.sort(np.random.default_rng(seed).permutation(len(unit))[:N_FITTED])
+    loadings, mean = principal_axes(decode(unit[sample]), n_axes, seed)
+    origin = mean @ loadings
+    unaligned = Axes(loadings, origin, np.zeros((n_batches, len(prototypes), len(origin)), np.float32))
+    shares = shares_of_prototypes(unit, prototypes)
+    coordinates = unaligned.project(decode, unit)
+    average = unaligned.project(decode, prototypes) - (at_prototypes @ loadings - origin)
+    offsets = average + batch_offsets(coordinates - shares @ average, shares, batch, n_batches)
+    axes = Axes(loadings, origin, offsets)
+    return axes, axes.align(coordinates, shares, batch)
+
+
+def principal_axes(x: Expression, n_axes: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Find principal axes.
+
+    Parameters
+    ----------
+    x
+        Log expression, ``(n_points, n_genes)``.
+    n_axes
+        Number of axes; fewer if there are fewer points or genes.
+    seed
+        Seed of the randomised decomposition (Halko et al., 2011).
+
+    Returns
+    -------
+    loadings : numpy.ndarray
+        Orthonormal columns, ``(n_genes, n_axes)``. The largest weight of each is positive.
+    mean : numpy.ndarray
+        Mean of the points, ``(n_genes,)``.
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    mean = x.mean(axis=0)
+    _, _, rows = randomized_svd(x - mean, min(n_axes, *x.shape), n_iter=4, random_state=seed)
+    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
+    return np.ascontiguousarray((rows * np.where(largest < 0, -1, 1)).T, dtype=np.float32), mean
+
+
+def shares_of_prototypes(unit: NDArray[np.float32], prototypes: NDArray[np.float32]) -> sp.csr_matrix:
+    """Spread each cell over its nearest prototypes; rows sum to one, CSR ``(n_cells, n_prototypes)``."""
+    from sklearn.preprocessing import normalize
+
+    return normalize(assign(unit, prototypes, temperature=TEMPERATURE, n_top=N_TOP).probability, norm="l1")
+
+
+def batch_offsets(
+    coordinates: NDArray[np.float32], shares: sp.csr_matrix, batch: NDArray[np.int64], n_batches: int
+) -> NDArray[np.float32]:
+    """Estimate by how much each batch is displaced at each prototype.
+
+    As in :func:`scproto.nn.fit_alignment`, the offset of a batch at a prototype is the difference between its mean and
+    the mean over batches, both weighted by the trust in it. Since cells share prototypes, the rest is estimated again
+    after the first offsets are subtracted, and the offsets of all rounds add up.
+
+    Parameters
+    ----------
+    coordinates
+        Coordinates of the cells, ``(n_cells, n_axes)``.
+    shares
+        Shares of the prototypes in each cell, CSR ``(n_cells, n_prototypes)``.
+    batch
+        Batch of each cell, ``(n_cells,)``.
+    n_batches
+        Number of batches.
+
+    Returns
+    -------
+    offsets : numpy.ndarray
+        Offsets, ``(n_batches, n_prototypes, n_axes)``; zero for a batch without cells.
+    """
+    parts = [(shares[own := batch == b], coordinates[own]) for b in range(n_batches)]
+    mass = np.stack([np.asarray(share.sum(axis=0)).ravel() for share, _ in parts])  # (n_batches, n_prototypes)
+    trust = trust_in_batches(torch.from_numpy(mass)).numpy()[:, :, None]
+    tiny = np.finfo(mass.dtype).tiny
+    offsets = np.zeros((n_batches, shares.shape[1], coordinates.shape[1]), np.float32)
+    for _ in range(N_ROUNDS):
+        total = np.stack([share.T @ (own - share @ at) for (share, own), at in zip(parts, offsets, strict=True)])
+        mean = total / np.maximum(mass, tiny)[:, :, None]
+        centre = (trust * mean).sum(axis=0) / np.maximum(trust.sum(axis=0), tiny)
+        offsets += trust * (mean - centre)
+    return offsets
