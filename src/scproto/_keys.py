@@ -211,7 +211,7 @@ def set_aside(adata: AnnData, *, omicverse: bool = False) -> dict[str, str]:
         New name by old name, such as ``metacell_input`` for ``metacell``. Each is also logged as a warning.
     """
     obs, obsm = adata.obs, adata.obsm
-    written = all(key in obs for key in WRITTEN_OBS) and all(key in obsm for key in WRITTEN_OBSM)
+    written = all(key in obs for key in WRITTEN_OBS) and all(key in obsm for key in (LATENT, PROBABILITY))
     ours = written or "n_metacells" in record_of(adata)
     kept = {} if ours else _rename(adata, "obs", WRITTEN_OBS) | _rename(adata, "obsm", WRITTEN_OBSM)
     if omicverse and not (ours and _same_metacells(adata.obs)):

@@ -225,6 +225,13 @@ def test_weights_of_another_model(copied, change, what):
         SCPROTO.load(copied)
 
 
+def test_a_model_without_axes_embeds_on_the_hypersphere(copied, atlas, sphere):
+    """Earlier versions saved no axes."""
+    weights = load_file(copied / "weights.safetensors")
+    save_file({n: v for n, v in weights.items() if not n.startswith("axes_")}, copied / "weights.safetensors")
+    np.testing.assert_array_equal(SCPROTO.load(copied).get_latent_representation(atlas), sphere)
+
+
 def test_a_folder_that_cannot_be_written(model, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):

@@ -23,10 +23,11 @@ FEW_CELLS = "ignore:Category . in adata.obs.* has fewer than 3 cells"
 """The warning of scvi-tools about tiny batches."""
 
 
-def test_embedding_lies_on_the_sphere(latent):
-    assert latent.shape == (150, 6)
-    assert latent.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(latent, axis=1), 1, rtol=1e-5)
+def test_cells_have_coordinates_and_lie_on_the_sphere(latent, sphere):
+    assert latent.shape == (150, 12)
+    assert sphere.shape == (150, 6)
+    assert latent.dtype == sphere.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(sphere, axis=1), 1, rtol=1e-5)
 
 
 def test_prototypes_lie_on_the_sphere(model):
@@ -112,10 +113,10 @@ def test_the_decoder_starts_at_the_gene_shares_and_a_second_training_continues(a
     np.testing.assert_allclose(bias.detach().numpy(), start + 1, atol=0.01)
 
 
-def test_decoder_learns_shares_that_sum_nearly_to_one(model, latent):
+def test_decoder_learns_shares_that_sum_nearly_to_one(model, sphere):
     for b in range(3):
         with torch.no_grad():
-            total = model.module.decoder(torch.from_numpy(latent), torch.full((150,), b)).exp().sum(1)
+            total = model.module.decoder(torch.from_numpy(sphere), torch.full((150,), b)).exp().sum(1)
         assert 0.8 < total.min() <= total.max() < 1.25
 
 
@@ -271,9 +272,9 @@ def test_prototypes_end_as_centres_of_the_aligned_cells_weighted_by_density(atla
 
     monkeypatch.setattr("scproto.model.training.density_weights", weigh)
     model = fit_small(atlas, max_steps=8)
-    latent, weight = model.get_latent_representation(), weights[0].numpy()
-    nearest = (latent @ model.prototypes.T).argmax(1)
+    unit, weight = model.get_latent_representation(sphere=True), weights[0].numpy()
+    nearest = (unit @ model.prototypes.T).argmax(1)
     assert weight.std() > 0.01
     for k in np.unique(nearest):
-        mean = weight[nearest == k] @ latent[nearest == k]
+        mean = weight[nearest == k] @ unit[nearest == k]
         np.testing.assert_allclose(model.prototypes[k], mean / np.linalg.norm(mean), atol=1e-4)

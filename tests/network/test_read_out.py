@@ -35,7 +35,8 @@ def test_prototypes_are_decoded_in_every_batch(module, source, unit):
     depth = np.median(source.library)
     expected = 0
     for batch in range(N_BATCHES):
-        share = module.decode(torch.from_numpy(unit_prototypes(module)), batch).detach().numpy()
+        with torch.no_grad():
+            share = module.decode(torch.from_numpy(unit_prototypes(module)), batch).numpy()
         expected = expected + np.log1p(depth * share) / N_BATCHES
     axes = module.axes
     np.testing.assert_allclose(read_out_prototypes(module), expected @ axes.loadings - axes.origin, atol=1e-4)

@@ -102,7 +102,7 @@ class PrototypeModule(nn.Module):
         self.n_alignment = check_whole("n_alignment", n_alignment, 0)
         self.register_buffer("alignment_prototypes", torch.empty(0, n_prototypes, n_latent))
         self.register_buffer("alignment_offsets", torch.empty(0, n_batches, n_prototypes, n_latent))
-        self.register_buffer("axes_depth", torch.ones(()))
+        self.register_buffer("axes_depth", torch.ones(1))
         self.register_buffer("axes_loadings", torch.empty(0, n_genes))
         self.register_buffer("axes_origin", torch.empty(0))
         self.register_buffer("axes_offsets", torch.empty(0, n_batches, n_prototypes))
@@ -140,7 +140,7 @@ class PrototypeModule(nn.Module):
 
     def set_axes(self, axes: Axes, depth: float) -> None:
         """Set the axes of the embedding, and the number of counts per cell whose log they read."""
-        self.axes_depth = torch.tensor(depth, device=self.device)
+        self.axes_depth = torch.tensor([depth], device=self.device)
         for name, values in (
             ("axes_loadings", axes.loadings.T),
             ("axes_origin", axes.origin),
