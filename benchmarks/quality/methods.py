@@ -30,9 +30,13 @@ METHODS = {
     "harmony": _method("Harmony", "harmony", "harmonypy"),
     "scvi": _method("scVI", "scvi_tools", "scvi-tools"),
     "scpoli": _method("scPoli", "scpoli", "scarches"),
+    "drvi": _method("DRVI", "drvi_py", "drvi-py"),
+    "sysvi": _method("sysVI", "sysvi", "scvi-tools"),
+    "scanorama": _method("Scanorama", "scanorama_svd", "scanorama"),
     "concord": _method("CONCORD", "concord_sc", "concord-sc"),
     "seacells": _method("SEACells", "seacells", "seacells"),
     "metacell2": _method("MetaCell-2", "metacell2", "metacells"),
+    "metaq": _method("MetaQ", "metaq", "metaq-sc"),
     "geosketch": _method("geosketch", "geometric_sketch", "geosketch"),
     "random": _method("random cells", "random_cells", "scikit-learn"),
 }
