@@ -36,6 +36,7 @@ METHODS = {
     "concord": _method("CONCORD", "concord_sc", "concord-sc"),
     "seacells": _method("SEACells", "seacells", "seacells"),
     "metacell2": _method("MetaCell-2", "metacell2", "metacells"),
+    "supercell": _method("SuperCell", "supercell", "omicverse"),
     "metaq": _method("MetaQ", "metaq", "metaq-sc"),
     "geosketch": _method("geosketch", "geometric_sketch", "geosketch"),
     "random": _method("random cells", "random_cells", "scikit-learn"),

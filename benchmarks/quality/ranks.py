@@ -118,9 +118,9 @@ def markdown(found: pd.DataFrame) -> str:
     by_data = by_pair.groupby(["data", "n_prototypes"]).mean()
     lines = [[name, f"{means[name]:.2f}", *(f"{rank:.2f}" for rank in by_score[name])] for name in means.index]
     texts = [tables.markdown(["method", "mean rank", *by_score.index], lines)]
-    for blocks, what in ((by_pair, "pairs of data set and score"), (by_data, "data sets")):
+    for blocks, what in ((by_pair, "Pairs of data set and score"), (by_data, "Data sets")):
         p, difference = friedman(blocks)
-        texts.append(f"{len(blocks)} {what}: Friedman p = {p:.2g}, critical difference {difference:.2f}")
+        texts.append(f"{what}: {len(blocks)}. Friedman p = {p:.2g}, critical difference {difference:.2f}")
     return "\n\n".join(texts)
 
 

@@ -90,7 +90,7 @@ def test_folders_are_read_together_and_every_output_is_written(rows, tmp_path, m
     expected = rows[(rows["data"] == "a") & (rows["method"] == "harmony")]["total"].mean()
     assert new["value"].tolist() == [pytest.approx(expected)]
     text = (tmp_path / "out" / "ranks.md").read_text()
-    assert "15 pairs of data set and score: Friedman p =" in text
+    assert "Pairs of data set and score: 15. Friedman p =" in text
     assert text.strip() == capsys.readouterr().out.strip()
     assert (tmp_path / "out" / "ranks.png").read_bytes().startswith(b"\x89PNG")
 

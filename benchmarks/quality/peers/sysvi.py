@@ -1,4 +1,4 @@
-"""sysVI (Hrovatin et al., Cell Systems 2025) with the defaults of scvi-tools and 200 epochs, then k-means."""
+"""sysVI (Hrovatin et al., BMC Genomics 2025) with the defaults of scvi-tools and 200 epochs, then k-means."""
 
 import scanpy as sc
 import scvi
