@@ -29,7 +29,7 @@ from lab.data import find_files, fit, load, numbers_of_files
 from scoring import integration
 
 import scproto
-from scproto.metacells.axes import N_AXES, fit_axes
+from scproto.metacells.axes import EXPLAINED, fit_axes
 from scproto.metacells.gamma_poisson import expected_log1p
 from scproto.model import SCPROTO
 from scproto.network.read_out import in_average_batch, over_batches
@@ -39,12 +39,12 @@ SHOWN = {"total": "total", "bio": "bio", "batch": "batch", "corr_weighted": "scG
 """Scores and their headings in the tables."""
 
 
-def axes(model: SCPROTO, depth: float = 1.0, n_axes: int = N_AXES, *, aligned: bool = True) -> np.ndarray:
+def axes(model: SCPROTO, depth: float = 1.0, explained: float = EXPLAINED, *, aligned: bool = True) -> np.ndarray:
     """Fit axes to expression at a multiple of the median depth."""
     depth, placement, module = depth * depth_of(model), model.place(), model.module
     decode, cells = in_average_batch(module, depth), model.cells()
     given = over_batches(module, depth), placement.unit, placement.prototypes, cells.batch, module.n_batches
-    found, embedding = fit_axes(decode, *given, n_axes=n_axes, seed=model.seed)
+    found, embedding = fit_axes(decode, *given, explained=explained, seed=model.seed)
     return embedding if aligned else found.project(decode, placement.unit)
 
 
@@ -76,10 +76,9 @@ def beside(model: SCPROTO) -> np.ndarray:
 EMBEDDINGS: dict[str, Callable[[SCPROTO], np.ndarray]] = {
     "hypersphere": lambda model: model.place().unit,
     "axes (default)": lambda model: model.place().embedding,
-    "8 axes": lambda model: axes(model, n_axes=8),
-    "16 axes": lambda model: axes(model, n_axes=16),
+    "80 % of the variance": lambda model: axes(model, explained=0.8),
+    "95 % of the variance": lambda model: axes(model, explained=0.95),
     "batches not aligned along the axes": lambda model: axes(model, aligned=False),
-    "log1p at a tenth of the depth": lambda model: axes(model, depth=0.1),
     "log1p at ten times the depth": lambda model: axes(model, depth=10.0),
     "expected log1p CP10k": expected,
     "hypersphere and axes": beside,

@@ -24,7 +24,7 @@ FEW_CELLS = "ignore:Category . in adata.obs.* has fewer than 3 cells"
 
 
 def test_cells_have_coordinates_and_lie_on_the_sphere(latent, sphere):
-    assert latent.shape == (150, 12)
+    assert latent.shape == (150, 8)
     assert sphere.shape == (150, 6)
     assert latent.dtype == sphere.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(sphere, axis=1), 1, rtol=1e-5)

@@ -44,7 +44,7 @@ def test_prototypes_are_decoded_in_every_batch(module, source, unit):
 
 def test_the_same_cells_get_the_same_coordinates_again(module, source, unit):
     embedding = fit_read_out(module, source, unit, seed=0)
-    assert embedding.shape == (40, 12)
+    assert embedding.shape == (40, 8)
     np.testing.assert_allclose(read_out(module, unit, source.batch), embedding, atol=1e-5)
 
 

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from ..nn.alignment import TEMPERATURE, trust_in_batches
 from .assignment import assign
 
-N_AXES = 12
-"""Number of axes; see the record on the embedding for other numbers."""
+EXPLAINED = 0.9
+"""Share of the variance of decoded log expression that the axes hold together."""
 
-N_FITTED = 5_000
+FEWEST_AXES, MOST_AXES = 8, 40
+"""Limits on the number of axes."""
+
+N_FITTED = 3_000
 """Maximum number of cells from which the axes are found."""
 
 N_TOP = 10
@@ -100,7 +103,7 @@ def fit_axes(
     batch: NDArray[np.int64],
     n_batches: int,
     *,
-    n_axes: int = N_AXES,
+    explained: float = EXPLAINED,
     seed: int = 0,
 ) -> tuple[Axes, NDArray[np.float32]]:
     """Find the principal axes of decoded log expression, and align the batches along them.
@@ -122,8 +125,8 @@ def fit_axes(
         Batch of each cell, ``(n_cells,)``.
     n_batches
         Number of batches.
-    n_axes
-        Number of axes; fewer if there are fewer cells or genes.
+    explained
+        Share of the variance that the axes hold together; it determines their number.
     seed
         Seed of the sample of cells and of the randomised decomposition.
 
@@ -135,7 +138,7 @@ def fit_axes(
         Coordinates of the cells, ``(n_cells, n_axes)``.
     """
     sample = np.sort(np.random.default_rng(seed).permutation(len(unit))[:N_FITTED])
-    loadings, mean = principal_axes(decode(unit[sample]), n_axes, seed)
+    loadings, mean = principal_axes(decode(unit[sample]), explained, seed)
     origin = mean @ loadings
     unaligned = Axes(loadings, origin, np.zeros((n_batches, len(prototypes), len(origin)), np.float32))
     shares = shares_of_prototypes(unit, prototypes)
@@ -146,29 +149,34 @@ def fit_axes(
     return axes, axes.align(coordinates, shares, batch)
 
 
-def principal_axes(x: Expression, n_axes: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Find principal axes.
+def principal_axes(x: Expression, explained: float, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Find as many principal axes as hold a share of the variance.
 
     Parameters
     ----------
     x
         Log expression, ``(n_points, n_genes)``.
-    n_axes
-        Number of axes; fewer if there are fewer points or genes.
+    explained
+        Share of the variance that the axes hold together.
     seed
         Seed of the randomised decomposition (Halko et al., 2011).
 
     Returns
     -------
     loadings : numpy.ndarray
-        Orthonormal columns, ``(n_genes, n_axes)``. The largest weight of each is positive.
+        Orthonormal columns, ``(n_genes, n_axes)``: at least 8 and at most 40, but never more than points or genes. The
+        largest weight of each is positive.
     mean : numpy.ndarray
         Mean of the points, ``(n_genes,)``.
     """
     from sklearn.utils.extmath import randomized_svd
 
     mean = x.mean(axis=0)
-    _, _, rows = randomized_svd(x - mean, min(n_axes, *x.shape), n_iter=4, random_state=seed)
+    centred = x - mean
+    _, singular, rows = randomized_svd(centred, min(MOST_AXES, *x.shape), n_iter=2, random_state=seed)
+    held = np.cumsum(singular**2)
+    n_axes = max(FEWEST_AXES, int(np.searchsorted(held, explained * (centred**2).sum())) + 1)
+    rows = rows[:n_axes]
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
     return np.ascontiguousarray((rows * np.where(largest < 0, -1, 1)).T, dtype=np.float32), mean
 
