@@ -32,8 +32,10 @@ def test_some_genes_in_the_requested_order(model, expression):
     assert some.columns.tolist() == genes
 
 
-def test_average_over_the_batches(model, expression):
-    by_batch = [model.get_normalized_expression(transform_batch=b).to_numpy() for b in model.reader.batches]
+def test_average_over_the_batches(model):
+    prior = {"posterior": False}
+    expression = model.get_normalized_expression(**prior)
+    by_batch = [model.get_normalized_expression(transform_batch=b, **prior).to_numpy() for b in model.reader.batches]
     assert not np.allclose(by_batch[0], by_batch[1], rtol=1e-3)
     np.testing.assert_allclose(np.mean(by_batch, axis=0), expression.to_numpy(), rtol=1e-4)
 
@@ -86,14 +88,14 @@ def test_own_batch_is_the_batch_of_each_cell(model, expression):
 
 
 def test_prototype_is_the_same_for_all_cells_of_a_metacell(model, sphere):
-    found = model.get_normalized_expression(level="prototype").to_numpy()
+    found = model.get_normalized_expression(level="prototype", posterior=False).to_numpy()
     nearest = (sphere @ model.prototypes.T).argmax(1)
     decoded = model._decode(model.prototypes) * 1e4
     np.testing.assert_allclose(found, decoded[nearest], rtol=1e-4)
 
 
 def test_mixture_weights_prototypes_by_their_probability(model, sphere):
-    found = model.get_normalized_expression(level="mixture").to_numpy()
+    found = model.get_normalized_expression(level="mixture", posterior=False).to_numpy()
     weight = np.exp(sphere @ model.prototypes.T / 0.05)
     weight /= weight.sum(1, keepdims=True)
     np.testing.assert_allclose(found, weight @ model._decode(model.prototypes) * 1e4, rtol=1e-3)
@@ -104,10 +106,11 @@ def test_mixture_weights_prototypes_by_their_probability(model, sphere):
 def test_posterior_equals_the_naive_loop(model, level, batch):
     arguments = {"own_batch": True} if batch == "own" else {"transform_batch": batch}
     found = model.get_normalized_expression(level=level, posterior=True, library_size=1, **arguments).to_numpy()
-    target = model.get_normalized_expression(level=level, library_size=1, **arguments).to_numpy()
-    own = model.get_normalized_expression(level=level, library_size=1, own_batch=True).to_numpy()
+    prior = {"level": level, "posterior": False, "library_size": 1}
+    target = model.get_normalized_expression(**prior, **arguments).to_numpy()
+    own = model.get_normalized_expression(**prior, own_batch=True).to_numpy()
     counts = model.cells().counts.toarray()
-    theta = np.exp(model.module.decoder.log_theta.detach().numpy())
+    theta = model.module.theta_of_levels[module.LEVELS.index(level)].numpy()
     for i in (0, 77, 149):
         share = np.zeros(len(theta))
         for j in range(len(theta)):
@@ -116,13 +119,22 @@ def test_posterior_equals_the_naive_loop(model, level, batch):
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-4)
 
 
+def test_counts_vary_more_around_a_prototype_than_around_the_cell(model):
+    cell, prototype, _ = np.log(model.module.theta_of_levels.numpy()).mean(1)
+    assert cell > prototype
+
+
+def test_by_default_all_prototypes_are_mixed_and_updated_by_the_counts(model, expression):
+    pd.testing.assert_frame_equal(expression, model.get_normalized_expression(level="mixture", posterior=True))
+
+
 @pytest.mark.parametrize("posterior", [False, True])
 def test_expected_log1p_at_the_depth_of_the_cell(model, posterior):
-    arguments = {"own_batch": True, "posterior": posterior}
+    arguments = {"own_batch": True, "posterior": posterior, "level": "prototype"}
     found = model.get_normalized_expression(log1p=True, **arguments).to_numpy()
     share = model.get_normalized_expression(library_size=1, **arguments).to_numpy()
     counts = model.cells().counts.toarray()
-    theta = np.exp(model.module.decoder.log_theta.detach().numpy()) + (counts if posterior else 0)
+    theta = model.module.theta_of_levels[module.LEVELS.index("prototype")].numpy() + (counts if posterior else 0)
     depth = counts.sum(1, keepdims=True)
     np.testing.assert_allclose(found, expected_log1p(share * depth, theta, 1e4 / depth), rtol=1e-3)
     assert (found <= np.log1p(share * 1e4) * (1 + 1e-4)).all()
@@ -145,7 +157,7 @@ def test_auto_uses_the_recorded_choice(model, atlas):
     named = model.get_normalized_expression(level="mixture", posterior=True)
     np.testing.assert_allclose(auto, named, rtol=1e-4)
     without = model.get_normalized_expression(cells, level="auto", posterior=False)
-    np.testing.assert_allclose(without, model.get_normalized_expression(level="mixture"), rtol=1e-4)
+    np.testing.assert_allclose(without, model.get_normalized_expression(posterior=False), rtol=1e-4)
 
 
 def test_unknown_level_or_two_batches(model):

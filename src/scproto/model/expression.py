@@ -14,7 +14,7 @@ from .. import _keys
 from .._errors import InputError
 from ..data.source import CellSource
 from ..inputs import as_keys
-from .denoiser import LEVELS, Denoiser, Level
+from .denoiser import LEVELS, Denoiser, Level, theta_of_levels
 from .outputs import OutputsMixin
 
 
@@ -28,7 +28,7 @@ class ExpressionMixin(OutputsMixin):
         gene_list: str | Sequence[str] | None = None,
         transform_batch: str | None = None,
         own_batch: bool = False,
-        level: Level | Literal["auto"] = "cell",
+        level: Level | Literal["auto"] = "mixture",
         posterior: bool | None = None,
         log1p: bool = False,
         library_size: float = 1e4,
@@ -47,15 +47,16 @@ class ExpressionMixin(OutputsMixin):
         own_batch
             Whether to decode each cell in its own batch, like its counts, instead of in ``transform_batch``.
         level
-            What is decoded. ``"cell"``: the cell's own embedding. ``"prototype"``: its nearest prototype, so that all
-            cells of a metacell have the same expression within a batch. ``"mixture"``: all prototypes, weighted by
-            their probability. ``"auto"``: the level that :func:`scproto.tl.choose_denoising` recorded in ``adata``.
+            What is decoded. ``"cell"``: the cell's own embedding. ``"prototype"``: its nearest prototype.
+            ``"mixture"``: all prototypes, weighted by their probability; on average, it predicts held-out counts best.
+            ``"auto"``: the level that :func:`scproto.tl.choose_denoising` recorded in ``adata``.
         posterior
             Whether to take the decoded shares as the prior of the cell, and to return the posterior mean given its
             counts :math:`x`. The share of each gene is then multiplied by :math:`(\theta + x) / (\theta + \mu)`, where
-            :math:`\mu` are the counts expected in the cell's own batch and :math:`\theta` is the decoder's inverse
-            dispersion. Shares are scaled to sum to one. The result is less smooth. Default: the recorded choice for
-            ``"auto"``, otherwise False.
+            :math:`\mu` are the counts expected in the cell's own batch and :math:`\theta` is the inverse
+            dispersion at the level. Shares are scaled to sum to one. Without the update, the result is smoother, and
+            all cells of a metacell have the same ``"prototype"`` expression within a batch. Default: the recorded
+            choice for ``"auto"``, otherwise True.
         log1p
             Whether to return the expected log1p of the scaled counts, at the depth of the cell. It is the counterpart
             of :func:`scanpy.pp.log1p` of the counts, and lower than log1p of the values returned without it.
@@ -112,8 +113,7 @@ class ExpressionMixin(OutputsMixin):
             If the model is not trained.
         """
         self._check_trained()
-        theta = self.module.decoder.log_theta.detach().exp().cpu().numpy()
-        return Denoiser(self._decode, self.prototypes, theta, cells, self.embed(cells))
+        return Denoiser(self._decode, self.prototypes, theta_of_levels(self.module), cells, self.embed(cells))
 
 
 def _denoising(adata: AnnData, level: Level | Literal["auto"], posterior: bool | None) -> tuple[Level, bool]:
@@ -128,4 +128,4 @@ def _denoising(adata: AnnData, level: Level | Literal["auto"], posterior: bool |
         level, posterior = chosen["level"], bool(chosen["posterior"]) if posterior is None else posterior
     if level not in LEVELS:
         raise InputError(f"level={level!r} does not work: give one of auto, {', '.join(LEVELS)}.")
-    return level, bool(posterior)
+    return level, True if posterior is None else bool(posterior)

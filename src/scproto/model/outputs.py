@@ -17,7 +17,7 @@ from ..data.reader import Reader
 from ..data.source import CellSource
 from ..inputs import Counts, as_keys
 from ..metacells import cut
-from ..network import PrototypeModule, embed, read_out, read_out_prototypes, unit_prototypes
+from ..network import PrototypeModule, embed, read_out, read_out_prototypes, shares, unit_prototypes
 from .metacells import build_metacells
 from .placement import Placement
 
@@ -229,7 +229,6 @@ class OutputsMixin:
             raise InputError(f"The model has no batch {name!r}; it knows {', '.join(self.reader.batches)}.")
         return self.reader.groups[self.reader.batches.index(name)]
 
-    @torch.no_grad()
     def _decode(self, unit: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:
         """Decode points on the hypersphere into shares of the model's genes, ``(n_points, n_genes)``."""
-        return self.module.decode(torch.from_numpy(unit).to(self.module.device), batch).cpu().numpy()
+        return shares(self.module, unit, batch)

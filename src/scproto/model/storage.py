@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from .._errors import InputError
 from .._files import atomic_folder
-from ..network import PrototypeModule
+from ..network import ADDED, PrototypeModule
 
 SETTINGS = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -88,10 +88,6 @@ def read_settings(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-_ADDED = {"axes_depth", "axes_loadings", "axes_origin", "axes_offsets"}
-"""Weights that models of earlier versions lack."""
-
-
 def read_weights(path: str | Path, module: PrototypeModule) -> None:
     """Load the weights of a saved model into a module of the same sizes; buffers grow to the saved size.
 
@@ -103,7 +99,7 @@ def read_weights(path: str | Path, module: PrototypeModule) -> None:
     with reading(path):
         state = load_file(_file(path, WEIGHTS))
     own, buffers = module.state_dict(), dict(module.named_buffers())
-    if names := sorted((set(state) ^ set(own)) - _ADDED):
+    if names := sorted((set(state) ^ set(own)) - set(ADDED)):
         raise InputError(_damaged(path, f"{WEIGHTS} {'lacks' if names[0] in own else 'has an unknown'} {names[0]!r}"))
     for name, value in state.items():
         first = 1 if name in buffers else 0  # rounds of alignment and axes come first

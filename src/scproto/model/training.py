@@ -21,6 +21,7 @@ from ..train.plan import PrototypePlan
 from ..train.runner import run_trainer
 from ..train.schedule import plan_budget
 from ..train.state import TrainingState
+from .denoiser import fit_theta_of_levels
 from .placement import Placement
 
 
@@ -77,12 +78,12 @@ def learn(
 
 
 def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
-    """Align the batches at the prototypes, move the prototypes onto the aligned cells, and find the axes.
+    """Align the batches, move the prototypes onto the aligned cells, and find dispersions and the axes.
 
     Parameters
     ----------
     module
-        Trained network; alignment, prototypes and axes are set in place.
+        Trained network; alignment, prototypes, axes and dispersions are set in place.
     source
         Training cells.
     seed
@@ -99,6 +100,7 @@ def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
     weights = density_weights(aligned, prototypes).numpy()
     centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, seed=seed)
     module.set_prototypes(torch.from_numpy(centres), alignment)
+    fit_theta_of_levels(module, source, aligned.numpy(), seed)
     embedding = fit_read_out(module, source, aligned.numpy(), seed)
     return Placement(embedding, read_out_prototypes(module), aligned.numpy(), unit_prototypes(module))
 

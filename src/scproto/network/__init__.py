@@ -1,15 +1,17 @@
 """The network, its objective, and the embedding of the cells."""
 
 from .embed import embed
-from .module import Losses, PrototypeModule
-from .read_out import fit_read_out, read_out, read_out_prototypes, unit_prototypes
+from .module import ADDED, Losses, PrototypeModule
+from .read_out import fit_read_out, read_out, read_out_prototypes, shares, unit_prototypes
 
 __all__ = [
+    "ADDED",
     "Losses",
     "PrototypeModule",
     "embed",
     "fit_read_out",
     "read_out",
     "read_out_prototypes",
+    "shares",
     "unit_prototypes",
 ]

@@ -36,6 +36,10 @@ class Losses:
     scores: Tensor | None
 
 
+ADDED = ("theta_of_levels", "axes_depth", "axes_loadings", "axes_origin", "axes_offsets")
+"""Weights that models of earlier versions lack."""
+
+
 class PrototypeModule(nn.Module):
     r"""Cells and prototypes on one hypersphere, with a decoder that turns both into expression.
 
@@ -65,6 +69,7 @@ class PrototypeModule(nn.Module):
 
     alignment_prototypes: Tensor
     alignment_offsets: Tensor
+    theta_of_levels: Tensor
     axes_depth: Tensor
     axes_loadings: Tensor
     axes_origin: Tensor
@@ -102,6 +107,7 @@ class PrototypeModule(nn.Module):
         self.n_alignment = check_whole("n_alignment", n_alignment, 0)
         self.register_buffer("alignment_prototypes", torch.empty(0, n_prototypes, n_latent))
         self.register_buffer("alignment_offsets", torch.empty(0, n_batches, n_prototypes, n_latent))
+        self.register_buffer("theta_of_levels", torch.empty(0, n_genes))
         self.register_buffer("axes_depth", torch.ones(1))
         self.register_buffer("axes_loadings", torch.empty(0, n_genes))
         self.register_buffer("axes_origin", torch.empty(0))
@@ -153,8 +159,7 @@ class PrototypeModule(nn.Module):
         for name, buffer in dict(self.named_buffers()).items():
             if name in weights:
                 setattr(self, name, torch.empty_like(weights[name], dtype=buffer.dtype, device=buffer.device))
-        kept = {name: value for name, value in self.state_dict().items() if name.startswith("axes_")}
-        self.load_state_dict(kept | dict(weights))  # models of earlier versions have no axes
+        self.load_state_dict({name: self.state_dict()[name] for name in ADDED} | dict(weights))
 
     def set_shares(self, shares: Tensor) -> None:
         """Set the target share of each batch's cells for each prototype, ``(n_batches, n_prototypes)``."""

@@ -84,6 +84,12 @@ def unit_prototypes(module: PrototypeModule) -> Values:
     return module.unit_prototypes.detach().cpu().numpy()
 
 
+@torch.no_grad()
+def shares(module: PrototypeModule, unit: Values, batch: int | None = None) -> Values:
+    """Decode unit vectors into shares of the genes, ``(n_points, n_genes)``; by default the mean over the batches."""
+    return module.decode(torch.from_numpy(unit).to(module.device), batch).cpu().numpy()
+
+
 def in_average_batch(module: PrototypeModule, depth: float) -> Decode:
     """Function that decodes unit vectors into log1p of the counts of a cell of this depth, in an average batch."""
 
