@@ -291,3 +291,18 @@ def test_the_report_warns_of_prototypes_that_have_collapsed(make_run, tmp_path, 
     history |= {name: pd.DataFrame({name: [np.nan, value]}) for name, value in last.items()}
     page = write_report(cells, metacells, history, {}, tmp_path / "report.html").read_text()
     assert ("Only 3 prototypes are in use" in page) == told
+
+
+def test_axes_of_the_embedding_have_a_section(make_run: Callable, tmp_path: Path):
+    cells, metacells, history = make_run()
+    cells = AnnData(obs=cells.obs, var=metacells.var, obsm=cells.obsm, uns=cells.uns)
+    weights = np.linspace(-1, 1, len(GENES) * 4).reshape(len(GENES), 4)
+    cells.varm[_keys.AXES] = metacells.varm[_keys.AXES] = weights
+    write_report(cells, metacells, history, {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Axes of the embedding" in page
+    assert "ACTB" in page.split("Axes of the embedding")[1].split("</section>")[0]
+    assert (tmp_path / "figures" / "axes.png").stat().st_size
+    del cells.varm[_keys.AXES], metacells.varm[_keys.AXES]
+    write_report(cells, metacells, history, {}, tmp_path / "older.html")
+    assert "Axes of the embedding" not in (tmp_path / "older.html").read_text()

@@ -5,6 +5,7 @@ Only the training movie is written to a file.
 
 from __future__ import annotations
 
+from .axes import axes
 from .colors import palette
 from .coverage import coverage
 from .marker_scatter import marker_scatter
@@ -16,6 +17,7 @@ from .tree import tree
 from .umap import umap
 
 __all__ = [
+    "axes",
     "batch_shares",
     "coverage",
     "marker_scatter",

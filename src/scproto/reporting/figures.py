@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from anndata import AnnData
 
-from .. import pl
+from .. import _keys, pl
 from .._keys import BATCH, UMAP
 from .._labels import as_text
 from ..pl.training import curves_of
@@ -39,6 +39,8 @@ def draw_figures(metacells: AnnData, history: Mapping[str, pd.DataFrame] | None)
         "batch_shares.png": _single(pl.batch_shares, metacells, (11.0, 3.7)),
         "metacell_sizes.png": _single(pl.metacell_sizes, metacells, (6.4, 3.6)),
     }
+    if _keys.AXES in metacells.varm:
+        pictures["axes.png"] = _axes(metacells)
     if curves_of(history):
         pictures["training.png"] = _training(history)
     return pictures
@@ -64,6 +66,12 @@ def _umap(adata: AnnData, metacells: AnnData, color: str) -> bytes:
 def _training(history: Mapping[str, pd.DataFrame] | None) -> bytes:
     figure = _figure(12.5, 4.6)
     pl.training(history, axes=figure.subplots(2, 5))
+    return _png(figure)
+
+
+def _axes(metacells: AnnData) -> bytes:
+    figure = _figure(11.0, 5.2)
+    pl.axes(metacells, axes=figure.subplots(2, 4))
     return _png(figure)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._keys import METACELL, free_name, label_column, share_of
+from .._keys import AXES, LATENT, METACELL, free_name, label_column, share_of
 from .._labels import as_names
 from .encode import numbers
 
 SHOWN_GENES = 3
+SHOWN_GENES_OF_AXIS = 8
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,27 @@ def _text(key: str, title: str, values: list[str]) -> Column:
 def _numbers(values: pd.Series[Any], key: str, title: str, form: str, digits: int) -> Column:
     rounded = numbers(values, digits)
     return Column(key, title, rounded, ["" if value is None else form.format(value) for value in rounded], numeric=True)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of the embedding in words: its number, share of the variance, and the genes of both ends."""
+
+    number: int
+    share: str
+    high: str
+    low: str
+
+
+def axes_in_words(adata: AnnData) -> list[Axis]:
+    """Describe each axis by its genes; nothing for cells of earlier versions, which have no axes."""
+    if AXES not in adata.varm or LATENT not in adata.obsm:
+        return []
+    from ..tl.axes import rank_axis_genes
+
+    table = rank_axis_genes(adata, SHOWN_GENES_OF_AXIS).astype({"group": object})
+    genes = table.groupby("group")["names"].agg(", ".join)
+    return [
+        Axis(int(number), f"{share:.1%}", genes.get(f"axis_{number}_high", ""), genes.get(f"axis_{number}_low", ""))
+        for number, share in table.groupby("axis")["share"].first().items()
+    ]

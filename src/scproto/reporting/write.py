@@ -168,7 +168,7 @@ def _render(
     from .encode import to_script
     from .payload import MAX_CELLS, gather
     from .summary import flatten, summarise
-    from .table import tabulate
+    from .table import axes_in_words, tabulate
 
     batch = group(adata.obs[_keys.BATCH])
     label = None if label_key is None else group(adata.obs[label_key])
@@ -189,6 +189,7 @@ def _render(
         summary=summary,
         table=table,
         tree=tree,
+        axes=axes_in_words(adata),
         curves=draw_curves(history),
         settings=list(flatten(settings)),
         genes=genes,

@@ -2,6 +2,7 @@
 
 from .assign import assign_metacells
 from .attribution import attribute_prototype_genes
+from .axes import rank_axis_genes
 from .check import Check, check
 from .denoising import Denoising, choose_denoising
 from .enrichment import enrich_prototype_genes
@@ -19,6 +20,7 @@ __all__ = [
     "choose_denoising",
     "choose_resolution",
     "enrich_prototype_genes",
+    "rank_axis_genes",
     "rank_prototype_genes",
     "rank_split_genes",
     "umap",

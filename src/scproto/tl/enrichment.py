@@ -37,8 +37,9 @@ def enrich_prototype_genes(
     Parameters
     ----------
     genes
-        Table from :func:`rank_prototype_genes`, :func:`rank_split_genes` or :func:`attribute_prototype_genes`. All
-        lines are used, so first select those that you trust, for example ``genes[genes["logfoldchanges"] > 1]``.
+        Table from :func:`rank_prototype_genes`, :func:`rank_split_genes`, :func:`rank_axis_genes` or
+        :func:`attribute_prototype_genes`. All lines are used, so first select those that you trust, for example
+        ``genes[genes["logfoldchanges"] > 1]``.
     gene_sets
         Genes of each set by the name of the set, or a data frame with columns ``source`` (the set) and ``target`` (the
         gene), as in decoupler.
