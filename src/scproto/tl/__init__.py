@@ -7,6 +7,7 @@ from .denoising import Denoising, choose_denoising
 from .enrichment import enrich_prototype_genes
 from .genes import rank_prototype_genes, rank_split_genes
 from .resolution import Resolution, choose_resolution
+from .stability import stability
 from .umap import umap
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "enrich_prototype_genes",
     "rank_prototype_genes",
     "rank_split_genes",
+    "stability",
     "umap",
 ]
