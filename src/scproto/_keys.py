@@ -40,6 +40,9 @@ UNS = "scproto"
 RECORDED = {"version", "prepare", "n_metacells", "verdict", "denoising"}
 """Entries of ``uns["scproto"]``; if scproto wrote it, at least one of them is there."""
 
+STABILITY = "stability"
+"""``uns["scproto"]``: how much of the metacells other seeds give; ``obs`` of the metacells: the same for each."""
+
 TREE = "scproto_tree"
 """``uns`` of the metacells: Ward linkage of the prototypes, in SciPy's format."""
 
@@ -77,7 +80,7 @@ OMICVERSE_CONFIDENCE = "metacell_conf"
 SHARE = "share_"
 """``obs`` of the metacells: prefix of the column with the share of a batch; see :func:`key_parts`."""
 
-SIZES = ("n_cells", "n_counts", "batch_entropy", "confidence", "tree_parent")
+SIZES = ("n_cells", "n_counts", "batch_entropy", "confidence", STABILITY, "tree_parent")
 """``obs`` of the metacells: columns whose names do not depend on the data."""
 
 NAMES = "scproto_names"

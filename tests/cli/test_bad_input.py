@@ -151,6 +151,7 @@ def test_an_unwritable_output_is_refused_before_reading(cli, cells_file, tmp_pat
         ["--n-prototypes", "many"],
         ["--n-prototypes", "0"],
         ["--seed", "-1"],
+        ["--seeds", "0"],
         ["--max-steps", "0"],
         ["--threads", "0"],
         ["--accelerator", "abacus"],

@@ -38,13 +38,14 @@ def test_the_run_folder_is_written_and_its_files_are_listed(cli, cells_file, tmp
 @pytest.mark.usefixtures("fake_model")
 def test_run_json_records_settings_and_results(cli, cells_file, tmp_path):
     out = tmp_path / "run"
-    options = ["--batch-key", "lab", "--batch-key", "day", "--label-key", "cell_type", "--seed", 7]
+    options = ["--batch-key", "lab", "--batch-key", "day", "--label-key", "cell_type", "--seed", 7, "--seeds", 2]
     assert cli("fit", cells_file, "--out", out, *options, "--n-prototypes", 3, "--threads", 1).exit_code == 0
     record = json.loads((out / "run.json").read_text())
     assert record["settings"]["batch_key"] == ["lab", "day"]
     assert record["settings"]["n_prototypes"] == 3
     assert record["settings"]["threads"] == 1
     assert record["seed"] == 7
+    assert record["settings"]["seeds"] == 2
     assert record["input"] == str(cells_file)
     assert (record["n_cells"], record["n_genes"]) == (24, 10)
     assert record["batches"] == {"a|1": 6, "a|2": 6, "b|1": 6, "b|2": 6}

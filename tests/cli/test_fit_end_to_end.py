@@ -81,6 +81,7 @@ def test_only_our_own_messages_are_shown(finished):
         "Preparing",
         "Training",
         "Metacells",
+        "Stability",
         "Check",
         "Writing",
         "Figures",

@@ -7,6 +7,7 @@ import pytest
 
 from scproto._errors import InputError
 from scproto.metacells import assign
+from scproto.metrics import agreement
 from scproto.model import SCPROTO
 from scproto.model.placement import Placement
 from scproto.tl import assign_metacells
@@ -72,3 +73,11 @@ def test_metacells_of_a_level_are_those_of_its_prototypes(n):
 def test_a_missing_level_is_refused(model):
     with pytest.raises(InputError, match="no level with n=99 metacells"):
         model.place().level(99)
+
+
+def test_a_restart_with_the_seed_of_the_model_gives_its_metacells_up_to_names(atlas, model):
+    """Only the weights differ: those of the training come from the prototypes before the last k-means."""
+    placement = model.place(atlas)
+    own = placement.assign(placement.level()).metacell
+    assert agreement(own, [placement.restart(None, model.seed)]) > agreement(own, [placement.restart(None, 5)])
+    assert placement.restart(3, 5).max() < 3

@@ -270,7 +270,7 @@ def test_prototypes_end_as_centres_of_the_aligned_cells_weighted_by_density(atla
         weights.append(density_weights(unit, prototypes))
         return weights[-1]
 
-    monkeypatch.setattr("scproto.model.training.density_weights", weigh)
+    monkeypatch.setattr("scproto.model.placement.density_weights", weigh)
     model = fit_small(atlas, max_steps=8)
     unit, weight = model.get_latent_representation(sphere=True), weights[0].numpy()
     nearest = (unit @ model.prototypes.T).argmax(1)

@@ -104,6 +104,26 @@ def test_the_verdict_is_shown(make_run: Callable, tmp_path: Path) -> None:
     assert "1 < 2 & so on." in text
 
 
+def test_stability_is_a_score_and_a_column(make_run: Callable, tmp_path: Path) -> None:
+    cells, metacells, history = make_run()
+    names = np.array(metacells.obs_names, dtype=object)
+    cells.uns[_keys.UNS] |= {
+        "n_metacells": 4,
+        "verdict": {"stability": {"agreement": 0.75}, "doubtful": {"metacell_2": ["unstable"]}, "sentences": []},
+        _keys.STABILITY: {"metacell": names[::-1], "overlap": np.array([0.1, 0.21, 0.3, 0.4])},
+    }
+    model = SimpleNamespace(get_metacells=lambda **_: metacells, history=history)
+    page = Page(scproto.report(cells, model, tmp_path / "report.html"))
+    assert "agreement with other seeds" in page.text
+    assert "0.750" in page.text
+    assert "metacell_2 unstable" in page.text
+    assert "overlap" not in page.text  # values are in the table of metacells, not among the settings
+    keys, values = (page.data["table"][name] for name in ("keys", "values"))
+    assert values[keys.index("stability")] == [0.4, 0.3, 0.21, 0.1]
+    del cells.uns[_keys.UNS][_keys.STABILITY], metacells.obs[_keys.STABILITY]
+    assert "stability" not in Page(scproto.report(cells, model, tmp_path / "old.html")).data["table"]["keys"]
+
+
 def test_one_batch_without_labels(make_run: Callable, tmp_path: Path) -> None:
     page = Page(write_report(*make_run(batches=("all",)), {}, tmp_path / "report.html"))
     assert "80 cells from one batch in 4 metacells." in page.text

@@ -6,6 +6,7 @@ import errno
 import sys
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -140,3 +141,31 @@ def test_without_a_checkpoint_the_training_starts_anew(tiny_atlas, tmp_path, cap
     settings = Settings(batch_key=("batch",), n_prototypes=6, max_steps=2, report=False)
     run(tiny_atlas.copy, tmp_path / "run", settings, resume=True)
     assert "the training starts anew" in caplog.text
+
+
+def test_further_seeds_only_tell_which_metacells_they_give(tiny_atlas, tmp_path):
+    settings = Settings(batch_key=("batch",), n_prototypes=6, max_steps=24, seed=2**32 - 1, report=False)
+    records = {n: run(tiny_atlas.copy, tmp_path / str(n), replace(settings, seeds=n)) for n in (1, 3)}
+    one, three = ({name: read_h5ad(tmp_path / n / f"{name}.h5ad") for name in ("cells", "metacells")} for n in "13")
+    np.testing.assert_array_equal(one["cells"].obsm[_keys.LATENT], three["cells"].obsm[_keys.LATENT])
+    assert one["cells"].obs.equals(three["cells"].obs)
+    assert [name for name in records[3]["timings"] if "Training" in name] == [
+        "Training",
+        "Training 2 of 3",
+        "Training 3 of 3",
+    ]
+    assert records[3]["settings"]["seeds"] == 3
+    for n, files in ((1, one), (3, three)):
+        found = records[n]["verdict"]["stability"]
+        record = files["cells"].uns[_keys.UNS][_keys.STABILITY]
+        assert (found["n_others"], found["trained"]) == ((4, False) if n == 1 else (2, True))
+        assert found["agreement"] == record["agreement"]
+        np.testing.assert_array_equal(files["metacells"].obs[_keys.STABILITY][record["metacell"]], record["overlap"])
+    assert scproto.tl.check(three["cells"], seed=settings.seed).sentences == records[3]["verdict"]["sentences"]
+    other = [run(tiny_atlas.copy, tmp_path / f"seed{seed}", replace(settings, seed=seed)) for seed in (0, 1)]
+    assert len(other) == 2
+    others = [read_h5ad(tmp_path / f"seed{seed}" / "cells.h5ad").obs[_keys.METACELL].astype(str) for seed in (0, 1)]
+    own = three["cells"].obs[_keys.METACELL].astype(str)
+    np.testing.assert_array_equal(
+        three["cells"].uns[_keys.UNS][_keys.STABILITY]["overlap"], scproto.metrics.best_overlap(own, others)
+    )

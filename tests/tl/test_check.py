@@ -182,6 +182,34 @@ def test_one_batch_gets_no_sentences_on_mixing(cells):
     assert "batch entropy" not in str(found)
 
 
+def with_stability(cells: AnnData, overlap: list[float], *, trained: bool = False) -> AnnData:
+    names = np.array([f"metacell_{i}" for i in range(len(overlap))], dtype=object)
+    cells.uns[_keys.UNS][_keys.STABILITY] = {
+        "agreement": 0.75,
+        "n_others": 4,
+        "trained": trained,
+        "metacell": names,
+        "overlap": np.array(overlap),
+    }
+    return cells
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_stability_is_told_and_does_not_change_the_verdict(cells, trained):
+    before = check(cells)
+    found = check(with_stability(cells, [0.8, 0.45, 0.9, 0.2], trained=trained))
+    assert (found.over_mixed, found.under_mixed) == (before.over_mixed, before.under_mixed)
+    [sentence] = set(found.sentences) - {*before.sentences, found._doubts()}
+    start = "With another seed, 2" if trained else "With another seed of the last k-means, 2"
+    assert sentence.startswith(f"{start} of 4 metacells would not come back")
+    assert "agree by 0.75 (adjusted mutual information" in sentence
+    assert ("--seeds 3" in sentence) != trained
+    assert found.doubtful.index.tolist() == ["metacell_3"]  # the other is not far below the median
+    assert "1 of 4 metacells are doubtful (1 that are unstable)" in str(found)
+    kept = json.loads(json.dumps(found.to_json(), allow_nan=False))["stability"]
+    assert kept == {"agreement": 0.75, "n_others": 4, "trained": trained, "n_dissolved": 2}
+
+
 def test_json_holds_numbers_and_sentences(cells):
     kept = json.loads(json.dumps(check(cells).to_json(), allow_nan=False))
     assert kept["over_mixed"] is False

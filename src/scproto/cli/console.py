@@ -53,7 +53,7 @@ def stage(name: str) -> Iterator[None]:
     """Show that a stage is running and, at its end, how long it took."""
     start = perf_counter()
     # the training has its own progress bar
-    with nullcontext() if name == "Training" else stderr.status(Text(f"{name} ...")):
+    with nullcontext() if name.startswith("Training") else stderr.status(Text(f"{name} ...")):
         yield
     stderr.print(Text.assemble(("✓", "green"), f" {name} ", (f"{perf_counter() - start:.1f} s", "dim")))
 

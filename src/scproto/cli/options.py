@@ -52,6 +52,14 @@ LabelKey = Annotated[
     typer.Option(help="Column of obs to carry over to the metacells; the fit never uses it. May be repeated."),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed. The same seed gives the same result.")]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Number of trainings, with the seed and those after it. Only the first is kept; the others tell which "
+        "metacells would not come back.",
+    ),
+]
 MaxSteps = Annotated[
     int | None, typer.Option(min=1, help="Number of training steps.", show_default="depends on the number of cells")
 ]

@@ -41,11 +41,14 @@ from .metacells import (
     size_cv,
 )
 from .scgraph import scgraph_scores
+from .stability import agreement, best_overlap
 
 __all__ = [
     "absent_label_share",
+    "agreement",
     "balanced_purity",
     "batch_entropy",
+    "best_overlap",
     "compactness_correlation",
     "compactness_variance",
     "contingency",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..metacells import Assignment, Level, assign, cut
+from ..nn import density_weights, nearest_prototype, spherical_kmeans
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,43 @@ class Placement:
         if n not in self._assignments:
             self._assignments[n] = assign(self.unit, self.prototypes, level.group)
         return self._assignments[n]
+
+    def restart(self, n: int | None, seed: int) -> NDArray[np.int64]:
+        """Metacell of each cell if the last k-means had started with another seed.
+
+        Parameters
+        ----------
+        n
+            Number of metacells, as in :meth:`level`.
+        seed
+            Seed of k-means.
+
+        Returns
+        -------
+        metacell : numpy.ndarray
+            Index of the metacell of each cell, ``(n_cells,)``. The numbers have nothing to do with those of the model.
+        """
+        centres = last_kmeans(self.unit, self.prototypes, seed)
+        nearest = nearest_prototype(torch.from_numpy(self.unit), torch.from_numpy(centres))[1].numpy()
+        return cut(centres, n).group[nearest]
+
+
+def last_kmeans(unit: NDArray[np.float32], prototypes: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Move prototypes onto aligned cells: k-means from a random start, in which sparse regions count more.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of the cells, ``(n_cells, n_latent)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``; they tell only how dense the cells lie.
+    seed
+        Seed of k-means.
+
+    Returns
+    -------
+    prototypes : numpy.ndarray
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    """
+    weights = density_weights(torch.from_numpy(unit), torch.from_numpy(prototypes)).numpy()
+    return spherical_kmeans(unit, len(prototypes), weights=weights, seed=seed)

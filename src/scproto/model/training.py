@@ -16,13 +16,12 @@ from ..data.sampler import ViewSampler
 from ..data.source import CellSource, gene_share
 from ..graph import KnnGraph
 from ..network import PrototypeModule, embed, fit_read_out, read_out_prototypes, unit_prototypes
-from ..nn import density_weights, spherical_kmeans
 from ..train.plan import PrototypePlan
 from ..train.runner import run_trainer
 from ..train.schedule import plan_budget
 from ..train.state import TrainingState
 from .denoiser import fit_theta_of_levels
-from .placement import Placement
+from .placement import Placement, last_kmeans
 
 
 def learn(
@@ -97,8 +96,7 @@ def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
     batch = torch.from_numpy(source.batch)
     unit = embed(module, source)
     alignment, prototypes, aligned = module.align(unit, batch, module.unit_prototypes.detach().cpu())
-    weights = density_weights(aligned, prototypes).numpy()
-    centres = spherical_kmeans(aligned.numpy(), len(prototypes), weights=weights, seed=seed)
+    centres = last_kmeans(aligned.numpy(), prototypes.numpy(), seed)
     module.set_prototypes(torch.from_numpy(centres), alignment)
     fit_theta_of_levels(module, source, aligned.numpy(), seed)
     embedding = fit_read_out(module, source, aligned.numpy(), seed)

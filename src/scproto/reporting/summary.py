@@ -75,6 +75,7 @@ def summarise(adata: AnnData, label_key: str | None, history: Mapping[str, pd.Da
         details.append(_purity(by_label, label_key))
         tiles.append((f"{by_label['purity']:.2f}", "purity", f"by {label_key}"))
     scores |= {key: float(verdict[key]) for key in FROM_CHECK if key in verdict}
+    scores |= {"agreement": float(verdict["stability"]["agreement"])} if "stability" in verdict else {}
     if not several:
         scores = {key: value for key, value in scores.items() if key not in BETWEEN_BATCHES}
     return Summary(
@@ -137,6 +138,10 @@ MEANINGS = {
     "apart": (
         "cells apart from their partners",
         "share of a cell's partners in other batches whose metacells hold other batches than its own; lower is better",
+    ),
+    "agreement": (
+        "agreement with other seeds",
+        "adjusted mutual information of the metacells with those of other seeds; higher is better",
     ),
     "size_cv": ("variation of the sizes", "standard deviation of the cells per metacell over their mean; 0: all equal"),
 }

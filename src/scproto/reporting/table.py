@@ -72,6 +72,7 @@ def tabulate(
         "n_counts": ("Counts", "{:,.0f}", 0),
         "batch_entropy": ("Batch entropy", "{:.2f}", 4),
         "confidence": ("Confidence", "{:.2f}", 4),
+        "stability": ("Stability", "{:.2f}", 4),
     }
     name = [str(value) for value in obs.index]
     columns = [_text(METACELL, "Metacell", name)]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 FIGURES = "figures"
+RESULTS = ("verdict", _keys.STABILITY)
+"""Entries of ``uns["scproto"]`` that are no settings."""
+
 PARTS = ("report.css", "map.js", "report.js")
 
 
@@ -52,10 +55,14 @@ def report(adata: AnnData, model: SCPROTO, path: str | Path, *, label_key: str |
     InputError
         If a key is missing or the path cannot be written.
     """
+    from ..tl.stability import recorded
+
     _check(adata, Path(path), label_key)
     level = _keys.record_of(adata).get("n_metacells")
     metacells = model.get_metacells(n=level, label_keys=() if label_key is None else (label_key,))
-    settings = {name: value for name, value in _keys.record_of(adata).items() if name != "verdict"}
+    if found := recorded(adata):
+        metacells.obs[_keys.STABILITY] = found["overlap"]
+    settings = {name: value for name, value in _keys.record_of(adata).items() if name not in RESULTS}
     if _keys.PCA in adata.obsm:
         from ..tl.check import check
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _keys
+from .._arguments import MAX_SEED
 from .._errors import InputError
 from .._files import atomic_folder, nearest_folder
 from .._threads import default_threads, limit_threads
@@ -97,7 +99,7 @@ def run(
                 load_libraries(settings.accelerator)
             with limit_threads(settings.threads or default_threads()):
                 model = train(admitted, stages, folder, checkpoint, resume=resume, progress_bar=progress_bar)
-                metacells = assign(admitted, model, stages, job)
+                metacells = assign(admitted, model, stages, job, progress_bar)
                 figures = _write(admitted, metacells, model, stages, job, folder)
         record = make_record(source, settings, stages.seconds, adata, model.history, job)
         record["files"] = list_files(folder)
@@ -121,7 +123,6 @@ def train(
     """Prepare the cells, train a model on them and save it."""
     from ..model import SCPROTO
     from ..pp.prepare import prepare_counts
-    from .callbacks import GiveBack
 
     adata, counts, settings = admitted.adata, admitted.counts, admitted.settings
     batch_key = settings.batch_key or None
@@ -131,23 +132,44 @@ def train(
         )
     with stages("Training"):
         SCPROTO.setup_anndata(adata, layer=settings.layer, batch_key=batch_key)
-        model = SCPROTO(adata, n_prototypes=settings.n_prototypes, seed=settings.seed)
-        model.train(
-            max_steps=settings.max_steps,
-            accelerator=settings.accelerator,
-            source=model.reader.read(adata, counts),
-            checkpoint=checkpoint,
-            resume_from=checkpoint if resume else None,
-            callbacks=[GiveBack()],
-            enable_progress_bar=progress_bar,
-        )
-        gc.collect()  # trainer, loader and plan refer to each other, and to the cells that they read
-        give_back_holes()
+        model = _train_one(admitted, settings.seed, progress_bar, checkpoint, resume=resume)
         _save(model, folder)
     return model
 
 
-def assign(admitted: Admitted, model: SCPROTO, stages: Stages, job: Job) -> AnnData:
+def train_others(admitted: Admitted, stages: Stages, *, progress_bar: bool) -> Iterator[SCPROTO]:
+    """Train models with the next seeds, each when it is asked for."""
+    settings = admitted.settings
+    for i in range(1, settings.seeds):
+        with stages(f"Training {i + 1} of {settings.seeds}"):
+            model = _train_one(admitted, (settings.seed + i) % (MAX_SEED + 1), progress_bar)
+        yield model
+
+
+def _train_one(
+    admitted: Admitted, seed: int, progress_bar: bool, checkpoint: Path | None = None, *, resume: bool = False
+) -> SCPROTO:
+    """Train a model on prepared cells."""
+    from ..model import SCPROTO
+    from .callbacks import GiveBack
+
+    settings = admitted.settings
+    model = SCPROTO(admitted.adata, n_prototypes=settings.n_prototypes, seed=seed)
+    model.train(
+        max_steps=settings.max_steps,
+        accelerator=settings.accelerator,
+        source=model.reader.read(admitted.adata, admitted.counts),
+        callbacks=[GiveBack()],
+        enable_progress_bar=progress_bar,
+        checkpoint=checkpoint,
+        resume_from=checkpoint if resume else None,
+    )
+    gc.collect()  # trainer, loader and plan refer to each other, and to the cells that they read
+    give_back_holes()
+    return model
+
+
+def assign(admitted: Admitted, model: SCPROTO, stages: Stages, job: Job, progress_bar: bool) -> AnnData:
     """Write the results into the cells, start the layout, make the table of metacells, and check it."""
     from .. import tl
 
@@ -160,6 +182,12 @@ def assign(admitted: Admitted, model: SCPROTO, stages: Stages, job: Job) -> AnnD
             job.submit(np.concatenate([placement.embedding, placement.centres[used]]), settings.seed)
         adata.uns[_keys.UNS] |= {"settings": settings.storable(), "seed": settings.seed}
         metacells = model.sum_metacells(adata, admitted.counts, label_keys=settings.label_keys)
+    if settings.seeds > 1:  # each training is a stage
+        others = train_others(admitted, stages, progress_bar=progress_bar)
+        metacells.obs[_keys.STABILITY] = tl.stability(adata, model, others=others)
+    else:
+        with stages("Stability"):
+            metacells.obs[_keys.STABILITY] = tl.stability(adata, model)
     with stages("Check"):
         adata.uns[_keys.UNS]["verdict"] = tl.check(adata, seed=settings.seed).to_json()
     return metacells

@@ -29,6 +29,7 @@ class Settings:
     n_prototypes: int | Literal["auto"] = "auto"
     max_steps: int | None = None
     seed: int = 0
+    seeds: int = 1
     threads: int | None = None
     accelerator: str = "auto"
     report: bool = True

@@ -8,6 +8,7 @@ from .denoising import Denoising, choose_denoising
 from .enrichment import enrich_prototype_genes
 from .genes import rank_prototype_genes, rank_split_genes
 from .resolution import Resolution, choose_resolution
+from .stability import stability
 from .umap import umap
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "rank_axis_genes",
     "rank_prototype_genes",
     "rank_split_genes",
+    "stability",
     "umap",
 ]

@@ -30,8 +30,9 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     - ``uns["scproto"]["model"]``: the model's settings and seed
     - ``uns["scproto"]["n_metacells"]``: the level
 
-    It replaces the results of an earlier call. If you have a column with one of these names, it keeps that column under
-    another name, such as ``obs["metacell_input"]``, and logs a warning.
+    It replaces the results of an earlier call, and drops those of :func:`scproto.tl.stability`. If you have a column
+    with one of these names, it keeps that column under another name, such as ``obs["metacell_input"]``, and logs a
+    warning.
 
     Parameters
     ----------
@@ -70,3 +71,4 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     adata.obsm[_keys.PROBABILITY] = assignment.probability.copy()
     settings = {"model": dict(model.init_params_), "n_metacells": len(level.names)}
     adata.uns[_keys.UNS] = {**_keys.record_of(adata), **settings}
+    adata.uns[_keys.UNS].pop(_keys.STABILITY, None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .._arguments import check_seed
 from .._errors import InputError
 from ..metrics import contingency, mixing_entropy
 from ..metrics.mixing import RARE, apart_from_partner, batch_disagreement, structure_kept
+from .stability import recorded
 
 LEAST_KEPT = 0.85
 """Share of the structure kept; below it, metacells lump together what a batch separates."""
@@ -28,6 +30,9 @@ MOST_APART = 0.25
 
 FEW_CELLS = 10
 """Number of cells below which a metacell is doubtful."""
+
+DISSOLVED = 0.5
+"""Overlap with the metacells of other seeds; below it, a metacell counts as dissolved (Hennig 2007)."""
 
 MAX_CELLS = 20_000
 """Maximum number of cells for structure and partners, unless there are many batches. Their costs grow with the square
@@ -64,8 +69,12 @@ class Check:
     doubtful
         Metacells to look at, one row each. Its columns are the reasons, as booleans: ``few_cells`` (fewer than
         10), ``low_confidence`` (less than half the median), ``one_batch`` (at least 95 % of the metacell, with batches
-        weighted to the same size, if chance does not explain it), ``outliers`` (at least a fifth of its cells) and
-        ``batches_disagree`` (by more than half the variance between metacells).
+        weighted to the same size, if chance does not explain it), ``outliers`` (at least a fifth of its cells),
+        ``batches_disagree`` (by more than half the variance between metacells) and ``unstable`` (less than half the
+        median overlap with the metacells of other seeds).
+    stability
+        What :func:`scproto.tl.stability` recorded, with ``overlap`` as a series by metacell; empty without it. It
+        changes neither :attr:`over_mixed` nor :attr:`under_mixed`.
     """
 
     n_cells: int
@@ -78,6 +87,7 @@ class Check:
     entropy: tuple[float, float, float]
     n_outliers: int
     doubtful: pd.DataFrame
+    stability: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def over_mixed(self) -> bool:
@@ -95,6 +105,8 @@ class Check:
         said = [self._use(), self._structure()]
         if self.n_batches > 1:
             said += [self._agreement(), self._mixing()]
+        if self.stability:
+            said.append(self._stability())
         return [*said, self._doubts(), self._outliers()]
 
     def __str__(self) -> str:
@@ -113,7 +125,7 @@ class Check:
             "n_outliers": self.n_outliers,
             "doubtful": {str(name): list(row.index[row]) for name, row in self.doubtful.iterrows()},
             "sentences": self.sentences,
-        }
+        } | ({"stability": self._stability_to_json()} if self.stability else {})
 
     def _use(self) -> str:
         if self.n_used == self.n_metacells:
@@ -155,6 +167,26 @@ class Check:
             "prototypes (n_prototypes)."
         )
 
+    def _stability_to_json(self) -> dict[str, Any]:
+        found = self.stability
+        return {
+            "agreement": float(found["agreement"]),
+            "n_others": int(found["n_others"]),
+            "trained": bool(found["trained"]),
+            "n_dissolved": int((found["overlap"] < DISSOLVED).sum()),
+        }
+
+    def _stability(self) -> str:
+        trained, overlap = self.stability["trained"], self.stability["overlap"]
+        text = (
+            f"With another seed{'' if trained else ' of the last k-means'}, {(overlap < DISSOLVED).sum()} of "
+            f"{len(overlap)} metacells would not come back (their best match has a Jaccard overlap below {DISSOLVED}, "
+            f"on average over {self.stability['n_others']}), and the assignments agree by "
+            f"{self.stability['agreement']:.2f} (adjusted mutual information; 1: the same)"
+        )
+        more = "" if trained else " Another training changes more: scproto fit --seeds 3 measures that."
+        return f"{text}; coarser levels are more stable.{more}"
+
     def _doubts(self) -> str:
         if self.doubtful.empty:
             return "No metacell is doubtful."
@@ -164,6 +196,7 @@ class Check:
             "one_batch": "{} with only one batch",
             "outliers": "{} with many outliers",
             "batches_disagree": "{} on which the batches disagree",
+            "unstable": "{} that are unstable",
         }
         counts = self.doubtful.sum()
         reasons = ", ".join(text.format(counts[name]) for name, text in words.items() if counts[name])
@@ -216,6 +249,7 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
     metacell, names = pd.factorize(adata.obs[_keys.METACELL], sort=True)
     batch = pd.factorize(adata.obs[_keys.BATCH])[0]
     by_batch = contingency(metacell, batch)
+    stability = recorded(adata)
     n_drawn = max(MAX_CELLS, CELLS_PER_BATCH * by_batch.shape[1])
     some = np.sort(np.random.default_rng(seed).permutation(len(batch))[:n_drawn])
     disagreement = batch_disagreement(points, batch, metacell)
@@ -231,7 +265,8 @@ def check(adata: AnnData, *, seed: int = 0) -> Check:
         apart=float(np.nan_to_num(apart).sum() / max(1, np.isfinite(apart).sum())),
         entropy=(float(quartiles[0]), float(quartiles[1]), float(quartiles[2])),
         n_outliers=int(adata.obs[_keys.OUTLIER].sum()),
-        doubtful=_doubtful(adata.obs, metacell, names, by_batch, disagreement.of_metacell),
+        doubtful=_doubtful(adata.obs, metacell, names, by_batch, disagreement.of_metacell, stability.get("overlap")),
+        stability=stability,
     )
 
 
@@ -241,6 +276,7 @@ def _doubtful(
     names: pd.Index,
     by_batch: NDArray[np.int64],
     disagreement: NDArray[np.float64],
+    overlap: pd.Series[float] | None,
 ) -> pd.DataFrame:
     """Metacells with at least one reason for doubt, those with the most reasons first."""
     means = obs[[_keys.CONFIDENCE, _keys.OUTLIER]].astype(float).groupby(metacell).mean()
@@ -255,6 +291,7 @@ def _doubtful(
             "one_batch": (share.max(axis=1) >= 0.95 * share.sum(axis=1)) & (special.pdtr(others, chance) < RARE),
             "outliers": (means[_keys.OUTLIER] >= 0.2).to_numpy(),
             "batches_disagree": np.nan_to_num(disagreement) > 0.5,
+            "unstable": False if overlap is None else (overlap < 0.5 * overlap.median()).to_numpy(),
         },
         index=pd.Index(names.astype(str)),
     )
