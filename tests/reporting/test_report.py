@@ -316,7 +316,7 @@ def test_the_report_warns_of_prototypes_that_have_collapsed(make_run, tmp_path, 
 def test_axes_of_the_embedding_have_a_section(make_run: Callable, tmp_path: Path):
     cells, metacells, history = make_run()
     cells = AnnData(obs=cells.obs, var=metacells.var, obsm=cells.obsm, uns=cells.uns)
-    weights = np.linspace(-1, 1, len(GENES) * 4).reshape(len(GENES), 4)
+    weights = np.linspace(-1, 1, metacells.n_vars * 4).reshape(-1, 4)
     cells.varm[_keys.AXES] = metacells.varm[_keys.AXES] = weights
     write_report(cells, metacells, history, {}, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
