@@ -26,12 +26,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr
 
 sys.path.append(str(Path(__file__).parents[1]))
 
 from lab import cli, tables
-from lab.data import fit, load, numbers_of_files
+from lab.data import find_files, fit, load, numbers_of_files
 
 import scproto
 
@@ -50,6 +49,11 @@ def against(adata: Any, name: str, model: scproto.SCPROTO, **others: Any) -> tup
     return {f"{key}_{name}": value for key, value in found.items()}, overlap
 
 
+def rank_correlation(first: pd.Series, second: pd.Series) -> float:
+    """Return Spearman's correlation, or NaN if all overlaps are the same."""
+    return first.corr(second, method="spearman") if min(first.nunique(), second.nunique()) > 1 else np.nan
+
+
 def row_of_seed(adata: Any, models: list[scproto.SCPROTO], i: int, n: int | None) -> dict[str, float]:
     """Compare the metacells of one seed at a level with repeats and with the other seeds."""
     model, rest = models[i], [*models[:i], *models[i + 1 :]]
@@ -63,12 +67,12 @@ def row_of_seed(adata: Any, models: list[scproto.SCPROTO], i: int, n: int | None
     model.seed += AGAIN
     again = against(adata, "again", model)[1]
     model.seed -= AGAIN
-    place = (rankdata(by_training) - 1) / max(1, len(by_training) - 1)
+    place = (by_training.rank() - 1) / max(1, len(by_training) - 1)
     return {
         **repeated,
         **trained,
-        "rank": spearmanr(by_repeat, by_training)[0],
-        "rank_again": spearmanr(by_repeat, again)[0],
+        "rank": rank_correlation(by_repeat, by_training),
+        "rank_again": rank_correlation(by_repeat, again),
         "unstable": unstable.sum(),
         "their_place": place[unstable].mean() if unstable.any() else np.nan,
         "seconds_repeats": seconds,
@@ -98,9 +102,10 @@ def main() -> None:
     if len(given.seeds) < 2:
         parser.error("give at least two seeds")
     with cli.one_sentence():
-        numbers = numbers_of_files(given.n_prototypes, given.files)
+        files = find_files(given.files)
+        numbers = numbers_of_files(given.n_prototypes, files)
     found = []
-    for path in given.files:
+    for path in files:
         for row in rows(given, path, numbers[path.stem]):
             found.append(row)
             tables.write_csv(given.out / "stability.csv", pd.DataFrame(found))

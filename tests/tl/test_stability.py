@@ -92,7 +92,7 @@ def test_another_assignment_drops_the_record(cells, model):
 
 
 def test_bad_input_is_refused(atlas, cells, model):
-    with pytest.raises(InputError, match="run scproto.tl.assign_metacells"):
+    with pytest.raises(InputError, match="no metacells to compare"):
         stability(atlas, model)
     with pytest.raises(InputError, match="n_repeats"):
         stability(cells, model, n_repeats=0)

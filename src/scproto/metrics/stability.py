@@ -48,7 +48,7 @@ def agreement(assignment: ArrayLike, others: Sequence[ArrayLike], *, seed: int =
     """Mean adjusted mutual information of an assignment with others.
 
     The mutual information that chance would give is that after one permutation of the cells. With hundreds of cells,
-    this is within 0.02 of scikit-learn's exact sum, which takes minutes for a million cells.
+    the result is within 0.02 of scikit-learn's, whose exact sum is slow with many cells.
 
     Parameters
     ----------
