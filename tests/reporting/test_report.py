@@ -321,7 +321,7 @@ def test_axes_of_the_embedding_have_a_section(make_run: Callable, tmp_path: Path
     write_report(cells, metacells, history, {}, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "Axes of the embedding" in page
-    assert "ACTB" in page.split("Axes of the embedding")[1].split("</section>")[0]
+    assert "ACTB" in page.split("<h2>Axes of the embedding")[1].split("</section>")[0]
     assert (tmp_path / "figures" / "axes.png").stat().st_size
     del cells.varm[_keys.AXES], metacells.varm[_keys.AXES]
     write_report(cells, metacells, history, {}, tmp_path / "older.html")
