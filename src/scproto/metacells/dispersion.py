@@ -30,12 +30,13 @@ def dispersion_likelihood(counts: NDArray[np.float32], expected: NDArray[np.floa
         Likelihoods of parts of the cells add up.
     """
     cell, gene = np.nonzero(counts)
-    x, n_genes = counts[cell, gene].astype(np.float64), counts.shape[1]
+    values, which = np.unique(counts[cell, gene].astype(np.float64), return_inverse=True)  # few different counts
+    x, n_genes = values[which], counts.shape[1]
     rows = []
     for log_theta in LOG_THETA:
         theta = np.exp(log_theta)
         excess = np.log1p(expected / np.float32(theta))
-        stored = gammaln(x + theta) - gammaln(theta) - x * (excess[cell, gene] + log_theta)
+        stored = (gammaln(values + theta) - gammaln(theta) - values * log_theta)[which] - x * excess[cell, gene]
         rows.append(np.bincount(gene, stored, minlength=n_genes) - theta * excess.sum(axis=0, dtype=np.float64))
     return np.stack(rows)
 

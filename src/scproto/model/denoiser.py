@@ -24,7 +24,7 @@ Level = Literal["cell", "prototype", "mixture"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-N_SAMPLED = 1_000
+N_SAMPLED = 500
 """Maximum number of cells from which the dispersions are estimated."""
 
 Profiles = Callable[[NDArray[np.int64]], NDArray[np.float32]]
