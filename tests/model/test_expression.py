@@ -124,8 +124,8 @@ def test_counts_vary_more_around_a_prototype_than_around_the_cell(model):
     assert cell > prototype
 
 
-def test_by_default_all_prototypes_are_mixed_and_updated_by_the_counts(model, expression):
-    pd.testing.assert_frame_equal(expression, model.get_normalized_expression(level="mixture", posterior=True))
+def test_by_default_the_cell_is_decoded_and_updated_by_its_counts(model, expression):
+    pd.testing.assert_frame_equal(expression, model.get_normalized_expression(level="cell", posterior=True))
 
 
 @pytest.mark.parametrize("posterior", [False, True])
@@ -157,7 +157,8 @@ def test_auto_uses_the_recorded_choice(model, atlas):
     named = model.get_normalized_expression(level="mixture", posterior=True)
     np.testing.assert_allclose(auto, named, rtol=1e-4)
     without = model.get_normalized_expression(cells, level="auto", posterior=False)
-    np.testing.assert_allclose(without, model.get_normalized_expression(posterior=False), rtol=1e-4)
+    prior = model.get_normalized_expression(level="mixture", posterior=False)
+    np.testing.assert_allclose(without, prior, rtol=1e-4)
 
 
 def test_unknown_level_or_two_batches(model):

@@ -28,7 +28,7 @@ class ExpressionMixin(OutputsMixin):
         gene_list: str | Sequence[str] | None = None,
         transform_batch: str | None = None,
         own_batch: bool = False,
-        level: Level | Literal["auto"] = "mixture",
+        level: Level | Literal["auto"] = "cell",
         posterior: bool | None = None,
         log1p: bool = False,
         library_size: float = 1e4,
@@ -48,7 +48,7 @@ class ExpressionMixin(OutputsMixin):
             Whether to decode each cell in its own batch, like its counts, instead of in ``transform_batch``.
         level
             What is decoded. ``"cell"``: the cell's own embedding. ``"prototype"``: its nearest prototype.
-            ``"mixture"``: all prototypes, weighted by their probability; on average, it predicts held-out counts best.
+            ``"mixture"``: all prototypes, weighted by their probability.
             ``"auto"``: the level that :func:`scproto.tl.choose_denoising` recorded in ``adata``.
         posterior
             Whether to take the decoded shares as the prior of the cell, and to return the posterior mean given its
