@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsTransformer
 
 from scproto._errors import InputError
 from scproto.graph import umap_layout
-from scproto.graph.layout import _neighbor_search
+from scproto.graph.layout import _neighbor_search, place_on
 
 
 def two_groups(n_points: int, n_latent: int = 8) -> np.ndarray:
@@ -79,3 +79,26 @@ def test_few_epochs_are_as_trustworthy_as_many(monkeypatch):
         monkeypatch.setattr("scproto.graph.layout.FEW_EPOCHS_FROM", few_from)
         found.append(trustworthiness(points, umap_layout(points), n_neighbors=15))
     assert found[0] > found[1] - 0.005
+
+
+def test_points_are_placed_between_their_nearest_like_in_a_loop():
+    rng = np.random.default_rng(0)
+    reference, layout, points = rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), rng.normal(size=(7, 3))
+    expected = []
+    for point in points:
+        distance = np.linalg.norm(reference - point, axis=1)
+        near = np.argsort(distance)[:3]
+        weight = 1 / distance[near]
+        expected.append(weight @ layout[near] / weight.sum())
+    np.testing.assert_allclose(place_on(points, reference, layout, 3), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_point_of_the_layout_is_placed_on_itself():
+    rng = np.random.default_rng(0)
+    reference, layout = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(40, 2))
+    np.testing.assert_allclose(place_on(reference, reference, layout), layout, atol=2e-2)
+
+
+def test_a_layout_of_one_point_takes_all():
+    found = place_on(np.zeros((2, 3)), np.ones((1, 3)), np.array([[4.0, 5.0]]))
+    np.testing.assert_allclose(found, [[4, 5], [4, 5]])

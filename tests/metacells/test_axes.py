@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from scproto.metacells import assign
-from scproto.metacells.axes import Axes, batch_offsets, fit_axes, principal_axes, shares_of_prototypes
+from scproto.metacells.axes import Axes, batch_offsets, fit_axes, principal_axes, query_offsets, shares_of_prototypes
 
 N_PROTOTYPES, N_LATENT, N_GENES = 6, 4, 9
 
@@ -151,3 +151,24 @@ def test_only_a_sample_of_many_cells_finds_the_axes(monkeypatch):
     assert 50 in seen
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, example.fit(seed=4)[1])
+
+
+def test_offsets_of_a_query_are_those_of_a_loop():
+    rng = np.random.default_rng(3)
+    n_cells, n_axes = 60, 5
+    y = rng.normal(size=(n_cells, n_axes)).astype(np.float32)
+    shares = sparse.random(n_cells, N_PROTOTYPES, 0.5, "csr", random_state=3, dtype=np.float32)
+    batch, centres = rng.integers(0, 2, n_cells), rng.normal(size=(N_PROTOTYPES, n_axes)).astype(np.float32)
+    expected, dense = np.zeros((3, N_PROTOTYPES, n_axes)), shares.toarray().astype(float)
+    for b in range(2):
+        own = [i for i in range(n_cells) if batch[i] == b]
+        mass = dense[own].sum(0)
+        trust = mass / (mass + 1 + 2 * mass.mean())
+        for _ in range(3):
+            rest = [y[i] - dense[i] @ expected[b] for i in own]
+            for k in range(N_PROTOTYPES):
+                mean = sum(dense[i, k] * r for i, r in zip(own, rest, strict=True)) / mass[k]
+                expected[b, k] += trust[k] * (mean - centres[k])
+    found = query_offsets(y, shares, batch, 3, centres)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert not found[2].any()

@@ -9,7 +9,8 @@ from scipy.linalg import expm
 from torch import Tensor
 from torch.nn import functional as F
 
-from scproto.nn import Alignment, fit_alignment
+from scproto.nn import Alignment, align_query, fit_alignment
+from scproto.nn.alignment import soft_means
 
 N_TYPES, N_LATENT = 6, 10
 
@@ -202,3 +203,55 @@ def test_result_of_a_cell_does_not_depend_on_the_others():
     alignment, *_ = fit_alignment(unit, batch, centres, 3)
     some = torch.arange(0, len(unit), 17)
     torch.testing.assert_close(alignment(unit[some], batch[some]), alignment(unit, batch)[some], atol=1e-6, rtol=0)
+
+
+def query_by_loop(unit, batch, prototypes, centres, n_batches, n_rounds):
+    """The rounds of a query, cell by cell."""
+    unit, prototypes, centres = (x.double().numpy() for x in (unit, prototypes, centres))
+    for _ in range(n_rounds):
+        moved = np.empty_like(unit)
+        for b in range(n_batches):
+            cells = [i for i in range(len(unit)) if batch[i] == b]
+            weights = {}
+            for i in cells:
+                score = np.exp(prototypes @ unit[i] / 0.025 - (prototypes @ unit[i] / 0.025).max())
+                weights[i] = score / score.sum()
+            mass = sum(weights[i] for i in cells)
+            trust = mass / (mass + 1 + 2 * mass.mean())
+            mean = np.stack([sum(weights[i][k] * unit[i] for i in cells) / mass[k] for k in range(len(mass))])
+            for i in cells:
+                away = unit[i] - weights[i] @ (trust[:, None] * (mean - centres))
+                moved[i] = away / np.linalg.norm(away)
+        unit = moved
+    return unit
+
+
+def test_a_query_is_aligned_like_in_a_loop():
+    unit, batch, _, centres = atlas(10)
+    means = soft_means(unit[batch == 0], centres)[0]
+    new = batch > 0
+    query, codes = shifted(unit, batch)[new], batch[new] - 1
+    found = align_query(query, codes, centres, means, 2, n_rounds=2)(query, codes)
+    expected = query_by_loop(query, codes, centres, means, 2, 2)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
+
+
+def test_a_query_moves_onto_the_reference():
+    unit, batch, kind, centres = atlas(100)
+    own = batch < 2
+    means = soft_means(unit[own], centres)[0]
+    moved = shifted(unit, batch)
+    codes = torch.zeros(int((~own).sum()), dtype=torch.long)
+    aligned = moved.clone()
+    aligned[~own] = align_query(moved[~own], codes, centres, means, 1)(moved[~own], codes)
+    two = (~own).long()
+    assert gap(aligned, two, kind) < 0.5 * gap(moved, two, kind)
+
+
+def test_a_single_cell_of_a_query_hardly_moves():
+    unit, _, _, centres = atlas(100)
+    one = F.normalize(unit[:1] + 0.2, dim=1)
+    codes = torch.zeros(1, dtype=torch.long)
+    aligned = align_query(one, codes, centres, soft_means(unit, centres)[0], 1)(one, codes)
+    assert torch.isfinite(aligned).all()
+    assert float((aligned * one).sum()) > 0.9

@@ -1,4 +1,4 @@
-"""The command line: ``scproto fit | demo | evaluate``."""
+"""The command line: ``scproto fit | map | demo | evaluate``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import demo, evaluate, fit
+from . import map as mapping
 from .console import say_error
 from .errors import HANGUP, TERMINATED, explain
 
@@ -66,6 +67,7 @@ def _scproto(
 
 
 app.command("fit")(fit.fit)
+app.command("map")(mapping.map_cells)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 

@@ -103,8 +103,12 @@ def run_summary(record: dict[str, Any], out: Path) -> str:
             )
     if record["verdict"]:
         lines += ["", "Check (without labels):", *(f"  {sentence}" for sentence in record["verdict"]["sentences"])]
-    lines += ["", f"Written to {out}:"]
+    lines += ["", f"Written to {out}:", *contents(out)]
+    return "\n".join(lines)
+
+
+def contents(out: Path) -> list[str]:
+    """Lines with the files of a folder and their purposes."""
     made = [(f"{out}/{name}", purpose) for name, purpose in FILES.items() if (out / name).exists()]
     width = max(len(path) for path, _ in made)
-    lines += [f"  {path:<{width}}  {purpose}" for path, purpose in made]
-    return "\n".join(lines)
+    return [f"  {path:<{width}}  {purpose}" for path, purpose in made]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..counts.normalise import BLOCK_CELLS
 from ..counts.values import BLOCK_VALUES
 from ..graph import KnnGraph
 from ..inputs import Counts, as_keys, is_gene, join_batches, read_counts
+from ..inputs.genes import VAR_NAMES, GeneMatch, gene_names, match_genes, plain
 from .memory import MemoryCells
 
 
@@ -40,6 +41,9 @@ class Reader:
         groups, each as one batch.
     rounding
         Seed for rounding fractional counts; None to refuse them.
+    other_names
+        Further names of the genes, by the column of ``var`` that they stood in; see :data:`NAME_COLUMNS` of
+        :mod:`scproto.inputs.genes`.
     """
 
     genes: tuple[str, ...]
@@ -48,18 +52,22 @@ class Reader:
     layer: str | None
     groups: tuple[int, ...]
     rounding: int | None = None
+    other_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of_prepared(cls, adata: AnnData, layer: str | None) -> Self:
         """Make a reader of cells after :func:`scproto.pp.prepare`."""
-        prepared = adata.uns[_keys.UNS]["prepare"]
+        prepared, chosen = adata.uns[_keys.UNS]["prepare"], adata.var[_keys.GENES].to_numpy(bool)
+        names = gene_names(adata.var[chosen])
+        del names[VAR_NAMES]
         return cls(
-            genes=tuple(adata.var_names[adata.var[_keys.GENES].to_numpy(bool)]),
+            genes=tuple(adata.var_names[chosen]),
             batches=tuple(adata.obs[_keys.BATCH].cat.categories),
             groups=_groups(adata.obs),
             batch_key=tuple(prepared["batch_key"]),
             layer=layer,
             rounding=int(prepared["seed"]) if prepared.get("round_counts") else None,
+            other_names=names,
         )
 
     @property
@@ -76,7 +84,8 @@ class Reader:
         """Undo :meth:`to_json`."""
         names = {key: tuple(stored[key]) for key in ("genes", "batches", "batch_key")}
         groups = tuple(stored.get("groups", range(len(names["batches"]))))
-        return cls(**names, layer=stored["layer"], groups=groups, rounding=stored.get("rounding"))
+        others = {place: tuple(found) for place, found in stored.get("other_names", {}).items()}
+        return cls(**names, layer=stored["layer"], groups=groups, rounding=stored.get("rounding"), other_names=others)
 
     @staticmethod
     def check_prepared(adata: AnnData, layer: str | None, batch_key: str | Sequence[str] | None) -> str | None:
@@ -164,6 +173,11 @@ class Reader:
     def batch_codes(self, adata: AnnData) -> NDArray[np.int64]:
         """Batch of each cell as the network counts them, so the group of its batch, ``(n_cells,)``."""
         return np.asarray(self.groups, np.int64)[self.batch_of(adata).codes]
+
+    def match(self, adata: AnnData) -> GeneMatch:
+        """Match the genes of other cells to those of the model, by any names of either."""
+        ours = {VAR_NAMES: plain(self.genes), **self.other_names}
+        return match_genes(gene_names(adata.var[is_gene(adata)]), ours)
 
     @staticmethod
     def neighbors(adata: AnnData) -> KnnGraph:

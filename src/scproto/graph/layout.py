@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from .. import _scanpy
 from .._arguments import check_seed
 from .._threads import limit_threads
-from .search import nearest_others
+from .search import EXACT_UP_TO, Search, nearest_others
 
 N_NEIGHBORS = 15  # scanpy's default
 
 FEW_EPOCHS_FROM = 2_000
 """Number of points from which 200 epochs suffice. Up to 10,000, umap-learn runs 500 for the same trustworthiness."""
+
+N_PLACED = 5
+"""Number of points of a layout between which another point is placed."""
 
 MIN_POINTS = 5
 """Minimum number of points for a UMAP, which starts from eigenvectors of their graph."""
@@ -55,6 +58,35 @@ def umap_layout(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float
     n_epochs = 200 if len(points) >= FEW_EPOCHS_FROM else None
     with limit_threads(1):  # seeded UMAP uses one anyway; this keeps the result independent of the number
         return _scanpy.umap(np.asarray(points, dtype=np.float32), search, n_epochs, seed)
+
+
+def place_on(
+    points: NDArray[np.floating], reference: NDArray[np.floating], layout: NDArray[np.floating], k: int = N_PLACED
+) -> NDArray[np.float32]:
+    """Place points on an existing layout, at the mean of their nearest points there, weighted by nearness.
+
+    Parameters
+    ----------
+    points
+        Coordinates of the points to place, ``(n_points, n_dims)``.
+    reference
+        Coordinates of the points of the layout, ``(n_reference, n_dims)``.
+    layout
+        Their places, ``(n_reference, 2)``.
+    k
+        Number of nearest points.
+
+    Returns
+    -------
+    places : numpy.ndarray
+        Places of the points, ``(n_points, 2)``.
+    """
+    search = Search(reference, exact=len(reference) <= EXACT_UP_TO, euclidean=True)
+    near, squared = search(points, k)
+    distance = np.sqrt(np.maximum(squared, 0))
+    weight = 1 / np.maximum(distance, 1e-6 * float(distance.max(initial=1e-30)))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return np.einsum("nk,nkd->nd", weight, np.asarray(layout)[near]).astype(np.float32)
 
 
 def _components(points: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from .assignment import Assignment, assign, log_probability
 from .axes import Axes, fit_axes
+from .profiles import Profiles
 from .tree import Level, cut
 
-__all__ = ["Assignment", "Axes", "Level", "assign", "cut", "fit_axes", "log_probability"]
+__all__ = ["Assignment", "Axes", "Level", "Profiles", "assign", "cut", "fit_axes", "log_probability"]

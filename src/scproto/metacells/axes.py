@@ -188,6 +188,40 @@ def shares_of_prototypes(unit: NDArray[np.float32], prototypes: NDArray[np.float
     return normalize(assign(unit, prototypes, temperature=TEMPERATURE, n_top=N_TOP).probability, norm="l1")
 
 
+def query_offsets(
+    coordinates: NDArray[np.float32],
+    shares: sp.csr_matrix,
+    batch: NDArray[np.int64],
+    n_batches: int,
+    centres: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Estimate by how much new batches are displaced from a reference at each prototype.
+
+    The formula is that of :func:`batch_offsets`, with the reference in place of the mean over batches.
+
+    Parameters
+    ----------
+    coordinates, shares, batch, n_batches
+        The new cells, as in :func:`batch_offsets`.
+    centres
+        Mean of the reference at each prototype, ``(n_prototypes, n_axes)``.
+
+    Returns
+    -------
+    offsets : numpy.ndarray
+        Offsets, ``(n_batches, n_prototypes, n_axes)``; zero for a batch without cells.
+    """
+    offsets = np.zeros((n_batches, *centres.shape), np.float32)
+    for b in range(n_batches):
+        share, own = shares[mask := batch == b], coordinates[mask]
+        mass = np.asarray(share.sum(axis=0)).ravel()
+        trust = trust_in_batches(torch.from_numpy(mass[None])).numpy().T
+        for _ in range(N_ROUNDS):
+            rest = share.T @ (own - share @ offsets[b]) / np.maximum(mass, np.finfo(mass.dtype).tiny)[:, None]
+            offsets[b] += trust * (rest - centres)
+    return offsets
+
+
 def batch_offsets(
     coordinates: NDArray[np.float32], shares: sp.csr_matrix, batch: NDArray[np.int64], n_batches: int
 ) -> NDArray[np.float32]:

@@ -220,9 +220,11 @@ class OutputsMixin:
 
     def loadings_of(self, names: pd.Index) -> NDArray[np.float32]:
         """Weights of genes in the axes of the embedding, ``(n_genes, n_axes)``; 0 for genes outside the model."""
-        loadings = self.module.axes.loadings
-        place = pd.Index(self.reader.genes).get_indexer(names)
-        return np.where(place[:, None] >= 0, loadings[place], np.float32(0))
+        return self.loadings_of_genes(pd.Index(self.reader.genes).get_indexer(names))
+
+    def loadings_of_genes(self, gene: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Weights of genes in the axes, by the model's number of each gene, ``(n_genes, n_axes)``; 0 for -1."""
+        return np.where(gene[:, None] >= 0, self.module.axes.loadings[gene], np.float32(0))
 
     def _batch_index(self, name: str) -> int:
         if name not in self.reader.batches:

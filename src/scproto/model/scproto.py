@@ -26,12 +26,14 @@ from ..train import Checkpoint
 from ..train.history import history_from_json, history_to_json
 from ..train.state import TrainingState
 from . import habits
+from .annotation import Annotation
 from .expression import ExpressionMixin
-from .storage import read_settings, read_weights, reading, write_model
+from .query import QueryMixin
+from .storage import read_annotations, read_settings, read_weights, reading, write_model
 from .training import check_source, learn, settle
 
 
-class SCPROTO(ExpressionMixin, BaseModelClass):
+class SCPROTO(QueryMixin, ExpressionMixin, BaseModelClass):
     """Prototypes shared by all batches: integrated embedding, metacells and denoised expression.
 
     Parameters
@@ -98,6 +100,7 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
             self.reader = Reader.from_json(self.registry_[_keys.UNS])
         n_prototypes = int(n_prototypes) if adata is None else choose_n_prototypes(n_prototypes, adata.n_obs)
         self.seed = seed
+        self.annotations: dict[str, Annotation] = {}
         self.init_params_ = {
             "n_prototypes": n_prototypes,
             "n_latent": n_latent,
@@ -284,7 +287,7 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
             "is_trained": self.is_trained_,
             "history": history_to_json(self.history_),
         }
-        write_model(dir_path, self.module, settings, overwrite=overwrite)
+        write_model(dir_path, self.module, settings, list(self.annotations.values()), overwrite=overwrite)
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | None = None) -> Self:
@@ -313,6 +316,7 @@ class SCPROTO(ExpressionMixin, BaseModelClass):
             model = cls(registry=settings["registry"], **settings["init"])
             model.history_ = history_from_json(settings["history"])
         read_weights(dir_path, model.module)
+        model.annotations = read_annotations(dir_path, settings)
         model.is_trained_ = settings["is_trained"]
         if adata is not None:
             model.reader.mark(adata)

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .._errors import InputError
 from .._files import atomic_folder
 from ..network import ADDED, PrototypeModule
+from .annotation import Annotation
 
 SETTINGS = "model.json"
 WEIGHTS = "weights.safetensors"
+LABELS = "labels.safetensors"
 
 
-def write_model(path: str | Path, module: PrototypeModule, settings: dict[str, Any], *, overwrite: bool) -> None:
-    """Write a folder with the weights and the settings; it is either complete or absent.
+def write_model(
+    path: str | Path,
+    module: PrototypeModule,
+    settings: dict[str, Any],
+    annotations: Sequence[Annotation] = (),
+    *,
+    overwrite: bool,
+) -> None:
+    """Write a folder with the weights, the labels and the settings; it is either complete or absent.
 
     Raises
     ------
@@ -32,10 +42,15 @@ def write_model(path: str | Path, module: PrototypeModule, settings: dict[str, A
         If the disk is full or fails.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    text = json.dumps({"version": version("scproto")} | settings, default=_plain, indent=1)
-    with atomic_folder(path, overwrite, marker=SETTINGS, written=lambda folder: {SETTINGS, WEIGHTS}) as folder:
+    learnt = list({id(annotation): annotation for annotation in annotations}.values())
+    labels = {f"{i}.{name}": torch.from_numpy(x) for i, one in enumerate(learnt) for name, x in one.arrays().items()}
+    settings = {"version": version("scproto")} | settings | {"labels": [one.to_json() for one in learnt]}
+    text = json.dumps(settings, default=_plain, indent=1)
+    with atomic_folder(path, overwrite, marker=SETTINGS, written=lambda folder: {SETTINGS, WEIGHTS, LABELS}) as folder:
         try:
             save_file(state, folder / WEIGHTS)
+            if labels:
+                save_file({name: x.contiguous() for name, x in labels.items()}, folder / LABELS)
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written ({error})") from error
         (folder / SETTINGS).write_text(text, encoding="utf-8")
@@ -107,6 +122,27 @@ def read_weights(path: str | Path, module: PrototypeModule) -> None:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
             raise InputError(_damaged(path, f"{name!r} in {WEIGHTS} has the shape {shapes}"))
     module.load_weights(state)
+
+
+def read_annotations(path: str | Path, settings: dict[str, Any]) -> dict[str, Annotation]:
+    """Read the labels that a saved model has learnt, by column.
+
+    Raises
+    ------
+    InputError
+        If the labels are damaged.
+    """
+    stored = settings.get("labels", [])
+    if not stored:
+        return {}
+    found: dict[str, Annotation] = {}
+    with reading(path):
+        arrays = {name: x.numpy() for name, x in load_file(_file(path, LABELS)).items()}
+        for i, one in enumerate(stored):
+            own = {name.split(".", 1)[1]: x for name, x in arrays.items() if name.startswith(f"{i}.")}
+            annotation = Annotation.from_json(one, own)
+            found |= dict.fromkeys(annotation.columns, annotation)
+    return found
 
 
 def _file(path: str | Path, name: str) -> Path:

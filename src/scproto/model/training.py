@@ -15,7 +15,7 @@ from ..data.module import ViewDataModule
 from ..data.sampler import ViewSampler
 from ..data.source import CellSource, gene_share
 from ..graph import KnnGraph
-from ..network import PrototypeModule, embed, fit_read_out, read_out_prototypes, unit_prototypes
+from ..network import PrototypeModule, embed, fit_read_out, read_out_prototypes, remember, unit_prototypes
 from ..train.plan import PrototypePlan
 from ..train.runner import run_trainer
 from ..train.schedule import plan_budget
@@ -100,6 +100,7 @@ def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
     module.set_prototypes(torch.from_numpy(centres), alignment)
     fit_theta_of_levels(module, source, aligned.numpy(), seed)
     embedding = fit_read_out(module, source, aligned.numpy(), seed)
+    remember(module, source, aligned, embedding)
     return Placement(embedding, read_out_prototypes(module), aligned.numpy(), unit_prototypes(module))
 
 

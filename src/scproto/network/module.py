@@ -36,7 +36,16 @@ class Losses:
     scores: Tensor | None
 
 
-ADDED = ("theta_of_levels", "axes_depth", "axes_loadings", "axes_origin", "axes_offsets")
+ADDED = (
+    "theta_of_levels",
+    "axes_depth",
+    "axes_loadings",
+    "axes_origin",
+    "axes_offsets",
+    "profiles",
+    "reference_means",
+    "reference_axes",
+)
 """Weights that models of earlier versions lack."""
 
 
@@ -74,6 +83,9 @@ class PrototypeModule(nn.Module):
     axes_loadings: Tensor
     axes_origin: Tensor
     axes_offsets: Tensor
+    profiles: Tensor
+    reference_means: Tensor
+    reference_axes: Tensor
     log_share: Tensor
 
     def __init__(
@@ -112,6 +124,9 @@ class PrototypeModule(nn.Module):
         self.register_buffer("axes_loadings", torch.empty(0, n_genes))
         self.register_buffer("axes_origin", torch.empty(0))
         self.register_buffer("axes_offsets", torch.empty(0, n_batches, n_prototypes))
+        self.register_buffer("profiles", torch.empty(0, n_genes))  # of each prototype
+        self.register_buffer("reference_means", torch.empty(0, n_latent))  # at each prototype, on the hypersphere
+        self.register_buffer("reference_axes", torch.empty(0, n_prototypes))  # at each prototype, along each axis
 
     @property
     def device(self) -> torch.device:

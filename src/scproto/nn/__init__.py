@@ -1,6 +1,6 @@
 """Networks and numerical kernels on the hypersphere."""
 
-from .alignment import Alignment, fit_alignment
+from .alignment import Alignment, align_query, fit_alignment
 from .attribution import integrated_gradients
 from .decoder import Decoder
 from .density import density_weights
@@ -14,6 +14,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "SparseLinear",
+    "align_query",
     "density_weights",
     "fit_alignment",
     "integrated_gradients",

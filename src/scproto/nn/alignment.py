@@ -126,6 +126,74 @@ def fit_alignment(
     return alignment, prototypes, unit
 
 
+def align_query(
+    unit: Tensor, batch: Tensor, prototypes: Tensor, centres: Tensor, n_batches: int, *, n_rounds: int = 3
+) -> Alignment:
+    """Align new batches with a reference whose prototypes stay where they are.
+
+    The formula is that of :func:`fit_alignment`, but each offset is the difference between the mean of a new batch at a
+    prototype and the mean of the reference there, weighted by the trust in the batch at that prototype.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of the new cells, ``(n_cells, n_latent)``.
+    batch
+        Batch of each cell, integers ``(n_cells,)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``.
+    centres
+        Means of the aligned cells of the reference at the prototypes, ``(n_prototypes, n_latent)``; see
+        :func:`soft_means`.
+    n_batches
+        Number of new batches.
+    n_rounds
+        Number of rounds.
+
+    Returns
+    -------
+    alignment : Alignment
+        Alignment of the new batches.
+    """
+    rounds = []
+    for _ in range(n_rounds):
+        offsets = torch.stack([_towards(unit[batch == b], prototypes, centres) for b in range(n_batches)])
+        unit = _shift(unit, batch, prototypes, offsets)
+        rounds.append(offsets)
+    return Alignment(prototypes.expand(n_rounds, *prototypes.shape), torch.stack(rounds))
+
+
+def soft_means(unit: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+    """Spread cells over the prototypes by a softmax.
+
+    Parameters
+    ----------
+    unit
+        Unit vectors of cells, ``(n_cells, n_latent)``.
+    prototypes
+        Unit vectors, ``(n_prototypes, n_latent)``.
+
+    Returns
+    -------
+    means : Tensor
+        Mean of the cells at each prototype, ``(n_prototypes, n_latent)``.
+    mass : Tensor
+        Number of cells at each prototype, ``(n_prototypes,)``.
+    """
+    mass, total = unit.new_zeros(len(prototypes)), torch.zeros_like(prototypes)
+    for cells in unit.split(CHUNK):
+        p = torch.softmax(cells @ prototypes.T / TEMPERATURE, dim=1)
+        mass += p.sum(0)
+        total += p.T @ cells
+    return total / mass.clamp_min(torch.finfo(mass.dtype).tiny).unsqueeze(1), mass
+
+
+def _towards(unit: Tensor, prototypes: Tensor, centres: Tensor) -> Tensor:
+    """Shrunk offsets of one batch from the reference, ``(n_prototypes, n_latent)``."""
+    mean, mass = soft_means(unit, prototypes)
+    return trust_in_batches(mass.unsqueeze(0)).T * (mean - centres)
+
+
 def _spread(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> float:
     """Mean cosine distance of a cell to the nearest prototype, averaged over the batches that have cells."""
     distance = 1.0 - nearest_prototype(unit, prototypes)[0]

@@ -1,7 +1,7 @@
 "use strict";
 // A map of cells (dots) and metacells (circles) on a canvas. It knows places, sizes and colours, but not their meaning.
 class MetacellMap {
-  // cells: {x, y, n}; metacells: {x, y, area}; coordinates run from 0 to 1.
+  // cells: {x, y, n, behind}, where behind has further cells, shown in grey, or is null; metacells: {x, y, area}; coordinates run from 0 to 1.
   constructor(canvas, cells, metacells, { onHover, onSelect }) {
     Object.assign(this, { canvas, cells, metacells, onHover, onSelect });
     this.paint = { cells: null, fill: [], pies: null };
@@ -66,13 +66,18 @@ class MetacellMap {
   }
 
   drawCells(context, plain) {
-    const { x, y, n } = this.cells;
+    const { cells } = this.paint, { behind } = this.cells;
+    if (behind) this.drawDots(context, behind, 0.25, plain);
+    this.drawDots(context, this.cells, cells ? 0.55 : 0.8, plain, cells);
+  }
+
+  drawDots(context, { x, y, n }, alpha, plain, colors = null) {
     const side = Math.min(4, Math.max(1.2, 110 / Math.sqrt(n))) * Math.sqrt(this.zoom);
-    const s = this.scale(), [left, bottom] = this.toScreen(0, 0), { cells } = this.paint;
-    context.globalAlpha = cells ? 0.55 : 0.8;
+    const s = this.scale(), [left, bottom] = this.toScreen(0, 0);
+    context.globalAlpha = alpha;
     context.fillStyle = plain;
     for (let k = 0; k < n; k++) {
-      if (cells) context.fillStyle = cells(k) || plain;
+      if (colors) context.fillStyle = colors(k) || plain;
       context.fillRect(left + x[k] * s - side / 2, bottom - y[k] * s - side / 2, side, side);
     }
     context.globalAlpha = 1;

@@ -28,7 +28,12 @@ N_TOP = 10
 
 
 def gather(
-    adata: AnnData, metacells: AnnData, batch: Groups, label: Groups | None, label_key: str | None
+    adata: AnnData,
+    metacells: AnnData,
+    batch: Groups,
+    label: Groups | None,
+    label_key: str | None,
+    background: NDArray[np.floating] | None = None,
 ) -> dict[str, Any]:
     """Gather everything that the scripts of the page need.
 
@@ -40,21 +45,27 @@ def gather(
         Batch and label of each cell.
     label_key
         Column with the labels, or None.
+    background
+        Places of further cells to show in grey, ``(n_further, 2)``.
 
     Returns
     -------
     payload : dict
-        ``cells``, ``metacells``, ``batches``, ``labels`` (None without labels) and ``genes``; arrays are in base64.
+        ``background`` (None without further cells), ``cells``, ``metacells``, ``batches``, ``labels`` (None without
+        labels) and ``genes``; arrays are in base64.
     """
     # The order is random, so that the last category does not hide the others.
-    drawn = np.random.default_rng(0).permutation(adata.n_obs)[:MAX_CELLS]
-    cells_at, metacells_at = _places(umap_of(adata)[drawn], umap_of(metacells))
+    rng = np.random.default_rng(0)
+    drawn = rng.permutation(adata.n_obs)[:MAX_CELLS]
+    behind = np.empty((0, 2)) if background is None else background[rng.permutation(len(background))[:MAX_CELLS]]
+    cells_at, metacells_at, behind_at = _places(umap_of(adata)[drawn], umap_of(metacells), behind)
     cells = cells_at | {"n": adata.n_obs, "batch": to_base64(category_codes(batch.codes[drawn]))}
     if label is not None:
         cells["label"] = to_base64(category_codes(label.codes[drawn]))
     column = None if label_key is None else _keys.label_column(metacells, label_key)
     majority = None if column is None else as_names(metacells.obs[column])
     return {
+        "background": None if background is None else behind_at | {"n": len(behind)},
         "cells": cells,
         "metacells": metacells_at
         | {
@@ -68,14 +79,13 @@ def gather(
     }
 
 
-def _places(cells: NDArray[np.floating], metacells: NDArray[np.floating]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Coordinates of cells and metacells from 0 to 65535, with the same scale for both and for both axes."""
-    both = np.concatenate([cells, metacells])
+def _places(*groups: NDArray[np.floating]) -> list[dict[str, Any]]:
+    """Coordinates of groups of points from 0 to 65535, with the same scale for all of them and for both axes."""
+    both = np.concatenate(groups)
     low = both.min(axis=0)
     high = low + max(float(np.ptp(both, axis=0).max()), 1e-9)
-    codes = [quantise(points, low, high, np.uint16) for points in (cells, metacells)]
-    first, second = ({"x": to_base64(at[:, 0]), "y": to_base64(at[:, 1])} for at in codes)
-    return first, second
+    codes = [quantise(points, low, high, np.uint16) for points in groups]
+    return [{"x": to_base64(at[:, 0]), "y": to_base64(at[:, 1])} for at in codes]
 
 
 def codes_of(groups: Groups, values: Sequence[str | None]) -> list[int]:

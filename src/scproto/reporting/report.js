@@ -311,9 +311,10 @@ function walk(box, back, forth, listed) {
 // Start
 
 const spread = sizes.reduce((sum, size) => sum + size, 0), most = Math.max(...sizes);
+const dots = (at) => ({ x: places(at.x), y: places(at.y), n: places(at.x).length });
 const map = new MetacellMap(
   $("map"),
-  { x: places(data.cells.x), y: places(data.cells.y), n: places(data.cells.x).length },
+  { ...dots(data.cells), behind: data.background && dots(data.background) },
   // All circles together take at most 6 % of the map, and each circle at most 0.15 %.
   { x: places(data.metacells.x), y: places(data.metacells.y), area: sizes.map((n) => n * Math.min(0.06 / spread, 0.0015 / most) / Math.PI) },
   { onHover: hover, onSelect: select },

@@ -7,8 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from .. import _keys
 from .._errors import InputError
@@ -80,6 +82,7 @@ def write_report(
     *,
     label_key: str | None = None,
     figures: Mapping[str, bytes] | None = None,
+    background: NDArray[np.floating] | None = None,
 ) -> Path:
     """Write the report from the results of a run, without the model.
 
@@ -101,6 +104,9 @@ def write_report(
         Column with known labels in ``adata.obs`` and, for the table, in ``metacells.obs``.
     figures
         Figures from :func:`scproto.reporting.draw_figures` for `metacells` and `history`; by default they are drawn.
+    background
+        Places of further cells on the UMAP, such as those of the reference of a query, ``(n_further, 2)``. The map of
+        the page shows them in grey.
 
     Returns
     -------
@@ -122,7 +128,7 @@ def write_report(
     if figures is None:
         figures = draw_figures(metacells, history)
     images = draw_maps(adata, metacells, label_key) | dict(figures)
-    page = _render(adata, metacells, history, settings, label_key)
+    page = _render(adata, metacells, history, settings, label_key, background)
     folder = path.parent / FIGURES
     folder.mkdir(exist_ok=True)
     for name, png in images.items():
@@ -165,6 +171,7 @@ def _render(
     history: Mapping[str, pd.DataFrame] | None,
     settings: Mapping[str, Any],
     label_key: str | None,
+    background: NDArray[np.floating] | None,
 ) -> str:
     """Return the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -180,7 +187,7 @@ def _render(
     batch = group(adata.obs[_keys.BATCH])
     label = None if label_key is None else group(adata.obs[label_key])
     summary = summarise(adata, label_key, history)
-    payload = gather(adata, metacells, batch, label, label_key)
+    payload = gather(adata, metacells, batch, label, label_key, background)
     genes = payload["genes"]
     tops = [[genes["names"][gene] for gene, _ in top] for top in genes["rest"]]
     table = tabulate(metacells, label_key, summary.doubts, tops)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_LABELS = 100
+"""Maximum number of labels in a column for which the model learns them."""
+
 
 def run(
     source: Source,
@@ -134,6 +137,15 @@ def train(
         SCPROTO.setup_anndata(adata, layer=settings.layer, batch_key=batch_key)
         model = _train_one(admitted, settings.seed, progress_bar, checkpoint, resume=resume)
         _save(model, folder)
+    learnt = [key for key in settings.label_keys if 1 < adata.obs[key].nunique() <= MOST_LABELS]
+    if learnt:
+        from ..tl.labels import learn_labels
+
+        with stages("Labels"):
+            cells = model.reader.read(adata, counts)
+            for key in learnt:
+                learn_labels(adata, model, key, source=cells)
+            model.save(folder / MODEL, overwrite=True)
     return model
 
 

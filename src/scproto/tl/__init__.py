@@ -7,6 +7,8 @@ from .check import Check, check
 from .denoising import Denoising, choose_denoising
 from .enrichment import enrich_prototype_genes
 from .genes import rank_prototype_genes, rank_split_genes
+from .labels import explain_labels, learn_labels, transfer_labels
+from .map_query import map_query
 from .resolution import Resolution, choose_resolution
 from .stability import stability
 from .umap import umap
@@ -21,9 +23,13 @@ __all__ = [
     "choose_denoising",
     "choose_resolution",
     "enrich_prototype_genes",
+    "explain_labels",
+    "learn_labels",
+    "map_query",
     "rank_axis_genes",
     "rank_prototype_genes",
     "rank_split_genes",
     "stability",
+    "transfer_labels",
     "umap",
 ]

@@ -11,7 +11,9 @@ from .. import _keys
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from ..metacells import Level
     from ..model import SCPROTO
+    from ..model.placement import Placement
 
 
 def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, omicverse_keys: bool = False) -> None:
@@ -54,12 +56,18 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
         with `n` metacells.
     """
     placement = model.place(adata)
-    level = placement.level(n)
+    write_assignment(adata, model, placement, placement.level(n), omicverse_keys=omicverse_keys)
+    adata.varm[_keys.AXES] = model.loadings_of(adata.var_names)
+
+
+def write_assignment(
+    adata: AnnData, model: SCPROTO, placement: Placement, level: Level, *, omicverse_keys: bool = False
+) -> None:
+    """Write the embedding and the metacells of cells that were placed before."""
     assignment = placement.assign(level)
     _keys.set_aside(adata, omicverse=omicverse_keys)
     adata.obsm[_keys.LATENT] = placement.embedding.copy()
     adata.obsm[_keys.SPHERE] = placement.unit.copy()
-    adata.varm[_keys.AXES] = model.loadings_of(adata.var_names)
     names = pd.Index(level.names, dtype=object)
     adata.obs[_keys.METACELL] = pd.Categorical.from_codes(assignment.metacell, names).remove_unused_categories()
     adata.obs[_keys.CONFIDENCE] = assignment.confidence
