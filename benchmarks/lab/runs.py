@@ -36,16 +36,18 @@ class Method:
 
     title: str
     script: Path
-    """If the method needs its own environment, the exact pins are in the ``.txt`` file of the same name."""
+    """If the method needs its own environment, the exact pins are in the ``.txt`` file of the same name, or of `pins`."""
     package: str = ""
     """Normalised name of the distribution whose version identifies the method."""
     reads_original: bool = False
     """Whether the script reads the original file instead of the input with the chosen genes."""
+    pins: str = ""
+    """Name of the script whose environment it shares."""
 
     @property
     def requirements(self) -> Path | None:
         """Exact pins of its environment, or None if it runs in the environment of the benchmark."""
-        path = self.script.with_suffix(".txt")
+        path = self.script.with_name(f"{self.pins or self.script.stem}.txt")
         return path if path.exists() else None
 
 
