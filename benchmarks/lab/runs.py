@@ -36,13 +36,13 @@ class Method:
 
     title: str
     script: Path
-    """If the method needs its own environment, the exact pins are in the ``.txt`` file of the same name, or of `pins`."""
+    """If the method needs its own environment, the exact pins are in the ``.txt`` file of the same name."""
     package: str = ""
     """Normalised name of the distribution whose version identifies the method."""
     reads_original: bool = False
     """Whether the script reads the original file instead of the input with the chosen genes."""
     pins: str = ""
-    """Name of the script whose environment it shares."""
+    """Name of the script whose pins and environment it shares."""
 
     @property
     def requirements(self) -> Path | None:

@@ -7,6 +7,8 @@ import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from scproto._errors import InputError
+
 MIN_CELLS = 50
 """A label with fewer cells in the query does not count in the macro F1."""
 
@@ -32,9 +34,16 @@ def score(
     Returns
     -------
     scores : dict
-        A score that is not defined is left out.
+        Scores of what the method does not return, and of unknown labels where there are none, are left out.
+
+    Raises
+    ------
+    InputError
+        If no cell of the query has a label of the reference.
     """
     labelled, known = truth.notna().to_numpy(), truth.isin(in_reference).to_numpy()
+    if not known.any():
+        raise InputError("No cell of the query has a label of the reference.")
     label, probability = truth[known].to_numpy(str), found["probability"][known]
     confidence, correct = top(found, truth, in_reference)
     scores = {

@@ -10,6 +10,8 @@ or add seeds, methods, scenarios or data. README.md describes the scenarios, the
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "qu
 from cases import SCENARIOS, Case, find_cases
 from lab import cli, tables
 from lab.data import find_files
-from lab.processes import OK
+from lab.records import commit
 from lab.runs import Method, Run, complete, failures, records, write_tables
-from labelling import reliability, score, top
+from labelling import score, top
+from reliability import draw
 from scoring import integration
 
 from scproto.inputs import read_cells, read_counts
@@ -82,8 +85,13 @@ def main() -> None:
         cases = [case for file in find_files(given.files) for case in find_cases(file, given.scenarios, given.missing)]
     runs = (run_of(given, case, method, seed) for seed, case, method in product(given.seeds, cases, given.methods))
     complete(runs, given, write, rescore=given.rescore)
-    for (data, scenario), part in over_batches(write(given.out)).groupby(["data", "scenario"], sort=False):
+    means = over_batches(write(given.out))
+    tables.write_csv(given.out / "means.csv", means.assign(commit=commit()))
+    for (data, scenario), part in means.groupby(["data", "scenario"], sort=False):
         print(f"**{data}**, {scenario}\n\n{markdown(part)}\n")
+    for data in {case.data for case in cases if case.scenario == "whole"}:
+        whole = [case for case in cases if case.scenario == "whole" and case.data == data]
+        draw(confidences(given, whole), given.out / f"reliability_{data}.png")
     print(failures(given.out))
 
 
@@ -114,6 +122,21 @@ def scores_of(found: dict[str, np.ndarray], case: Case, *, embedded: bool = Fals
         embedding[of_query], embedding[~of_query & known] = found["embedding"], found["reference_embedding"]
         scores |= integration(embedding[known], read_counts(cells).matrix[known], labels[known], batches[known])
     return scores
+
+
+def confidences(given: Any, cases: Iterable[Case]) -> dict[str, pd.DataFrame]:
+    """Return for each method the confidence in each cell of the cases, and whether its label is right."""
+    found = defaultdict(list)
+    for case, name, seed in product(cases, given.methods, given.seeds):
+        if (path := run_of(given, case, name, seed).folder / "result.npz").exists():
+            with np.load(path) as arrays:
+                found[METHODS[name].title].append(top(dict(arrays), *case.truth()))
+    return {
+        title: pd.DataFrame(
+            dict(zip(("confidence", "correct"), map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        )
+        for title, parts in found.items()
+    }
 
 
 def write(out: Path) -> pd.DataFrame:

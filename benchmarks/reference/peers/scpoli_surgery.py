@@ -27,7 +27,7 @@ def fit(reference: anndata.AnnData, seed: int) -> scPoli:
 
 
 def transfer(model: scPoli, query: anndata.AnnData) -> Arrays:
-    """Train the embedding of the new batch, with zeros for missing genes. The distance to a prototype is unknownness."""
+    """Train the embedding of the new batch, with zeros for missing genes; far from all prototypes is unknown."""
     cells = with_genes(query, model.adata.var_names)
     cells.X = cells.X.toarray()
     cells.obs["cell_type"] = "unlabelled"

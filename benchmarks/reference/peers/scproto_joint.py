@@ -1,4 +1,4 @@
-"""scproto on reference and query together, as a bound: what mapping loses against another fit; the nearest cells vote."""
+"""scproto on reference and query together, to see what mapping loses against another fit; the nearest cells vote."""
 
 import anndata
 from lab.contract import Arrays
