@@ -7,6 +7,7 @@ from pathlib import Path
 
 import labelling
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 import reliability
@@ -216,6 +217,8 @@ def test_every_table_is_written_and_nothing_is_computed_twice(call, tmp_path, ca
     assert means.loc["whole", "seeds"] == 3
     assert (tmp_path / "out" / "reliability_atlas.png").stat().st_size > 0
     printed = capsys.readouterr().out
+    (tmp_path / "out" / "means.csv").rename(tmp_path / "reference.csv")
+    assert pages.TABLES["reference: whole"](tmp_path, "atlas") in printed
     assert "**atlas**, whole" in printed
     assert "| fake |" in printed
     monkeypatch.setattr(Run, "compute", lambda *_: pytest.fail("computed again"))

@@ -1,4 +1,7 @@
-"""Symphony (Kang et al., Nature Communications 2021) in Python, with the steps and settings of its instructions."""
+"""Symphony (Kang et al., Nature Communications 2021) in Python, with the steps and settings of its instructions.
+
+Harmony's ridge penalty is 1, its default when Symphony was published. harmonypy 2 has another default.
+"""
 
 import scanpy as sc
 import symphonypy as sp
@@ -18,7 +21,7 @@ def fit(reference: AnnData, seed: int) -> AnnData:
     reference = reference[:, reference.var["highly_variable"]].copy()
     sc.pp.scale(reference, max_value=10)
     sc.pp.pca(reference, n_comps=N_DIMS, zero_center=False, random_state=seed)
-    sp.pp.harmony_integrate(reference, key="batch", random_seed=seed, ncores=THREADS)
+    sp.pp.harmony_integrate(reference, key="batch", random_seed=seed, ncores=THREADS, lamb=1)
     return reference
 
 
