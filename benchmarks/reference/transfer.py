@@ -154,15 +154,21 @@ def over_batches(summary: pd.DataFrame) -> pd.DataFrame:
     """Return mean and standard deviation of the scores over the held-out batches, or over the labels left out."""
     named = [name for name in summary if name.endswith("_mean")]
     means = summary.rename(columns={name: name.removesuffix("_mean") for name in named})
-    return tables.summarise(means, ["data", "scenario", "missing", "method"], [n.removesuffix("_mean") for n in named])
+    found = tables.summarise(means, ["data", "scenario", "missing", "method"], [n.removesuffix("_mean") for n in named])
+    return found.rename(columns={"seeds": "queries"})
 
 
 def markdown(means: pd.DataFrame) -> str:
-    """Return the printed table of one scenario, with one row per method and share of missing genes."""
+    """Return the printed table of one scenario, with one row per method and share of missing genes.
+
+    If a method has results for fewer queries than others, the row says for how many.
+    """
     shown = [name for name in SHOWN if f"{name}_mean" in means and means[f"{name}_mean"].notna().any()]
     rows = []
     for _, row in means.iterrows():
         title = METHODS[row["method"]].title + (f", {row['missing']:.0%} missing" if row["missing"] else "")
+        if row["queries"] < means["queries"].max():
+            title += f" (of {row['queries']})"
         rows.append([title, *(tables.spread(row, name, SHOWN[name][1]) for name in shown)])
     return tables.markdown(["method", *(SHOWN[name][0] for name in shown)], rows)
 

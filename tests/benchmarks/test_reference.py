@@ -214,7 +214,7 @@ def test_every_table_is_written_and_nothing_is_computed_twice(call, tmp_path, ca
     assert table.loc[table["scenario"] == "unknown", "auroc_distance"].notna().all()
     means = pd.read_csv(tmp_path / "out" / "means.csv").set_index("scenario")
     assert means.loc["whole", "accuracy_mean"] == pytest.approx(whole["accuracy"].mean())
-    assert means.loc["whole", "seeds"] == 3
+    assert means.loc["whole", "queries"] == 3
     assert (tmp_path / "out" / "reliability_atlas.png").stat().st_size > 0
     printed = capsys.readouterr().out
     (tmp_path / "out" / "means.csv").rename(tmp_path / "reference.csv")
@@ -223,6 +223,15 @@ def test_every_table_is_written_and_nothing_is_computed_twice(call, tmp_path, ca
     assert "| fake |" in printed
     monkeypatch.setattr(Run, "compute", lambda *_: pytest.fail("computed again"))
     assert len(call("--scenarios", "whole", "--seeds", "0")) == len(table)
+
+
+def test_rows_with_fewer_queries_say_so():
+    rows = [["pca", 0.1, 4, 0.5, 0.1], ["scvi", 0.1, 1, 0.6, None]]
+    means = pd.DataFrame(rows, columns=["method", "missing", "queries", "macro_f1_mean", "macro_f1_sd"])
+    assert transfer.markdown(means).splitlines()[2:] == [
+        "| PCA, kNN, 10% missing | 0.500 ± 0.100 |",
+        "| scVI, kNN, 10% missing (of 1) | 0.600 |",
+    ]
 
 
 def test_panels_lack_more_genes_and_shares_must_be_shares(call, capsys):
