@@ -53,7 +53,7 @@ class Case:
     @property
     def name(self) -> str:
         """Name that distinguishes the case from the others of the data set, for files."""
-        parts = [self.held_out, f"missing{self.missing * 100:g}" if self.missing else "", self.left_out]
+        parts = [self.held_out, f"{self.missing * 100:g}-percent" if self.missing else "", self.left_out]
         return "_without_".join(re.sub(r"\W+", "-", part) for part in parts if part)
 
     def write(self, folder: Path, seed: int) -> tuple[Path, Path]:
