@@ -22,9 +22,7 @@ def draw(cells: Mapping[str, pd.DataFrame], path: Path) -> None:
     """
     n_rows = -(-len(cells) // COLUMNS)
     size = (2.4 * COLUMNS, 2.5 * n_rows)
-    figure, panels = plt.subplots(
-        n_rows, COLUMNS, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
-    )
+    figure, panels = plt.subplots(n_rows, COLUMNS, figsize=size, layout="constrained", sharey=True, squeeze=False)
     for axes in panels.flat[len(cells) :]:
         axes.remove()
     for (title, found), axes in zip(cells.items(), panels.flat, strict=False):
