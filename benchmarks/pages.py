@@ -20,11 +20,12 @@ from typing import Any
 import pandas as pd
 
 HERE = Path(__file__).parent
-sys.path += [str(HERE / folder) for folder in ("quality", "denoising", "speed")]
+sys.path += [str(HERE / folder) for folder in ("quality", "denoising", "reference", "speed")]
 
 import ablation  # noqa: E402
 import compare  # noqa: E402
 import denoise  # noqa: E402
+import transfer  # noqa: E402
 from lab import cli, tables  # noqa: E402
 from lab.records import write_json  # noqa: E402
 from measuring import tables as speed  # noqa: E402
@@ -88,6 +89,11 @@ def step(folder: Path, _: str) -> str:
     return tables.markdown(list(results), results.to_numpy())
 
 
+def mapping(scenario: str) -> Callable[[pd.DataFrame], str]:
+    """Make the table of a scenario from the rows of the ``means.csv`` of ``transfer.py``."""
+    return lambda results: transfer.markdown(results[results["scenario"] == scenario])
+
+
 def _of_csv(name: str, make: Callable[[pd.DataFrame], str]) -> Callable[[Path, str], str]:
     """Make a table of all rows of a CSV file, or of those of one data set."""
 
@@ -119,6 +125,9 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "comparison": _of_csv("comparison", compare.markdown),
     "frontier": _of_csv("frontier", frontier),
     "markers": _of_csv("markers", markers),
+    "reference: panel": _of_csv("reference", mapping("panel")),
+    "reference: unknown": _of_csv("reference", mapping("unknown")),
+    "reference: whole": _of_csv("reference", mapping("whole")),
     "denoising": _of_csv("denoising", denoise.markdown),
     "denoising in short": _of_csv("denoising", denoising_in_short),
     "step": step,

@@ -95,6 +95,7 @@ nb_output_stderr = "remove"  # what Lightning logs
 LINKS = {
     "../benchmarks/denoising/README.md": "benchmarks/denoising.md",
     "../benchmarks/quality/README.md": "benchmarks/quality.md",
+    "../benchmarks/reference/README.md": "benchmarks/reference.md",
     "../benchmarks/speed/README.md": "benchmarks/speed.md",
 }
 """Files outside this folder that pages link to, and the pages that show them."""

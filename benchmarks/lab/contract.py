@@ -43,7 +43,12 @@ def run(method: Callable[..., Arrays], read: Callable[[Path], Any] | None = None
     given = parser.parse_args()
     out = given.out.resolve()  # a method may change the working directory
     numbers = [given.seed] if given.n_metacells is None else [given.n_metacells, given.seed]
-    found = {name: np.asarray(array) for name, array in method((read or _read_h5ad)(given.input), *numbers).items()}
+    write(out, method((read or read_h5ad)(given.input), *numbers))
+
+
+def write(out: Path, found: Arrays) -> None:
+    """Write what a method returned, and the versions of the installed libraries."""
+    found = {name: np.asarray(array) for name, array in found.items()}
     arrays = {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in found.items()}
     versions = {one.name.lower().replace("_", "-"): one.version for one in distributions()}
     np.savez(out, versions=json.dumps(dict(sorted(versions.items()))), **arrays)
@@ -75,7 +80,8 @@ def depth_of(adata: Any) -> np.ndarray:
     return np.maximum(np.asarray(adata.X.sum(axis=1), dtype=np.float64).reshape(-1, 1), 1)
 
 
-def _read_h5ad(path: Path) -> Any:
+def read_h5ad(path: Path) -> Any:
+    """Read a file as AnnData."""
     import anndata
 
     return anndata.read_h5ad(path)

@@ -41,11 +41,13 @@ class Method:
     """Normalised name of the distribution whose version identifies the method."""
     reads_original: bool = False
     """Whether the script reads the original file instead of the input with the chosen genes."""
+    pins: str = ""
+    """Name of the script whose pins and environment it shares."""
 
     @property
     def requirements(self) -> Path | None:
         """Exact pins of its environment, or None if it runs in the environment of the benchmark."""
-        path = self.script.with_suffix(".txt")
+        path = self.script.with_name(f"{self.pins or self.script.stem}.txt")
         return path if path.exists() else None
 
 
