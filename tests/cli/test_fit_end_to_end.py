@@ -80,6 +80,7 @@ def test_only_our_own_messages_are_shown(finished):
         "Loading libraries",
         "Preparing",
         "Training",
+        "Labels",
         "Metacells",
         "Stability",
         "Check",

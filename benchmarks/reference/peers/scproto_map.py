@@ -1,5 +1,6 @@
 """scproto with its defaults: a fit of the reference, and the query mapped onto it."""
 
+import numpy as np
 from anndata import AnnData
 from lab.contract import Arrays
 from lab.mapping import run
@@ -13,18 +14,21 @@ def fit(reference: AnnData, seed: int) -> scproto.SCPROTO:
     scproto.SCPROTO.setup_anndata(reference)
     model = scproto.SCPROTO(reference, seed=seed)
     model.train(accelerator="cpu", enable_progress_bar=False)
+    scproto.tl.learn_labels(reference, model, "cell_type")
     return model
 
 
 def transfer(model: scproto.SCPROTO, query: AnnData) -> Arrays:
     """Map the query and transfer the labels."""
-    scproto.tl.map_query(query, model)
-    scproto.tl.transfer_labels(query, model, "cell_type")
+    mapped = scproto.tl.map_query(query, model)
+    scproto.tl.transfer_labels(query, model, "cell_type", query=mapped)
+    probability = query.obsm["scproto_cell_type_probabilities"]
+    sets = query.obs["scproto_cell_type_set"].astype(str).str.split(" | ", regex=False)
     return {
-        "labels": query.obsm["scproto_cell_type_probability"].columns.to_numpy(str),
-        "probability": query.obsm["scproto_cell_type_probability"].to_numpy(),
-        "sets": query.obsm["scproto_cell_type_set"].to_numpy(),
-        "unknown": query.obs["scproto_cell_type_unknown"].to_numpy(),
+        "labels": probability.columns.to_numpy(str),
+        "probability": probability.to_numpy(),
+        "sets": np.array([probability.columns.isin(labels) for labels in sets]),
+        "unknown": 1 - query.obs["scproto_cell_type_fit"].to_numpy(),
         "embedding": query.obsm["X_scproto"],
         "reference_embedding": model.get_latent_representation(),
     }

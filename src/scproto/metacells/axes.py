@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -45,11 +45,15 @@ class Axes:
         Coordinates of the mean cell before it is moved to zero, ``(n_axes,)``.
     offsets
         Offset of each batch at each prototype, to be subtracted, ``(n_batches, n_prototypes, n_axes)``.
+    means
+        Mean of the aligned cells at each prototype, from which new batches are told to differ,
+        ``(n_prototypes, n_axes)``; empty if they are not known.
     """
 
     loadings: NDArray[np.float32]
     origin: NDArray[np.float32]
     offsets: NDArray[np.float32]
+    means: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
     def n_axes(self) -> int:
@@ -146,7 +150,9 @@ def fit_axes(
     average = unaligned.project(decode, prototypes) - (at_prototypes @ loadings - origin)
     offsets = average + batch_offsets(coordinates - shares @ average, shares, batch, n_batches)
     axes = Axes(loadings, origin, offsets)
-    return axes, axes.align(coordinates, shares, batch)
+    embedding = axes.align(coordinates, shares, batch)
+    mass = np.maximum(np.asarray(shares.sum(axis=0)).ravel(), np.finfo(np.float32).tiny)
+    return replace(axes, means=(shares.T @ embedding / mass[:, None]).astype(np.float32)), embedding
 
 
 def principal_axes(x: Expression, explained: float, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

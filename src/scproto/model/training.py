@@ -100,7 +100,7 @@ def settle(module: PrototypeModule, source: CellSource, seed: int) -> Placement:
     module.set_prototypes(torch.from_numpy(centres), alignment)
     fit_theta_of_levels(module, source, aligned.numpy(), seed)
     embedding = fit_read_out(module, source, aligned.numpy(), seed)
-    remember(module, source, aligned, embedding)
+    remember(module, source, aligned)
     return Placement(embedding, read_out_prototypes(module), aligned.numpy(), unit_prototypes(module))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..counts.normalise import BLOCK_CELLS
 from ..data.source import CellSource
-from ..metacells.axes import Axes, query_offsets, shares_of_prototypes
+from ..metacells.axes import query_offsets, shares_of_prototypes
 from ..metacells.profiles import fit_profiles
 from ..nn import align_query, nearest_prototype
 from ..nn.alignment import soft_means
@@ -27,28 +28,22 @@ class Mapped(NamedTuple):
     embedding: Values
 
 
-def remember(module: PrototypeModule, source: CellSource, unit: Tensor, embedding: Values) -> None:
+def remember(module: PrototypeModule, source: CellSource, unit: Tensor) -> None:
     """Set what later queries need of the reference: profiles of the prototypes, and the means of its cells there.
 
     Parameters
     ----------
     module
-        Trained network with its final prototypes and axes.
+        Trained network with its final prototypes.
     source
         Training cells.
     unit
         Unit vectors of the aligned cells, ``(n_cells, n_latent)``.
-    embedding
-        Coordinates of the cells, ``(n_cells, n_axes)``.
     """
     prototypes = module.unit_prototypes.detach().cpu()
     nearest = nearest_prototype(unit, prototypes)[1].numpy()
     module.profiles = torch.from_numpy(fit_profiles(source.blocks(BLOCK_CELLS), nearest, len(prototypes)).logs)
     module.reference_means = soft_means(unit, prototypes)[0]
-    shares = shares_of_prototypes(unit.numpy(), prototypes.numpy())
-    mass = np.maximum(np.asarray(shares.sum(axis=0)).ravel(), np.finfo(np.float32).tiny)
-    means = (shares.T @ embedding / mass[:, None]).astype(np.float32)  # (n_prototypes, n_axes)
-    module.reference_axes = torch.from_numpy(np.ascontiguousarray(means.T))
     module.to(module.device)  # the new buffers, too
 
 
@@ -105,6 +100,6 @@ def _read_out_new(module: PrototypeModule, unit: Values, batch: NDArray[np.int64
     shares = shares_of_prototypes(unit, prototypes)
     average = axes.project(decode, prototypes) - read_out_prototypes(module)  # one batch in place of the mean over all
     coordinates = axes.project(decode, unit) - shares @ average
-    means = module.reference_axes.cpu().numpy().T if len(module.reference_axes) else read_out_prototypes(module)
+    means = axes.means if axes.means.size else read_out_prototypes(module)
     offsets = query_offsets(coordinates, shares, batch, n_batches, means)
-    return Axes(axes.loadings, axes.origin, offsets).align(coordinates, shares, batch)
+    return replace(axes, offsets=offsets).align(coordinates, shares, batch)

@@ -44,7 +44,7 @@ ADDED = (
     "axes_offsets",
     "profiles",
     "reference_means",
-    "reference_axes",
+    "axes_means",
 )
 """Weights that models of earlier versions lack."""
 
@@ -85,7 +85,7 @@ class PrototypeModule(nn.Module):
     axes_offsets: Tensor
     profiles: Tensor
     reference_means: Tensor
-    reference_axes: Tensor
+    axes_means: Tensor
     log_share: Tensor
 
     def __init__(
@@ -126,7 +126,7 @@ class PrototypeModule(nn.Module):
         self.register_buffer("axes_offsets", torch.empty(0, n_batches, n_prototypes))
         self.register_buffer("profiles", torch.empty(0, n_genes))  # of each prototype
         self.register_buffer("reference_means", torch.empty(0, n_latent))  # at each prototype, on the hypersphere
-        self.register_buffer("reference_axes", torch.empty(0, n_prototypes))  # at each prototype, along each axis
+        self.register_buffer("axes_means", torch.empty(0, n_prototypes))
 
     @property
     def device(self) -> torch.device:
@@ -154,10 +154,12 @@ class PrototypeModule(nn.Module):
     @property
     def axes(self) -> Axes:
         """Axes of the embedding; the buffers keep the axis as the first dimension."""
-        loadings, origin, offsets = (
-            buffer.cpu().numpy() for buffer in (self.axes_loadings, self.axes_origin, self.axes_offsets)
+        loadings, origin, offsets, means = (
+            buffer.cpu().numpy()
+            for buffer in (self.axes_loadings, self.axes_origin, self.axes_offsets, self.axes_means)
         )
-        return Axes(np.ascontiguousarray(loadings.T), origin, np.ascontiguousarray(np.moveaxis(offsets, 0, 2)))
+        offsets = np.ascontiguousarray(np.moveaxis(offsets, 0, 2))
+        return Axes(np.ascontiguousarray(loadings.T), origin, offsets, np.ascontiguousarray(means.T))
 
     def set_axes(self, axes: Axes, depth: float) -> None:
         """Set the axes of the embedding, and the number of counts per cell whose log they read."""
@@ -166,6 +168,7 @@ class PrototypeModule(nn.Module):
             ("axes_loadings", axes.loadings.T),
             ("axes_origin", axes.origin),
             ("axes_offsets", np.moveaxis(axes.offsets, 2, 0)),
+            ("axes_means", axes.means.T),
         ):
             setattr(self, name, torch.from_numpy(np.ascontiguousarray(values)).to(self.device))
 
