@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from scproto import _keys
+from scproto import _keys, tl
 from scproto._errors import InputError
 from scproto.model import SCPROTO
 
@@ -271,3 +271,28 @@ def test_loading_marks_genes_and_batches_in_the_cells(folder, atlas, raw_atlas):
     SCPROTO.load(folder, adata)
     np.testing.assert_array_equal(adata.var[_keys.GENES], atlas.var[_keys.GENES])
     assert adata.obs[_keys.BATCH].astype(str).tolist() == atlas.obs["batch"].astype(str).tolist()
+
+
+@pytest.fixture(scope="module")
+def labelled_folder(folder, atlas, tmp_path_factory):
+    model = SCPROTO.load(folder)
+    tl.learn_labels(atlas, model, "cell_type")
+    model.save(path := tmp_path_factory.mktemp("labelled") / "model")
+    return path
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_damaged_labels_are_refused_in_one_sentence(labelled_folder, tmp_path, damage):
+    copy = tmp_path / "model"
+    shutil.copytree(labelled_folder, copy)
+    damage(copy / "labels.safetensors")
+    with pytest.raises(InputError, match=r"labels.safetensors is missing|is damaged"):
+        SCPROTO.load(copy)
+
+
+def test_labels_are_replaced_and_dropped_with_the_model(labelled_folder, model, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(labelled_folder, copy)
+    model.save(copy, overwrite=True)
+    assert sorted(file.name for file in copy.iterdir()) == ["model.json", "weights.safetensors"]
+    assert not SCPROTO.load(copy).annotations
