@@ -1,4 +1,4 @@
-"""The command line: ``scproto fit | demo | evaluate``."""
+"""The command line: ``scproto fit | demo | evaluate | compare``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import demo, evaluate, fit
+from . import compare, demo, evaluate, fit
 from .console import say_error
 from .errors import HANGUP, TERMINATED, explain
 
@@ -68,6 +68,7 @@ def _scproto(
 app.command("fit")(fit.fit)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> None:

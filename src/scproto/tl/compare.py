@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ def codes_of(adata: AnnData, metacells: AnnData | None) -> tuple[NDArray[np.intp
 
 
 def branches_of(metacells: AnnData) -> tuple[list[str], NDArray[np.bool_]]:
-    """Names of the inner nodes of the tree but the root, and the metacells below each, ``(n_branches, n_metacells)``."""
+    """Names of the inner nodes but the root, and the metacells below each, ``(n_branches, n_metacells)``."""
     n = metacells.n_obs
     if len(metacells.uns.get(_keys.TREE, ())) != n - 1:
         raise InputError(
@@ -147,7 +147,7 @@ def _table(
     counts: NDArray[np.integer], cohort: Cohort, kinds: list[tuple[str, list[str], NDArray[np.bool_]]], min_cells: int
 ) -> pd.DataFrame:
     """Test the metacells, then the branches, and list the results by condition."""
-    tested = np.arange(1, len(cohort.others) + 1)
+    tested = range(1, len(cohort.others) + 1)
     enough = counts.sum(axis=0) >= min_cells
     if not enough.any():
         raise InputError(f"No metacell has {min_cells} cells: lower min_cells, or use coarser metacells.")
@@ -175,7 +175,7 @@ def _table(
 
 
 def _tests(
-    items: NDArray[np.integer], sizes: NDArray[np.float64], design: NDArray[np.float64], tested: Any, min_cells: int
+    items: NDArray[np.integer], sizes: NDArray[np.float64], design: NDArray[np.float64], tested: Sequence[int], min_cells: int
 ) -> dict[str, NDArray[np.float64]]:
     """Columns of the test, each ``(n_tested, n_items)``; missing for items with too few cells."""
     enough = items.sum(axis=0) >= min_cells
