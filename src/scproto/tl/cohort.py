@@ -132,7 +132,8 @@ def _conditions(values: pd.Categorical, key: str, reference: str | None) -> pd.C
     """Conditions with the reference first."""
     levels = [str(name) for name in values.categories]
     if len(levels) < 2:
-        raise InputError(f"obs[{key!r}] has one value, {levels[0]!r}: a comparison needs at least two conditions.")
+        found = f"one value, {levels[0]!r}" if levels else "no values"
+        raise InputError(f"obs[{key!r}] has {found}: a comparison needs at least two conditions.")
     if reference is None and len(levels) > 2:
         raise InputError(
             f"obs[{key!r}] has {len(levels)} values ({', '.join(levels)}): name the one to compare the others with "

@@ -175,7 +175,11 @@ def _table(
 
 
 def _tests(
-    items: NDArray[np.integer], sizes: NDArray[np.float64], design: NDArray[np.float64], tested: Sequence[int], min_cells: int
+    items: NDArray[np.integer],
+    sizes: NDArray[np.float64],
+    design: NDArray[np.float64],
+    tested: Sequence[int],
+    min_cells: int,
 ) -> dict[str, NDArray[np.float64]]:
     """Columns of the test, each ``(n_tested, n_items)``; missing for items with too few cells."""
     enough = items.sum(axis=0) >= min_cells

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -167,7 +168,10 @@ def _tables(part: AnnData, cohort: Cohort, group: str) -> Iterator[pd.DataFrame]
         return
     design = "~" + " + ".join(reversed(frame.columns))
     dataset = DeseqDataSet(counts=genes, metadata=frame, design=design, quiet=True, n_cpus=1)
-    dataset.deseq2()
+    with warnings.catch_warnings():
+        # PyDESeq2 then takes the mean of the dispersions, as DESeq2 does.
+        warnings.filterwarnings("ignore", "The dispersion trend curve fitting did not converge", UserWarning)
+        dataset.deseq2()
     for condition in cohort.others:
         test = DeseqStats(dataset, contrast=["condition", condition, cohort.reference], quiet=True, n_cpus=1)
         test.summary()
