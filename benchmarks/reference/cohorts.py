@@ -137,7 +137,9 @@ def mixed(counts: np.ndarray, condition: np.ndarray, donor: np.ndarray) -> tuple
 
     design = design_of(condition)
     logs = abundance.log_abundance(counts, abundance.reference_sizes(counts, design, [1])) / np.log(2)
-    fits = [sm.MixedLM(column, design, groups=donor).fit(reml=True) for column in logs.T]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # statsmodels shows each fit that does not converge
+        fits = [sm.MixedLM(column, design, groups=donor).fit(reml=True) for column in logs.T]
     pvalues = np.nan_to_num(np.array([fit.pvalues[1] for fit in fits]), nan=1.0)
     return np.array([fit.params[1] for fit in fits]), pvalues
 

@@ -11,7 +11,9 @@ import pytest
 HEAVY = {"torch", "lightning", "scvi", "scanpy", "anndata", "sklearn", "faiss", "umap", "matplotlib", "pandas", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["demo", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["fit", "--help"], ["demo", "--help"], ["evaluate", "--help"], ["compare", "--help"]]
+)
 def test_help_has_an_example_and_imports_nothing_heavy(arguments):
     code = f"""
 import sys

@@ -159,6 +159,10 @@ def _shade(change: float) -> str:
     return f"color-mix(in oklab, {UP if change > 0 else DOWN} {strength:.0%}, var(--dot))"
 
 
+def _title(name: str, change: float) -> str:
+    return f"{name}: {change:+.2f}" if np.isfinite(change) else f"{name}: not tested"
+
+
 def _tree(
     metacells: AnnData, table: pd.DataFrame, names: list[str], mask: NDArray[np.bool_]
 ) -> tuple[float, list[Any], list[Any], list[Any]]:
@@ -170,7 +174,7 @@ def _tree(
     scale = TREE_HEIGHT / max(float(height.max()), np.finfo(float).tiny)
     lines, node = stems(linkage, place, height)
     change = table["logfoldchanges"].to_numpy()
-    titles = [f"{name}: {value:+.2f}" for name, value in zip(names, change, strict=True)]
+    titles = [_title(name, value) for name, value in zip(names, change, strict=True)]
     bars = [
         f"M{a[1] * step:.1f} {-b[1] * scale:.1f}H{a[2] * step:.1f}"
         for a, b in zip(*corners.T.swapaxes(1, 2), strict=True)
@@ -205,7 +209,7 @@ def _map(metacells: AnnData, table: pd.DataFrame, mask: NDArray[np.bool_]) -> li
             round(float(np.clip(radius[i], 2, 24)), 1),
             _shade(lines["logfoldchanges"].iloc[i]),
             bool(mask[i]),
-            f"{lines['group'].iloc[i]}: {lines['logfoldchanges'].iloc[i]:+.2f}",
+            _title(lines["group"].iloc[i], lines["logfoldchanges"].iloc[i]),
         )
         for i in np.argsort(-n_cells, kind="stable")
     ]
