@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,19 @@ def test_each_panel_shows_the_table(compared: AnnData) -> None:
     expected = part.dropna(subset="pvals").sort_values("pvals").head(5)
     assert [name.split(" ")[0] for name in names] == expected["group"].tolist()
     np.testing.assert_allclose(axes[2].collections[1].get_offsets()[::-1, 0], expected["logfoldchanges"])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_hardly_any_metacells(make_metacells: Callable[..., AnnData], n: int) -> None:
+    metacells = make_metacells(n)
+    names = [f"metacell_{i}" for i in range(n)]
+    obs = pd.DataFrame({_keys.METACELL: np.tile(names, 60), "sample": np.repeat([*"abcdef"], 10 * n)})
+    obs["arm"] = np.where(obs["sample"] < "d", "x", "y")
+    scproto.tl.compare(AnnData(obs=obs.set_index(obs.index.astype(str))), "sample", "arm", metacells=metacells)
+    axes = scproto.pl.compare(metacells, axes=panels())
+    axes[0].figure.savefig(BytesIO(), dpi=30)
+    assert len(axes[2].get_yticks()) == n + max(0, n - 2)
+    assert render_comparison(metacells).count("<tr><th") >= n
 
 
 def test_without_a_umap_the_map_is_left_out(compared: AnnData) -> None:

@@ -75,8 +75,8 @@ def render_comparison(metacells: AnnData) -> str:
     )
     return environment.get_template("compare.html.j2").render(
         contrasts=[_contrast(metacells, table_of(metacells, name)) for name in conditions],
-        n_samples={str(name): int(n) for name, n in record["n_samples"].items()},
-        keys={name: str(value) for name, value in record.items() if name not in ("n_samples", "table")},
+        n_samples=dict(zip(map(str, record["conditions"]), map(int, record["n_samples"]), strict=True)),
+        keys={name: str(value) for name, value in record.items() if isinstance(value, str)},
         tree_height=TREE_HEIGHT,
         map_size=MAP_SIZE,
         n_first=N_FIRST,
@@ -108,7 +108,8 @@ def _contrast(metacells: AnnData, table: pd.DataFrame) -> Contrast:
 
 def _labels(metacells: AnnData) -> list[str]:
     """Most common label of each metacell and branch, by cells; empty without labels."""
-    members = tree_members(linkage_of(metacells), metacells.n_obs)[: 2 * metacells.n_obs - 2]
+    n = metacells.n_obs
+    members = tree_members(linkage_of(metacells), n)[: max(n, 2 * n - 2)]
     column = next(iter(_keys.labels_by_column(metacells)), None)
     if column is None:
         return [""] * len(members)
@@ -171,7 +172,7 @@ def _tree(
     order, corners = lay_out(linkage)
     place, height = nodes_of(order, corners)
     step = float(np.clip(TREE_WIDTH / len(order), 4, 40))
-    scale = TREE_HEIGHT / max(float(height.max()), np.finfo(float).tiny)
+    scale = TREE_HEIGHT / (float(height.max()) or 1.0)
     lines, node = stems(linkage, place, height)
     change = table["logfoldchanges"].to_numpy()
     titles = [_title(name, value) for name, value in zip(names, change, strict=True)]

@@ -109,7 +109,8 @@ def compare(
     keys = {"reference": cohort.reference, "donor_key": donor_key, "block_key": block_key}
     record: dict[str, Any] = {"sample_key": sample_key, "condition_key": condition_key}
     record |= {name: value for name, value in keys.items() if value is not None}
-    record |= {"n_samples": cohort.n_samples, "table": table}
+    sizes = cohort.n_samples  # as arrays, because a file reads a slash in a key as a folder
+    record |= {"conditions": np.array([*sizes], dtype=object), "n_samples": np.array([*sizes.values()]), "table": table}
     adata.uns[_keys.UNS] = {**_keys.record_of(adata), _keys.COMPARE: record}
     if metacells is not None:
         metacells.uns[_keys.COMPARED] = record
