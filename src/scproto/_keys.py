@@ -37,11 +37,17 @@ NEIGHBORS = "scproto_neighbors"
 UNS = "scproto"
 """``uns``: version, settings and seed."""
 
-RECORDED = {"version", "prepare", "n_metacells", "verdict", "denoising"}
+RECORDED = {"version", "prepare", "n_metacells", "verdict", "denoising", "compare"}
 """Entries of ``uns["scproto"]``; if scproto wrote it, at least one of them is there."""
 
 STABILITY = "stability"
 """``uns["scproto"]``: how much of the metacells other seeds give; ``obs`` of the metacells: the same for each."""
+
+COMPARE = "compare"
+"""``uns["scproto"]``: the last comparison of conditions, with its table."""
+
+COMPARED = "scproto_compare"
+"""``uns`` of the metacells: the same."""
 
 TREE = "scproto_tree"
 """``uns`` of the metacells: Ward linkage of the prototypes, in SciPy's format."""

@@ -12,7 +12,7 @@ HEAVY = {"torch", "lightning", "scvi", "scanpy", "anndata", "sklearn", "faiss", 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["fit", "--help"], ["map", "--help"], ["demo", "--help"], ["evaluate", "--help"]]
+    "arguments", [["--help"], *([name, "--help"] for name in ("fit", "map", "compare", "demo", "evaluate"))]
 )
 def test_help_has_an_example_and_imports_nothing_heavy(arguments):
     code = f"""

@@ -1,4 +1,4 @@
-"""The command line: ``scproto fit | map | demo | evaluate``."""
+"""The command line: ``scproto fit | map | compare | demo | evaluate``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import demo, evaluate, fit
+from . import compare, demo, evaluate, fit
 from . import map as mapping
 from .console import say_error
 from .errors import HANGUP, TERMINATED, explain
@@ -68,6 +68,7 @@ def _scproto(
 
 app.command("fit")(fit.fit)
 app.command("map")(mapping.map_cells)
+app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 

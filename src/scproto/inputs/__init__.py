@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .checks import as_keys, check_adata, choose_n_prototypes, join_batches
 from .counts import Counts, is_gene, read_counts, read_prepared
-from .files import check_readable, read_cells, read_obs, read_scored
+from .files import check_readable, read_cells, read_metacells, read_obs, read_scored
 
 __all__ = [
     "Counts",
@@ -20,6 +20,7 @@ __all__ = [
     "join_batches",
     "read_cells",
     "read_counts",
+    "read_metacells",
     "read_obs",
     "read_prepared",
     "read_scored",

@@ -152,6 +152,25 @@ def read_obs(path: str | Path) -> pd.DataFrame:
         return read_elem(group["obs"])
 
 
+def read_metacells(path: str | Path) -> AnnData:
+    """Read the table of metacells in `path` without its genes, whose profiles by batch may be large.
+
+    Returns
+    -------
+    metacells : AnnData
+        ``obs``, ``obsm`` and ``uns``.
+
+    Raises
+    ------
+    InputError
+        If `path` cannot be read.
+    """
+    path = Path(path)
+    _reader_of(path)
+    with _readable(path), _open(path) as group:
+        return AnnData(obs=read_elem(group["obs"]), obsm=read_elem(group["obsm"]), uns=read_elem(group["uns"]))
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Turn every error of a library into one sentence, because a damaged file can raise any of them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .axes import axes
 from .colors import palette
+from .compare import compare
 from .coverage import coverage
 from .marker_scatter import marker_scatter
 from .metacell_map import metacell_map
@@ -19,6 +20,7 @@ from .umap import umap
 __all__ = [
     "axes",
     "batch_shares",
+    "compare",
     "coverage",
     "marker_scatter",
     "metacell_map",

@@ -80,7 +80,7 @@ def tree(
     from matplotlib.colors import to_rgba_array
 
     genes = [genes] if isinstance(genes, str) else list(genes)
-    order, branches = lay_out(_linkage(metacells))
+    order, branches = lay_out(linkage_of(metacells))
     z = _z_scores(metacells, genes)[order]
     groups = None if color is None else group(metacell_column(metacells, color), palette)
     ax = new_axes(9.0, 2.4 + 0.17 * len(genes)) if ax is None else ax
@@ -122,7 +122,7 @@ def lay_out(linkage: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.
     return order, corners
 
 
-def _linkage(metacells: AnnData) -> NDArray[np.float64]:
+def linkage_of(metacells: AnnData) -> NDArray[np.float64]:
     """Linkage of the tree, checked against the number of metacells."""
     if TREE not in metacells.uns:
         raise InputError(f'uns["{TREE}"] is missing: take the metacells from model.get_metacells().')

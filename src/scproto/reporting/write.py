@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..model import SCPROTO
 
 FIGURES = "figures"
-RESULTS = ("verdict", _keys.STABILITY)
+RESULTS = ("verdict", _keys.STABILITY, _keys.COMPARE)
 """Entries of ``uns["scproto"]`` that are no settings."""
 
 PARTS = ("report.css", "map.js", "report.js")

@@ -32,7 +32,8 @@ def assign_metacells(adata: AnnData, model: SCPROTO, n: int | None = None, *, om
     - ``uns["scproto"]["model"]``: the model's settings and seed
     - ``uns["scproto"]["n_metacells"]``: the level
 
-    It replaces the results of an earlier call, and drops those of :func:`scproto.tl.stability`. If you have a column
+    It replaces the results of an earlier call, and drops those of :func:`scproto.tl.stability` and
+    :func:`scproto.tl.compare`. If you have a column
     with one of these names, it keeps that column under another name, such as ``obs["metacell_input"]``, and logs a
     warning.
 
@@ -79,4 +80,5 @@ def write_assignment(
     adata.obsm[_keys.PROBABILITY] = assignment.probability.copy()
     settings = {"model": dict(model.init_params_), "n_metacells": len(level.names)}
     adata.uns[_keys.UNS] = {**_keys.record_of(adata), **settings}
-    adata.uns[_keys.UNS].pop(_keys.STABILITY, None)
+    for of_old_metacells in (_keys.STABILITY, _keys.COMPARE):
+        adata.uns[_keys.UNS].pop(of_old_metacells, None)
