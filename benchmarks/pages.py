@@ -25,6 +25,8 @@ sys.path += [str(HERE / folder) for folder in ("quality", "denoising", "speed")]
 import ablation  # noqa: E402
 import compare  # noqa: E402
 import denoise  # noqa: E402
+import ranks  # noqa: E402
+import rare  # noqa: E402
 from lab import cli, tables  # noqa: E402
 from lab.records import write_json  # noqa: E402
 from measuring import tables as speed  # noqa: E402
@@ -119,6 +121,8 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "comparison": _of_csv("comparison", compare.markdown),
     "frontier": _of_csv("frontier", frontier),
     "markers": _of_csv("markers", markers),
+    "ranks": _of_csv("ranks", ranks.texts),
+    "rare": _of_csv("rare", rare.markdown),
     "denoising": _of_csv("denoising", denoise.markdown),
     "denoising in short": _of_csv("denoising", denoising_in_short),
     "step": step,
