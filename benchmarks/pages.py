@@ -25,6 +25,8 @@ sys.path += [str(HERE / folder) for folder in ("quality", "denoising", "referenc
 import ablation  # noqa: E402
 import compare  # noqa: E402
 import denoise  # noqa: E402
+import ranks  # noqa: E402
+import rare  # noqa: E402
 import transfer  # noqa: E402
 from lab import cli, tables  # noqa: E402
 from lab.records import write_json  # noqa: E402
@@ -125,6 +127,8 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "comparison": _of_csv("comparison", compare.markdown),
     "frontier": _of_csv("frontier", frontier),
     "markers": _of_csv("markers", markers),
+    "ranks": _of_csv("ranks", ranks.texts),
+    "rare": _of_csv("rare", rare.markdown),
     "reference: panel": _of_csv("reference", mapping("panel")),
     "reference: unknown": _of_csv("reference", mapping("unknown")),
     "reference: whole": _of_csv("reference", mapping("whole")),

@@ -124,6 +124,12 @@ def markdown(found: pd.DataFrame) -> str:
     return "\n\n".join(texts)
 
 
+def texts(everything: pd.DataFrame) -> str:
+    """Return the tables of all groups, each under its name."""
+    parts = everything.groupby("group", sort=False)
+    return "\n\n".join(f"**{group}**\n\n{markdown(part)}" for group, part in parts)
+
+
 def draw(found: pd.DataFrame, axes: plt.Axes, title: str) -> None:
     """Draw the mean ranks of one group; vertical bars join methods that do not differ."""
     by_pair = found.pivot(index=PAIR, columns="method", values="rank")
@@ -153,10 +159,9 @@ def main() -> None:
         found = {group: part for group, part in found.items() if part["method"].nunique() >= MIN_METHODS}
         if not found:
             raise InputError(f"There are fewer than {MIN_METHODS} methods: a ranking needs more.")
-    texts = {group: markdown(part) for group, part in found.items()}
     everything = pd.concat([part.assign(group=group) for group, part in found.items()])
     tables.write_csv(given.out / "ranks.csv", everything[["group", *PAIR, "method", "value", "rank"]])
-    text = "\n\n".join(f"**{group}**\n\n{part}" for group, part in texts.items())
+    text = texts(everything)
     (given.out / "ranks.md").write_text(f"{text}\n", encoding="utf-8")
     figure, panels = plt.subplots(1, len(found), figsize=(5.5 * len(found), 5), layout="constrained", squeeze=False)
     for (group, part), axes in zip(found.items(), panels[0], strict=True):
