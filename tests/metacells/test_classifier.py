@@ -24,7 +24,7 @@ def test_labels_of_a_new_batch_are_found():
     x, label, batch, _ = reference()
     old = batch > 0
     classifier, calibration = fit_classifier(x[old], label[old], N_LABELS, batch[old])
-    probability = calibration.probability(classifier.logits(x[~old]))
+    probability = calibration.probability(classifier.examine(x[~old], batch[~old])[0])
     np.testing.assert_allclose(probability.sum(1), 1, rtol=1e-5)
     assert (probability.argmax(1) == label[~old]).mean() > 0.85
     assert 0.8 < calibration.accuracy <= 1
@@ -34,7 +34,7 @@ def test_sets_hold_the_label_as_often_as_stated():
     x, label, batch, _ = reference(4_000, 8, shift=0.2)
     old = batch > 1
     classifier, calibration = fit_classifier(x[old], label[old], N_LABELS, batch[old])
-    probability = calibration.probability(classifier.logits(x[~old]))
+    probability = calibration.probability(classifier.examine(x[~old], batch[~old])[0])
     for coverage in (0.8, 0.9, 0.95):
         chosen = calibration.sets(probability, coverage)
         covered = chosen[np.arange(len(chosen)), label[~old]].mean()
@@ -52,8 +52,7 @@ def test_cells_of_no_label_fit_badly_and_known_ones_do_not():
     new = np.maximum(centres[N_LABELS] + 1.5 * rng.normal(size=(50, x.shape[1])), 0)
     new = sparse.csr_matrix((new / np.linalg.norm(new, axis=1, keepdims=True)).astype(np.float32))
     both = sparse.vstack([x[~old], new], format="csr")
-    logits = classifier.logits(both)
-    fit = calibration.p_unknown(classifier.evidence(both, np.zeros(both.shape[0], int), logits))
+    fit = calibration.p_unknown(classifier.examine(both, np.zeros(both.shape[0], int))[1])
     n_known = int((~old).sum())
     assert np.median(fit[n_known:]) < 0.02
     assert (fit[:n_known] < 0.01).mean() < 0.1
@@ -62,19 +61,33 @@ def test_cells_of_no_label_fit_badly_and_known_ones_do_not():
 def test_evidence_averages_over_cells_of_the_same_batch_alone():
     x, label, batch, _ = reference()
     classifier, _ = fit_classifier(x, label, N_LABELS, batch)
-    logits = classifier.logits(x)
-    whole = classifier.evidence(x, batch, logits)
+    logits, whole = classifier.examine(x, batch)
     own = batch == 2
-    alone = classifier.evidence(x[own], batch[own], logits[own])
+    logits_alone, alone = classifier.examine(x[own], batch[own])
+    np.testing.assert_allclose(logits[own], logits_alone, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(whole.doubt[own], alone.doubt, rtol=1e-5)
     np.testing.assert_allclose(whole.distance[own], alone.distance, rtol=1e-4)
+
+
+def test_logits_and_evidence_are_those_of_a_loop():
+    x, label, batch, _ = reference(60)
+    classifier, _ = fit_classifier(x, label, N_LABELS, batch)
+    logits, evidence = classifier.examine(x, batch)
+    own, at = classifier.logits(x), x.toarray() @ classifier.loadings
+    far = [np.sort(((classifier.landmarks - point) ** 2).sum(axis=1))[:15].mean() for point in at]
+    for i in range(60):
+        others = [j for j in range(60) if batch[j] == batch[i]]
+        near = sorted(others, key=lambda j: ((at[i] - at[j]) ** 2).sum())[:15]
+        np.testing.assert_allclose(logits[i], 0.25 * own[i] + 0.75 * own[near].mean(axis=0), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(evidence.distance[i], np.mean([far[j] for j in near]), rtol=1e-3)
+        np.testing.assert_allclose(evidence.doubt[i], np.mean([-own[j].max() for j in near]), rtol=1e-3)
 
 
 def test_one_cell_can_be_classified():
     x, label, batch, _ = reference()
     classifier, calibration = fit_classifier(x, label, N_LABELS, batch)
-    logits = classifier.logits(x[:1])
-    evidence = classifier.evidence(x[:1], np.zeros(1, int), logits)
+    logits, evidence = classifier.examine(x[:1], np.zeros(1, int))
+    np.testing.assert_allclose(logits, classifier.logits(x[:1]), rtol=1e-5)
     assert evidence.doubt == pytest.approx(-logits.max())
     assert 0 < calibration.p_unknown(evidence)[0] <= 1
 

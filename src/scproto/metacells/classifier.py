@@ -24,6 +24,9 @@ N_FOLDS = 5
 N_DIMS, N_LANDMARKS, N_NEAR = 30, 10_000, 15
 """Dimensions of the space in which distances are measured, cells kept there, and neighbours of a cell."""
 
+OWN = 0.25
+"""Weight of a cell's own logits beside the mean of its neighbours, which include it."""
+
 Values = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
@@ -35,9 +38,9 @@ class Evidence:
     Attributes
     ----------
     doubt
-        Largest logit of a label, with the sign changed, ``(n_cells,)``.
+        Largest logit of a label, with the sign changed, averaged over similar cells, ``(n_cells,)``.
     distance
-        Mean squared distance to the nearest cells of the reference, ``(n_cells,)``.
+        Mean squared distance to the nearest cells of the reference, averaged in the same way, ``(n_cells,)``.
     """
 
     doubt: Values
@@ -69,17 +72,35 @@ class Classifier:
         """Logits of the labels before calibration, ``(n_cells, n_labels)``."""
         return np.asarray(x @ self.weights.T, np.float32) + self.intercept
 
-    def evidence(self, x: sp.csr_matrix | Values, batch: Codes, logits: Values) -> Evidence:
-        """Say how well cells fit the reference, averaged over each cell's nearest cells of its own batch."""
-        at = np.asarray(x @ self.loadings, np.float32)
+    def examine(self, x: sp.csr_matrix | Values, batch: Codes) -> tuple[Values, Evidence]:
+        """Read labels and fit of cells together with those of the most similar cells of the same batch.
+
+        A single cell has few counts, and its neighbours are mostly of its kind. So its logits are averaged with theirs,
+        and the evidence is their mean.
+
+        Parameters
+        ----------
+        x
+            log1p CP10k, scaled to unit norm, ``(n_cells, n_genes)``.
+        batch
+            Batch of each cell, integers ``(n_cells,)``.
+
+        Returns
+        -------
+        logits : numpy.ndarray
+            Logits of the labels before calibration, ``(n_cells, n_labels)``.
+        evidence : Evidence
+            How well the cells fit the reference.
+        """
+        at, logits = np.asarray(x @ self.loadings, np.float32), self.logits(x)
         distance = _search(self.landmarks)(at, N_NEAR)[1].mean(axis=1)
-        doubt = -logits.max(axis=1)
-        both = np.stack([doubt, distance], axis=1)
+        both = np.stack([-logits.max(axis=1), distance], axis=1)
         for b in np.unique(batch):
             own = np.flatnonzero(batch == b)
             near = _search(at[own])(at[own], N_NEAR)[0]
             both[own] = both[own][near].mean(axis=1)
-        return Evidence(both[:, 0], both[:, 1])
+            logits[own] = OWN * logits[own] + (1 - OWN) * logits[own][near].mean(axis=1)
+        return logits, Evidence(both[:, 0], both[:, 1])
 
 
 @dataclass(frozen=True)
@@ -170,8 +191,7 @@ def fit_classifier(
     for out in np.unique(fold):
         held, kept = np.flatnonzero(fold == out), np.flatnonzero(fold != out)
         part = _fit(x[kept], label[kept], n_labels, batch[kept], rng)
-        logits[held] = part.logits(x[held])
-        evidence = part.evidence(x[held], batch[held], logits[held])
+        logits[held], evidence = part.examine(x[held], batch[held])
         doubt[held], distance[held] = evidence.doubt, evidence.distance
     return classifier, _calibrate(logits, label, batch, Evidence(doubt, distance))
 

@@ -39,9 +39,10 @@ def learn_labels(
 ) -> None:
     """Let a model learn the labels of its reference, to transfer them to queries.
 
-    A logistic regression on the log expression of the model's genes learns the labels. It is calibrated on batches that
-    are left out in turn, since a query comes from new batches, too. The labels never change the embedding or the
-    metacells. :meth:`scproto.SCPROTO.save` stores them with the model.
+    A logistic regression on the log expression of the model's genes learns the labels. Similar cells of the same batch
+    share their evidence. All is calibrated on batches that are left out in turn, since a query comes from new batches,
+    too. The labels never change the embedding or the metacells. :meth:`scproto.SCPROTO.save` stores them with the
+    model.
 
     Parameters
     ----------
@@ -142,9 +143,9 @@ def transfer_labels(
     if query is None:
         query = model.query(adata, batch_key=_keys.BATCH if _keys.BATCH in adata.obs else None)
     x = features(model.module, query.cells, None if query.genes.present.all() else query.genes.present)
-    logits = annotation.classifier.logits(x)
+    logits, evidence = annotation.classifier.examine(x, query.cells.batch)
     probability = annotation.calibration.probability(logits)
-    fit = annotation.calibration.p_unknown(annotation.classifier.evidence(x, query.cells.batch, logits))
+    fit = annotation.calibration.p_unknown(evidence)
     chosen = annotation.calibration.sets(probability, coverage)
     allowed = np.ones_like(chosen)
     for key in annotation.columns[: max(map(annotation.columns.index, keys)) + 1]:
@@ -217,7 +218,7 @@ def explain_labels(
     query = model.query(some, batch_key=_keys.BATCH)
     x = features(model.module, query.cells, None if query.genes.present.all() else query.genes.present)
     names, member = annotation.values(label_key)
-    probability = annotation.calibration.probability(annotation.classifier.logits(x)) @ member
+    probability = some.obsm[f"{column}_probabilities"].to_numpy()
     composition = annotation.composition @ member  # (n_prototypes, n_labels)
     weights = (member.T / member.sum(axis=0)[:, None]) @ annotation.classifier.weights  # (n_labels, n_genes)
     assigned = query.placement.assign(query.placement.level()).probability
