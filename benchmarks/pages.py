@@ -33,7 +33,7 @@ from lab.records import write_json  # noqa: E402
 from measuring import tables as speed  # noqa: E402
 
 DOCS = HERE.parent / "docs"
-PAGES = [DOCS / name for name in ("ablation.md", "comparison.md", "denoising.md", "performance.md")]
+PAGES = [DOCS / name for name in ("ablation.md", "comparison.md", "denoising.md", "performance.md", "reference.md")]
 
 TITLES = {
     "cellmix_6batches_1771genes": "cell lines",
