@@ -204,16 +204,10 @@ def _spread(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> 
 
 def _offsets(unit: Tensor, batch: Tensor, prototypes: Tensor, n_batches: int) -> Tensor:
     """Shrunk offsets, ``(n_batches, n_prototypes, n_latent)``."""
-    mass = unit.new_zeros(n_batches, len(prototypes))
-    total = unit.new_zeros(n_batches, *prototypes.shape)
-    for b in range(n_batches):
-        for cells in unit[batch == b].split(CHUNK):
-            p = torch.softmax(cells @ prototypes.T / TEMPERATURE, dim=1)
-            mass[b] += p.sum(0)
-            total[b] += p.T @ cells
+    found = [soft_means(unit[batch == b], prototypes) for b in range(n_batches)]
+    mean, mass = (torch.stack(values) for values in zip(*found, strict=True))
     trust = trust_in_batches(mass).unsqueeze(2)  # (n_batches, n_prototypes, 1)
     tiny = torch.finfo(mass.dtype).tiny
-    mean = total / mass.clamp_min(tiny).unsqueeze(2)
     centre = (trust * mean).sum(0) / trust.sum(0).clamp_min(tiny)
     return trust * (mean - centre)
 
