@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 N_SHOWN = 10
 """Number of lines that are printed for each condition."""
 
-LEVEL = 0.05
-"""False discovery rate up to which a change is called."""
-
 
 def compare(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that scproto fit wrote.")],
@@ -56,11 +53,13 @@ def compare(
 
 
 def _headline(condition: str, part: pd.DataFrame) -> str:
-    called = part.loc[part["pvals_adj"] < LEVEL, "kind"].value_counts()
+    from ..pl.compare import called
+
+    found = part.loc[called(part), "kind"].value_counts()
     tested = part.loc[part["pvals"].notna(), "kind"].value_counts()
     return (
-        f"{condition} against {part['reference'].iloc[0]}: {called.get('metacell', 0)} of "
-        f"{tested.get('metacell', 0)} metacells and {called.get('branch', 0)} of {tested.get('branch', 0)} branches "
+        f"{condition} against {part['reference'].iloc[0]}: {found.get('metacell', 0)} of "
+        f"{tested.get('metacell', 0)} metacells and {found.get('branch', 0)} of {tested.get('branch', 0)} branches "
         "change at a false discovery rate of 5 %."
     )
 

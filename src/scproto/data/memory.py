@@ -42,7 +42,7 @@ class MemoryCells:
         """Total count of each cell over these genes, at least one, ``(n_cells,)``."""
         return library_size(self.counts)
 
-    def take(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
+    def take(self, rows: NDArray[np.int64] | slice) -> sp.csr_matrix:
         """Counts of some cells in the requested order, ``(n_rows, n_genes)``."""
         return self.counts[rows]
 
@@ -50,4 +50,4 @@ class MemoryCells:
         """Yield all cells in their order, at most `n` at a time."""
         for start in range(0, self.n_cells, n):
             cells = slice(start, min(start + n, self.n_cells))
-            yield cells, self.counts[cells]
+            yield cells, self.take(cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..counts.normalise import BLOCK_CELLS, library_size
 from ..inputs.genes import GeneMatch
+from .memory import MemoryCells
 
 
-class QueryCells:
+class QueryCells(MemoryCells):
     """Counts of a query in memory, with genes of its own; a :class:`scproto.data.source.CellSource`.
 
     The genes of the model are selected block by block, so that the counts are never held twice.
@@ -29,14 +29,8 @@ class QueryCells:
     """
 
     def __init__(self, counts: sp.csr_matrix, match: GeneMatch, batch: NDArray[np.int64]) -> None:
-        self.counts = counts
+        super().__init__(counts, batch)
         self.match = match
-        self.batch = batch
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells."""
-        return self.counts.shape[0]
 
     @property
     def n_genes(self) -> int:
@@ -48,12 +42,6 @@ class QueryCells:
         """Total count of each cell over the genes of the model, at least one, ``(n_cells,)``."""
         return np.concatenate([library_size(counts) for _, counts in self.blocks(BLOCK_CELLS)])
 
-    def take(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
+    def take(self, rows: NDArray[np.int64] | slice) -> sp.csr_matrix:
         """Counts of some cells in the requested order, ``(n_rows, n_genes)``."""
-        return self.match.select(self.counts[rows])
-
-    def blocks(self, n: int) -> Iterator[tuple[slice, sp.csr_matrix]]:
-        """Yield all cells in their order, at most `n` at a time."""
-        for start in range(0, self.n_cells, n):
-            cells = slice(start, min(start + n, self.n_cells))
-            yield cells, self.match.select(self.counts[cells])
+        return self.match.select(super().take(rows))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import _scanpy
 from .._arguments import check_seed
 from .._threads import limit_threads
-from .search import EXACT_UP_TO, Search, nearest_others
+from .search import euclidean_search, nearest_others
 
 N_NEIGHBORS = 15  # scanpy's default
 
@@ -81,8 +81,7 @@ def place_on(
     places : numpy.ndarray
         Places of the points, ``(n_points, 2)``.
     """
-    search = Search(reference, exact=len(reference) <= EXACT_UP_TO, euclidean=True)
-    near, squared = search(points, k)
+    near, squared = euclidean_search(reference)(points, k)
     distance = np.sqrt(np.maximum(squared, 0))
     weight = 1 / np.maximum(distance, 1e-6 * float(distance.max(initial=1e-30)))
     weight /= weight.sum(axis=1, keepdims=True)

@@ -191,6 +191,11 @@ def log_recall(recall: float, n_cells: int) -> None:
     )
 
 
+def euclidean_search(points: NDArray[np.floating]) -> Search:
+    """Search by Euclidean distance among these points, exact up to 50,000 of them."""
+    return Search(points, exact=len(points) <= EXACT_UP_TO, euclidean=True)
+
+
 def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the nearest other points of each point by Euclidean distance.
 
@@ -211,8 +216,7 @@ def nearest_others(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.int6
     squared : numpy.ndarray
         Squared distances of each point and its neighbours, of the same shape.
     """
-    exact = len(points) <= EXACT_UP_TO
-    search = Search(points, exact=exact, euclidean=True)
-    if not exact:
+    search = euclidean_search(points)
+    if search.n_probed:
         log_recall(search.recall(points, k), len(points))
     return search.others(k)

@@ -56,6 +56,11 @@ class GeneMatch:
     ours: str
     n_summed: int
 
+    @property
+    def measured(self) -> NDArray[np.bool_] | None:
+        """The mask `present`, or None if the cells have all genes of the model."""
+        return None if self.present.all() else self.present
+
     def select(self, counts: sp.csr_matrix) -> sp.csr_matrix:
         """Counts of the model's genes in their order, zero where a gene is missing, CSR ``(n_cells, n_genes)``."""
         gene = self.gene.take(counts.indices)

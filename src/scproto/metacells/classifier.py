@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from ..graph.search import Search
+from ..graph.search import euclidean_search
 
 INVERSE_PENALTY = 20.0
 """Inverse weight of the ridge penalty of the logistic regression (``C`` of scikit-learn)."""
@@ -93,11 +93,11 @@ class Classifier:
             How well the cells fit the reference.
         """
         at, logits = np.asarray(x @ self.loadings, np.float32), self.logits(x)
-        distance = _search(self.landmarks)(at, N_NEAR)[1].mean(axis=1)
+        distance = euclidean_search(self.landmarks)(at, N_NEAR)[1].mean(axis=1)
         both = np.stack([-logits.max(axis=1), distance], axis=1)
         for b in np.unique(batch):
             own = np.flatnonzero(batch == b)
-            near = _search(at[own])(at[own], N_NEAR)[0]
+            near = euclidean_search(at[own])(at[own], N_NEAR)[0]
             both[own] = both[own][near].mean(axis=1)
             logits[own] = OWN * logits[own] + (1 - OWN) * logits[own][near].mean(axis=1)
         return logits, Evidence(both[:, 0], both[:, 1])
@@ -137,10 +137,7 @@ class Calibration:
 
     def p_unknown(self, evidence: Evidence) -> Values:
         """Share of known cells of an unseen batch that would fit the reference as badly, ``(n_cells,)``."""
-        return _p_value(self._joint(evidence), self.unknown)
-
-    def _joint(self, evidence: Evidence) -> Values:
-        return joint_score(evidence, self.doubt, self.distance)
+        return _p_value(joint_score(evidence, self.doubt, self.distance), self.unknown)
 
 
 def joint_score(evidence: Evidence, doubt: Values, distance: Values) -> Values:
@@ -279,7 +276,3 @@ def _evenly(label: Codes, batch: Codes, n: int, rng: np.random.Generator) -> Cod
         own = order[group[order] == g]
         rank[own] = np.arange(len(own))
     return np.sort(order[np.argsort(rank[order], kind="stable")[:n]])
-
-
-def _search(rows: Values) -> Search:
-    return Search(rows, exact=len(rows) <= 50_000, euclidean=True)

@@ -10,14 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..data.minibatch import normalise
+from ..counts.normalise import BLOCK_CELLS
 from ..data.source import CellSource
-from ..metacells import Profiles
 from ..metacells.classifier import Calibration, Classifier
-from ..network import PrototypeModule
-
-BLOCK = 4096
-"""Number of cells that are classified at a time."""
+from ..network import PrototypeModule, expression_rows
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,5 @@ def features(
     module: PrototypeModule, source: CellSource, present: NDArray[np.bool_] | None = None
 ) -> sp.csr_matrix | NDArray[np.float32]:
     """Log expression of cells as the encoder reads it, dense if missing genes are completed, ``(n_cells, n_genes)``."""
-    if present is None:
-        return sp.vstack([normalise(x, source.library[cells]) for cells, x in source.blocks(BLOCK)], format="csr")
-    profiles = Profiles(module.profiles.cpu().numpy())
-    return np.concatenate([profiles.fill(x, present) for _, x in source.blocks(BLOCK)])
+    rows = list(expression_rows(module, source, BLOCK_CELLS, present))
+    return sp.vstack(rows, format="csr") if present is None else np.concatenate(rows)

@@ -103,7 +103,7 @@ class QueryMixin(OutputsMixin):
         counts = read_counts(adata, layer, rounding=self.seed if round_counts else None)
         cells = QueryCells(counts.matrix, genes, batch.codes.astype(np.int64))
         known = np.array([self._known_batch(name) for name in batch.categories])
-        unit, embedding = map_cells(self.module, cells, known, None if genes.present.all() else genes.present)
+        unit, embedding = map_cells(self.module, cells, known, genes.measured)
         placement = Placement(embedding, read_out_prototypes(self.module), unit, self.prototypes)
         return Query(counts, genes, batch, cells, placement, missing)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -40,21 +42,28 @@ def embed(
     was_training = module.training
     module.eval()
     with torch.no_grad():
-        if present is None:
-            parts = [
-                module.encoder(_input(normalise(counts, source.library[cells]), module.device)).cpu()
-                for cells, counts in source.blocks(chunk)
-            ]
-        else:
-            profiles = Profiles(module.profiles.cpu().numpy())
-            parts = [
-                module.encoder(torch.from_numpy(profiles.fill(counts, present)).to(module.device)).cpu()
-                for _, counts in source.blocks(chunk)
-            ]
+        rows = expression_rows(module, source, chunk, present)
+        parts = [module.encoder(_input(x, module.device)).cpu() for x in rows]
     module.train(was_training)
     return torch.cat(parts)
 
 
-def _input(x: sp.csr_matrix, device: torch.device) -> Tensor:
+def expression_rows(
+    module: PrototypeModule, source: CellSource, chunk: int, present: NDArray[np.bool_] | None = None
+) -> Iterator[sp.csr_matrix | NDArray[np.float32]]:
+    """Yield the log expression of cells as the encoder reads it, `chunk` cells at a time, ``(n_rows, n_genes)``.
+
+    The rows are dense if `present` tells that genes are missing, as these are completed.
+    """
+    if present is None:
+        yield from (normalise(counts, source.library[cells]) for cells, counts in source.blocks(chunk))
+    else:
+        profiles = Profiles(module.profiles.cpu().numpy())
+        yield from (profiles.fill(counts, present) for _, counts in source.blocks(chunk))
+
+
+def _input(x: sp.csr_matrix | NDArray[np.float32], device: torch.device) -> Tensor:
     """Input of the encoder; always dense on a GPU."""
+    if isinstance(x, np.ndarray):
+        return torch.from_numpy(x).to(device)
     return encoder_input(x) if device.type == "cpu" else torch.from_numpy(x.toarray()).to(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -193,7 +192,7 @@ def _record(
         "n_cells": adata.n_obs,
         "n_genes": adata.n_vars,
         "batches": _counted(adata, _keys.BATCH),
-        "genes": json.loads(json.dumps(dict(adata.uns[_keys.UNS]["query"]))),
+        "genes": dict(adata.uns[_keys.UNS]["query"]),
         "n_metacells": int(adata.obs[_keys.METACELL].nunique()),
         "n_outliers": int(adata.obs[_keys.OUTLIER].sum()),
         "labels": labels,

@@ -142,7 +142,7 @@ def transfer_labels(
         raise InputError(f"coverage={coverage!r} is out of range: give a share between 0 and 1, such as 0.9.")
     if query is None:
         query = model.query(adata, batch_key=_keys.BATCH if _keys.BATCH in adata.obs else None)
-    x = features(model.module, query.cells, None if query.genes.present.all() else query.genes.present)
+    x = features(model.module, query.cells, query.genes.measured)
     logits, evidence = annotation.classifier.examine(x, query.cells.batch)
     probability = annotation.calibration.probability(logits)
     fit = annotation.calibration.p_unknown(evidence)
@@ -216,7 +216,7 @@ def explain_labels(
         raise InputError(f"There is no cell {absent[0]!r} in obs_names.")
     some = adata[list(cells)].copy()
     query = model.query(some, batch_key=_keys.BATCH)
-    x = features(model.module, query.cells, None if query.genes.present.all() else query.genes.present)
+    x = features(model.module, query.cells, query.genes.measured)
     names, member = annotation.values(label_key)
     probability = some.obsm[f"{column}_probabilities"].to_numpy()
     composition = annotation.composition @ member  # (n_prototypes, n_labels)
