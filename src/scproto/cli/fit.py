@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .._errors import InputError
 from . import options
 from .console import quiet, run_summary, say, show, stage, stderr
 
@@ -49,8 +48,7 @@ def fit(
             accelerator=accelerator.value,
             report=not no_report,
         )
-        if raw and layer:
-            raise InputError("--raw and --layer name two places for the counts; give only one.")
+        options.check_place(raw, layer)
         if not batch_key:
             say("Without --batch-key, all cells are taken as one batch.")
         record = run(

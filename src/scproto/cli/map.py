@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._errors import InputError
 from . import options
 from .console import contents, quiet, show, stage
 
@@ -49,8 +48,7 @@ def map_cells(
     with quiet():
         from ..run.map import MapSettings, map_run
 
-        if raw and layer:
-            raise InputError("--raw and --layer name two places for the counts; give only one.")
+        options.check_place(raw, layer)
         settings = MapSettings(
             batch_key=tuple(batch_key or ()),
             label_keys=tuple(label_key or ()),

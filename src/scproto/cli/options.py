@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from .._errors import InputError
+
 
 class Accelerator(StrEnum):
     """Device of the training."""
@@ -26,6 +28,12 @@ def parse_n_prototypes(text: str) -> int | Literal["auto"]:
             f"{text!r} is neither a whole number of at least 1 nor 'auto'.", param_hint="--n-prototypes"
         )
     return int(text)
+
+
+def check_place(raw: bool, layer: str | None) -> None:
+    """Refuse two places for the counts."""
+    if raw and layer:
+        raise InputError("--raw and --layer name two places for the counts; give only one.")
 
 
 Cells = Annotated[

@@ -146,9 +146,7 @@ def read_obs(path: str | Path) -> pd.DataFrame:
     InputError
         If `path` cannot be read.
     """
-    path = Path(path)
-    _reader_of(path)
-    with _readable(path), _open(path) as group:
+    with _parts(path) as group:
         return read_elem(group["obs"])
 
 
@@ -165,10 +163,17 @@ def read_metacells(path: str | Path) -> AnnData:
     InputError
         If `path` cannot be read.
     """
+    with _parts(path) as group:
+        return AnnData(obs=read_elem(group["obs"]), obsm=read_elem(group["obsm"]), uns=read_elem(group["uns"]))
+
+
+@contextmanager
+def _parts(path: str | Path) -> Iterator[Any]:
+    """Open the AnnData in `path` to read parts of it."""
     path = Path(path)
     _reader_of(path)
     with _readable(path), _open(path) as group:
-        return AnnData(obs=read_elem(group["obs"]), obsm=read_elem(group["obsm"]), uns=read_elem(group["uns"]))
+        yield group
 
 
 @contextmanager
